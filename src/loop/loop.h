@@ -1,0 +1,119 @@
+/*
+ * The event loop that everything above stands on: one per thread, owned and run by that
+ * thread.  loop_epoll.c runs it on the kernel, loop_sim.c on virtual time from a seed;
+ * code above cannot tell which.
+ *
+ * A turn: read the clocks once; run descriptor events, notified sources and due timers; run
+ * the turn-end hooks; wait.  A handler that runs long delays everyone on its loop.
+ *
+ * Thread: all functions are for the loop's own thread, but loop_notify() and loop_stop(),
+ * which any thread (and a signal handler) may call.
+ */
+#ifndef LOOP_LOOP_H
+#define LOOP_LOOP_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/list.h"
+
+struct loop;
+
+/* ---- timers: a hierarchical wheel of 1 ms ticks, O(1) set and cancel; the caller embeds and owns ---- */
+
+struct loop_timer {
+	void (*fire)(struct loop_timer *t); /* may set it again or free its owner */
+	uint64_t due_ms;                    /* monotonic; valid while pending */
+	struct list node;
+};
+
+void loop_timer_init(struct loop_timer *t, void (*fire)(struct loop_timer *t));
+/* Fire once, `after_ms` from now (0: next turn); sets a pending timer anew. Never fails. */
+void loop_timer_set(struct loop *loop, struct loop_timer *t, uint64_t after_ms);
+void loop_timer_cancel(struct loop *loop, struct loop_timer *t);
+bool loop_timer_pending(const struct loop_timer *t);
+
+/* ---- notified sources: how other threads reach this loop ---- */
+
+struct loop_source {
+	void (*run)(
+		struct loop_source *s); /* on the loop's thread, once for any number of notifies before it */
+	struct loop *loop;
+	_Atomic bool pending;
+	struct list node;
+};
+
+void loop_source_add(struct loop *loop, struct loop_source *s, void (*run)(struct loop_source *s));
+/* Nobody notifies it any more when this is called. */
+void loop_source_remove(struct loop_source *s);
+/*
+ * Run s->run on its loop soon.  What was written before the call is visible to it. At most one
+ * wake-up of a sleeping loop; none when it is awake.  Any thread; never fails, never waits.
+ */
+void loop_notify(struct loop_source *s);
+
+/* ---- hooks, in the order they were added ---- */
+
+enum loop_hook_when {
+	LOOP_TURN_END,     /* after the work of a turn: flush output */
+	LOOP_BEFORE_SLEEP, /* a wait that may block follows: epoch off-line */
+	LOOP_AFTER_SLEEP,  /* it is over: epoch on-line */
+	LOOP_HOOKS
+};
+
+struct loop_hook {
+	void (*run)(struct loop_hook *h);
+	struct list node;
+};
+
+void loop_hook_add(struct loop *loop, enum loop_hook_when when, struct loop_hook *h,
+		   void (*run)(struct loop_hook *h));
+void loop_hook_remove(struct loop_hook *h);
+
+/*
+ * Do not sleep at the end of this turn: there is work in hand that no event will announce (a socket
+ * we stopped reading although it had more).
+ */
+void loop_again(struct loop *loop);
+
+/* ---- descriptors (loop_epoll only; a simulated loop answers ERR_UNSUPPORTED) ---- */
+
+enum { LOOP_READABLE = 1, LOOP_WRITABLE = 2, LOOP_HANGUP = 4 };
+
+struct loop_fd {
+	int fd;
+	void (*ready)(struct loop_fd *f, unsigned events); /* may remove f and free its owner */
+	uint32_t slot;                                     /* the loop's own */
+};
+
+/*
+ * Watch f->fd edge-triggered for reading, writing and hang-up until loop_fd_remove(); events of f that
+ * are already in hand are not delivered after the removal. Returns ERR_NOMEM or ERR_IO.
+ */
+MUST_USE int loop_fd_add(struct loop *loop, struct loop_fd *f);
+void loop_fd_remove(struct loop *loop, struct loop_fd *f);
+
+/* ---- clocks, as read at the start of this turn ---- */
+
+uint64_t loop_now_us(const struct loop *loop); /* monotonic */
+static inline uint64_t loop_now_ms(const struct loop *loop)
+{
+	return loop_now_us(loop) / 1000;
+}
+int64_t loop_wall_ms(const struct loop *loop); /* Unix time in ms; may step */
+
+/* ---- life ---- */
+
+/* A loop on epoll. ERR_NOMEM or ERR_IO. */
+MUST_USE int loop_create(struct loop **out);
+/* Returns when loop_stop() was called: OK, or ERR_IO when waiting failed. */
+MUST_USE int loop_run(struct loop *loop);
+/* One turn: wait at most `max_wait_ms` (-1: as long as it takes), then do what is due. */
+MUST_USE int loop_turn(struct loop *loop, int max_wait_ms);
+void loop_stop(struct loop *loop);
+/* Nothing of it is in use any more. Accepts NULL. */
+void loop_destroy(struct loop *loop);
+
+#endif
