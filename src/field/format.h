@@ -36,7 +36,7 @@ struct set_outcome {
 struct device_status {
 	const char *state;
 	int64_t since_ms;
-	int64_t last_ok_ms; /* 0: never */
+	int64_t last_ok_ms;     /* 0: never */
 	const char *last_error; /* NULL: none */
 	uint64_t ok, timeouts, exceptions, errors, writes, late;
 };

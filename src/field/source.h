@@ -65,8 +65,8 @@ struct source_attribute {
 	const char *name; /* "mode": the tag is ai0.mode */
 	uint16_t offset;  /* register within the channel */
 	enum value_type type;
-	uint16_t length;  /* bytes, of a string */
-	bool has_unit;    /* the channel's own unit */
+	uint16_t length; /* bytes, of a string */
+	bool has_unit;   /* the channel's own unit */
 };
 
 struct source;

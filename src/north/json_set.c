@@ -35,7 +35,8 @@ static int take_string(const json_t *j, struct set_command *out, char *fault)
 	size_t len = json_string_length(j);
 
 	if (len > SET_TEXT_MAX) {
-		snprintf(fault, SET_FAULT_MAX, "text of %zu bytes, at most %u are allowed", len, SET_TEXT_MAX);
+		snprintf(fault, SET_FAULT_MAX, "text of %zu bytes, at most %u are allowed", len,
+			 SET_TEXT_MAX);
 		return ERR_TOO_LARGE;
 	}
 	memcpy(out->text, json_string_value(j), len);
@@ -86,7 +87,8 @@ static int take_object(const json_t *root, const uint64_t *big, struct set_comma
 
 	if (id && (rc = take_id(id, out, fault)) < 0)
 		return rc;
-	json_object_foreach ((json_t *)(uintptr_t)root, key, each) {
+	json_object_foreach((json_t *)(uintptr_t)root, key, each)
+	{
 		char quoted[48];
 
 		if (each == id || each == value)
@@ -122,13 +124,15 @@ int json_set_decode(struct span payload, struct set_command *out, char *fault)
 	*out = (struct set_command){.value = tag_none()};
 	fault[0] = '\0';
 	if (payload.len == 0 || payload.len > SET_PAYLOAD_MAX) {
-		snprintf(fault, SET_FAULT_MAX, "%zu bytes, 1 to %u are allowed", payload.len, SET_PAYLOAD_MAX);
+		snprintf(fault, SET_FAULT_MAX, "%zu bytes, 1 to %u are allowed", payload.len,
+			 SET_PAYLOAD_MAX);
 		return payload.len ? ERR_TOO_LARGE : ERR_MALFORMED;
 	}
 	root = json_loadb((const char *)payload.p, payload.len, flags, &error);
 	if (!root && json_error_code(&error) == json_error_numeric_overflow) {
 		is_big = big_integer_before(payload, error.position, &big) == OK;
-		root = json_loadb((const char *)payload.p, payload.len, flags | JSON_DECODE_INT_AS_REAL, &error);
+		root = json_loadb((const char *)payload.p, payload.len, flags | JSON_DECODE_INT_AS_REAL,
+				  &error);
 		if ((!root && json_error_code(&error) == json_error_numeric_overflow) || (root && !is_big)) {
 			json_decref(root);
 			snprintf(fault, SET_FAULT_MAX, "a number beyond 64 bits");
