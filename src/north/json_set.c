@@ -106,7 +106,7 @@ static int take_object(const json_t *root, const uint64_t *big, struct set_comma
 
 static int parse_fault(const json_error_t *error, char *fault)
 {
-	if (json_error_code(error) == json_error_out_of_memory)
+	if (!error->text[0] || json_error_code(error) == json_error_out_of_memory)
 		return ERR_NOMEM;
 	snprintf(fault, SET_FAULT_MAX, "not JSON: %.70s", error->text);
 	return ERR_MALFORMED;
@@ -117,7 +117,7 @@ int json_set_decode(struct span payload, struct set_command *out, char *fault)
 	const size_t flags = JSON_DECODE_ANY | JSON_REJECT_DUPLICATES;
 	uint64_t big;
 	bool is_big = false;
-	json_error_t error;
+	json_error_t error = {0}; /* jansson leaves it alone when its first allocation fails */
 	json_t *root;
 	int rc;
 
@@ -131,6 +131,7 @@ int json_set_decode(struct span payload, struct set_command *out, char *fault)
 	root = json_loadb((const char *)payload.p, payload.len, flags, &error);
 	if (!root && json_error_code(&error) == json_error_numeric_overflow) {
 		is_big = big_integer_before(payload, error.position, &big) == OK;
+		error = (json_error_t){0};
 		root = json_loadb((const char *)payload.p, payload.len, flags | JSON_DECODE_INT_AS_REAL,
 				  &error);
 		if ((!root && json_error_code(&error) == json_error_numeric_overflow) || (root && !is_big)) {
