@@ -3,13 +3,33 @@
  * read back as the same value.
  */
 #include <assert.h>
-#include <math.h>
+#include <jansson.h>
 #include <stdint.h>
 #include <stdlib.h>
 
 #include "north/json.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* jansson must find the same: JSON, and this value. It refuses integers beyond int64, so these it reads as reals. */
+static void compare(const uint8_t *data, size_t size, const struct set_command *c)
+{
+	json_t *root = json_loadb((const char *)data, size,
+				  JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, NULL);
+	const json_t *value;
+
+	assert(root);
+	value = json_is_object(root) ? json_object_get(root, "value") : root;
+	if (c->value.kind == TAG_BOOL)
+		assert(c->value.b == json_is_true(value));
+	else if (c->value.kind == TAG_STRING)
+		assert(span_equal(c->value.s, span_str(json_string_value(value))));
+	else
+		assert(tag_value_to_double(&c->value) == json_real_value(value));
+	if (c->has_id)
+		assert(strcmp(json_string_value(json_object_get(root, "id")), c->id) == 0);
+	json_decref(root);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -23,6 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	}
 	assert(c.value.kind != TAG_NONE);
+	compare(data, size, &c);
 	json_value_encode(&w, &c.value);
 	assert(!w.bad);
 	if ((size_t)(w.p - (uint8_t *)json) > SET_PAYLOAD_MAX)

@@ -1,6 +1,6 @@
 /*
  * A payload format: how tags, commands and their results stand in bytes. north/ implements it; the field side owns
- * the interface.  Pure functions of their arguments; only decode_set may allocate, and frees again.
+ * the interface.  Pure functions of their arguments.
  */
 #ifndef FIELD_FORMAT_H
 #define FIELD_FORMAT_H

@@ -30,8 +30,7 @@ static void put_u64(struct wr *w, uint64_t n)
 	wr_bytes(w, buf, (size_t)snprintf(buf, sizeof(buf), "%" PRIu64, n));
 }
 
-/* Length of the well-formed UTF-8 character at p (RFC 3629, 4), 0 when there is none. */
-static size_t utf8_length(const uint8_t *p, size_t left)
+size_t json_utf8_length(const uint8_t *p, size_t left)
 {
 	size_t n = p[0] < 0x80 ? 1 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : (p[0] & 0xf0) == 0xe0 ? 3 : 4;
 
@@ -55,7 +54,7 @@ static void put_string(struct wr *w, struct span s)
 
 	wr_u8(w, '"');
 	for (size_t i = 0; i < s.len;) {
-		size_t n = utf8_length(s.p + i, s.len - i);
+		size_t n = json_utf8_length(s.p + i, s.len - i);
 		uint8_t c = s.p[i];
 
 		if (n == 0) {
