@@ -50,7 +50,7 @@ static const struct schema_field broker_fields[] = {
 	{"workers", "Threads that serve clients", SCHEMA_INT, BROKER_AT(workers), .min = 1, .max = 128,
 	 .unset = "one for each CPU"},
 	{"max_packet_size", "Largest packet a client may send or get", SCHEMA_SIZE,
-	 BROKER_AT(max_packet_size), .min = 1 * KIB, .max = 256 * MIB - 1, .preset = "1MiB"},
+	 BROKER_AT(max_packet_size), .min = 1 * KIB, .max = 255 * MIB, .preset = "1MiB"},
 	{"max_inflight", "QoS 1 and 2 messages on the way to one client at once", SCHEMA_INT,
 	 BROKER_AT(max_inflight), .min = 1, .max = 65535, .preset = "1000"},
 	{"max_queued_messages", "Messages that wait for one session", SCHEMA_INT,
