@@ -352,6 +352,25 @@ static void all_faults_are_found_at_once_in_order(void **state)
 	faults_fini(&faults);
 }
 
+/* Found by a fuzzer: the places came from the first list, the items from the second. */
+static void the_longer_of_two_lists_of_one_key_is_not_read_past_the_other(void **state)
+{
+	static const char *const texts[] = {
+		LINES "devices: [{name: a, line: p}, {name: b, line: r}]\ndevices: []\n",
+		DEVICE("tags: [{name: a, address: coil:0}, {name: b, address: coil:1}], tags: [{}]"),
+		DEVICE("groups: [{name: a}, {name: b}], groups: [], tags: []"),
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		struct gateway_config *cfg = NULL;
+		struct faults faults;
+
+		assert_int_equal(parse(texts[i], &cfg, &faults), ERR_CONFIG);
+		faults_fini(&faults);
+	}
+}
+
 static const char full[] =
 	"gateway: {name: plant1, root: site/plant1}\n"
 	"log: {level: debug}\n"
@@ -527,6 +546,7 @@ int main(void)
 		cmocka_unit_test(keys_of_a_tag_fit_its_type),
 		cmocka_unit_test(features_to_come_are_refused_by_name),
 		cmocka_unit_test(all_faults_are_found_at_once_in_order),
+		cmocka_unit_test(the_longer_of_two_lists_of_one_key_is_not_read_past_the_other),
 		cmocka_unit_test(every_key_reaches_its_member),
 		cmocka_unit_test(the_default_is_a_rack_on_loopback),
 		cmocka_unit_test(a_file_that_cannot_be_read_is_an_error_of_its_own),

@@ -12,6 +12,7 @@
 
 /* ---- words for people ---- */
 
+PRINTF_LIKE(5, 0)
 static void fault_list(struct faults *faults, unsigned line, unsigned column, const char *path,
 		       const char *fmt, va_list args)
 {
@@ -333,6 +334,9 @@ static int read_map(const struct schema_reader *r, const struct schema *s, const
 		return OK;
 	}
 	for (const struct doc_node *n = map->first; n; n = n->next) {
+		/* A repeated key has its fault; only the first is read, for checks look it up by key. */
+		if (doc_get(map, n->key) != n)
+			continue;
 		f = find_field(s, n->key);
 		if (!f)
 			fault_unknown_key(r, s, n);
