@@ -105,7 +105,8 @@ int doc_build_start(struct doc_builder *b, enum doc_kind kind, struct doc_place 
 	int rc;
 
 	if (doc_build_wants_key(b)) {
-		doc_build_fault(b, at, "found a %s as a key, allowed: text", kind == DOC_MAP ? "map" : "list");
+		doc_build_fault(b, at, "found a %s as a key, allowed: text",
+				kind == DOC_MAP ? "map" : "list");
 		return ERR_CONFIG;
 	}
 	if (b->depth == DOC_MAX_DEPTH) {
@@ -171,7 +172,8 @@ int doc_parse(const void *bytes, size_t len, enum doc_format format, struct faul
 	int rc;
 
 	if (len > DOC_MAX_BYTES) {
-		faults_add(faults, 0, 0, "", "the file has %zu bytes or more, allowed: %u", len, DOC_MAX_BYTES);
+		faults_add(faults, 0, 0, "", "the file has %zu bytes or more, allowed: %u", len,
+			   DOC_MAX_BYTES);
 		return ERR_CONFIG;
 	}
 	doc = calloc(1, sizeof(*doc));

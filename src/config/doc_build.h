@@ -24,7 +24,8 @@ MUST_USE int doc_build_start(struct doc_builder *b, enum doc_kind kind, struct d
 /* Is the next scalar a key? */
 bool doc_build_wants_key(const struct doc_builder *b);
 /* `text` is copied. */
-MUST_USE int doc_build_scalar(struct doc_builder *b, const char *text, size_t len, bool quoted, struct doc_place at);
+MUST_USE int doc_build_scalar(struct doc_builder *b, const char *text, size_t len, bool quoted,
+			      struct doc_place at);
 void doc_build_end(struct doc_builder *b);
 /* A fault at what comes next; the path is that of the innermost open node with its key or index. */
 void doc_build_fault(struct doc_builder *b, struct doc_place at, const char *fmt, ...) PRINTF_LIKE(3, 4);

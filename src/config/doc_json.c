@@ -14,8 +14,8 @@ static int refuse_syntax(struct doc_builder *b, const json_error_t *e)
 {
 	if (json_error_code(e) == json_error_out_of_memory)
 		return ERR_NOMEM;
-	faults_add(b->faults, e->line > 0 ? (unsigned)e->line : 1, e->column > 0 ? (unsigned)e->column : 1, "",
-		   "not JSON: %s", e->text);
+	faults_add(b->faults, e->line > 0 ? (unsigned)e->line : 1, e->column > 0 ? (unsigned)e->column : 1,
+		   "", "not JSON: %s", e->text);
 	return ERR_CONFIG;
 }
 

@@ -63,7 +63,8 @@ static int take_scalar(struct doc_builder *b, const yaml_event_t *e, struct doc_
 static int take_document(struct doc_builder *b, const yaml_event_t *e, struct doc_place at)
 {
 	if (e->data.document_start.tag_directives.start != e->data.document_start.tag_directives.end)
-		faults_add(b->faults, at.line, at.column, "", "found a %%TAG directive, but tags are not taken");
+		faults_add(b->faults, at.line, at.column, "",
+			   "found a %%TAG directive, but tags are not taken");
 	if (!b->doc->root)
 		return OK;
 	faults_add(b->faults, at.line, at.column, "", "a second document starts here, allowed: one");

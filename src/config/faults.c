@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 void faults_init(struct faults *f, const char *file)
 {
 	*f = (struct faults){.file = file};
@@ -21,21 +23,13 @@ bool faults_any(const struct faults *f)
 	return f->count || f->left_out || f->nomem;
 }
 
-/* Bytes of the well-formed UTF-8 character at `s` (RFC 3629), 0 when it is none or a control character. */
+/* Bytes of the character at `s` when a terminal can show it, else 0. */
 static size_t printable_length(const char *s)
 {
-	const unsigned char *p = (const unsigned char *)s;
-	size_t n = p[0] < 0x80 ? 1 : p[0] < 0xC2 ? 0 : p[0] < 0xE0 ? 2 : p[0] < 0xF0 ? 3 : p[0] < 0xF5 ? 4 : 0;
+	uint32_t point;
+	size_t n = utf8_char((const uint8_t *)s, strnlen(s, 4), &point);
 
-	if (n == 1)
-		return p[0] >= 0x20 && p[0] != 0x7F;
-	for (size_t i = 1; i < n; i++)
-		if ((p[i] & 0xC0) != 0x80)
-			return 0;
-	if ((p[0] == 0xC2 && p[1] < 0xA0) || (p[0] == 0xE0 && p[1] < 0xA0) || (p[0] == 0xED && p[1] > 0x9F) ||
-	    (p[0] == 0xF0 && p[1] < 0x90) || (p[0] == 0xF4 && p[1] > 0x8F))
-		return 0;
-	return n;
+	return n && point >= 0x20 && !(point >= 0x7F && point < 0xA0) ? n : 0;
 }
 
 /* Copy what a terminal can show; a text that does not fit ends with "...". */

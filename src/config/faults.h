@@ -16,8 +16,9 @@
 #define FAULT_TEXT_BYTES 512
 
 struct fault {
-	unsigned line, column;       /* from 1; 0: the fault has no place of its own */
-	char path[FAULT_PATH_BYTES]; /* key path, "" for the file as a whole; a longer one is cut with "..." */
+	unsigned line, column; /* from 1; 0: the fault has no place of its own */
+	char path
+		[FAULT_PATH_BYTES]; /* key path, "" for the file as a whole; a longer one is cut with "..." */
 	char text[FAULT_TEXT_BYTES]; /* printable UTF-8; a longer one is cut */
 };
 

@@ -152,8 +152,8 @@ struct gateway_config {
 MUST_USE int gateway_config_load(const char *path, struct gateway_config **out, struct faults *faults);
 
 /* The same of bytes in memory; `name` stands in faults, and its ending says whether they are JSON. */
-MUST_USE int gateway_config_parse(const char *name, const void *bytes, size_t len, struct gateway_config **out,
-				  struct faults *faults);
+MUST_USE int gateway_config_parse(const char *name, const void *bytes, size_t len,
+				  struct gateway_config **out, struct faults *faults);
 
 /*
  * What runs without a file: gateway "lineside", broker on 127.0.0.1:1883 in memory, the simulated rack as

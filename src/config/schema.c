@@ -12,8 +12,9 @@
 
 /* ---- words for people ---- */
 
-static void fault_list(struct faults *faults, unsigned line, unsigned column, const char *path, const char *fmt,
-		       va_list args)
+PRINTF_LIKE(5, 0)
+static void fault_list(struct faults *faults, unsigned line, unsigned column, const char *path,
+		       const char *fmt, va_list args)
 {
 	char text[2 * FAULT_TEXT_BYTES];
 
@@ -31,8 +32,8 @@ void schema_fault(const struct schema_reader *r, const struct doc_node *node, co
 	va_end(args);
 }
 
-void schema_fault_key(const struct schema_reader *r, const struct doc_node *map, const char *key, const char *fmt,
-		      ...)
+void schema_fault_key(const struct schema_reader *r, const struct doc_node *map, const char *key,
+		      const char *fmt, ...)
 {
 	const struct doc_node *at = doc_get(map, key);
 	char path[FAULT_PATH_BYTES];
@@ -124,8 +125,8 @@ const char *schema_allowed(const struct schema_field *f, char *buf, size_t size)
 static bool is_nothing(const struct doc_node *n)
 {
 	return n->kind == DOC_SCALAR && !n->quoted &&
-	       (!n->text[0] || !strcmp(n->text, "~") || !strcmp(n->text, "null") || !strcmp(n->text, "Null") ||
-		!strcmp(n->text, "NULL"));
+	       (!n->text[0] || !strcmp(n->text, "~") || !strcmp(n->text, "null") ||
+		!strcmp(n->text, "Null") || !strcmp(n->text, "NULL"));
 }
 
 static const char *found(const struct doc_node *n, char *buf, size_t size)
@@ -171,9 +172,11 @@ static void *member(void *item, const struct schema_field *f)
 	return (char *)item + f->offset;
 }
 
-static int read_map(const struct schema_reader *r, const struct schema *s, const struct doc_node *map, void *item);
+static int read_map(const struct schema_reader *r, const struct schema *s, const struct doc_node *map,
+		    void *item);
 
-static int read_scalar(const struct schema_reader *r, const struct schema_field *f, const struct doc_node *n, void *at)
+static int read_scalar(const struct schema_reader *r, const struct schema_field *f, const struct doc_node *n,
+		       void *at)
 {
 	char what[FOUND_BYTES];
 	int rc = ERR_RANGE;
@@ -190,7 +193,8 @@ static int read_scalar(const struct schema_reader *r, const struct schema_field 
 	return OK;
 }
 
-static int read_list(const struct schema_reader *r, const struct schema_field *f, const struct doc_node *list, void *item)
+static int read_list(const struct schema_reader *r, const struct schema_field *f, const struct doc_node *list,
+		     void *item)
 {
 	size_t size = f->kind == SCHEMA_MAPS ? f->sub->size : sizeof(char *);
 	char *items;
@@ -215,7 +219,8 @@ static int read_list(const struct schema_reader *r, const struct schema_field *f
 	return OK;
 }
 
-static int read_field(const struct schema_reader *r, const struct schema_field *f, const struct doc_node *n, void *item)
+static int read_field(const struct schema_reader *r, const struct schema_field *f, const struct doc_node *n,
+		      void *item)
 {
 	switch (f->kind) {
 	case SCHEMA_LATER:
@@ -276,8 +281,8 @@ static void fault_unknown_key(const struct schema_reader *r, const struct schema
 		append(keys, sizeof(keys), s->fields[i].key);
 	}
 	faults_add(r->faults, n->key_line, n->key_column, doc_path(n, NULL, path, sizeof(path)),
-		   "is not a key of a %s, %s%s%s", s->name, near ? "did you mean \"" : "allowed: ",
-		   near ? near : keys, near ? "\"?" : "");
+		   "is not a key of a %s, %s%s%s", s->name,
+		   near ? "did you mean \"" : "allowed: ", near ? near : keys, near ? "\"?" : "");
 }
 
 /* The word of the selector, with its value; NULL when it is missing or wrong, which has a fault of its own. */
@@ -305,15 +310,16 @@ static void check_keys(const struct schema_reader *r, const struct schema *s, co
 
 		if (n && f->only && kind && !fits)
 			faults_add(r->faults, n->key_line, n->key_column,
-				   doc_path(n, NULL, allowed, FAULT_PATH_BYTES), "is not a key of a %s of %s %s",
-				   s->name, s->selector, kind->word);
+				   doc_path(n, NULL, allowed, FAULT_PATH_BYTES),
+				   "is not a key of a %s of %s %s", s->name, s->selector, kind->word);
 		if (!n && f->required && fits)
 			schema_fault_key(r, map, f->key, "found nothing, allowed: %s",
 					 schema_allowed(f, allowed, sizeof(allowed)));
 	}
 }
 
-static int read_map(const struct schema_reader *r, const struct schema *s, const struct doc_node *map, void *item)
+static int read_map(const struct schema_reader *r, const struct schema *s, const struct doc_node *map,
+		    void *item)
 {
 	const struct schema_field *f;
 	char what[FOUND_BYTES];
@@ -323,10 +329,14 @@ static int read_map(const struct schema_reader *r, const struct schema *s, const
 	if ((rc = fill_presets(r, s, item)) < 0)
 		return rc;
 	if (map->kind != DOC_MAP) {
-		schema_fault(r, map, "found %s, allowed: a map, a %s", found(map, what, sizeof(what)), s->name);
+		schema_fault(r, map, "found %s, allowed: a map, a %s", found(map, what, sizeof(what)),
+			     s->name);
 		return OK;
 	}
 	for (const struct doc_node *n = map->first; n; n = n->next) {
+		/* A repeated key has its fault; only the first is read, for checks look it up by key. */
+		if (doc_get(map, n->key) != n)
+			continue;
 		f = find_field(s, n->key);
 		if (!f)
 			fault_unknown_key(r, s, n);

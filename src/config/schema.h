@@ -71,8 +71,9 @@ struct schema_field {
 	size_t count_offset;
 	bool required;
 	unsigned only; /* bits 1 << value of the schema's selector for which the key is allowed; 0: all */
-	const char *preset; /* the default, as it would be written; NULL: the member stays as init() left it */
-	const char *unset;  /* for people, where preset is NULL: what then holds */
+	const char
+		*preset;   /* the default, as it would be written; NULL: the member stays as init() left it */
+	const char *unset; /* for people, where preset is NULL: what then holds */
 	double min, max;
 	const struct schema_word *words;
 	const struct schema_rule *rule;
@@ -88,7 +89,7 @@ struct schema {
 	void (*init)(void *item); /* after zeroing, before the presets; may be NULL */
 };
 
-#define SCHEMA_AT(type, member) .offset = offsetof(type, member), .width = sizeof(((type *)0)->member)
+#define SCHEMA_AT(type, member)             .offset = offsetof(type, member), .width = sizeof(((type *)0)->member)
 #define SCHEMA_LIST_AT(type, member, count) SCHEMA_AT(type, member), .count_offset = offsetof(type, count)
 
 struct schema_reader {
@@ -108,14 +109,15 @@ MUST_USE int schema_read(const struct schema_reader *r, const struct schema *s, 
 /* A fault at a node, and at the value of `key` of a map, or at the map when it has no such key. */
 void schema_fault(const struct schema_reader *r, const struct doc_node *node, const char *fmt, ...)
 	PRINTF_LIKE(3, 4);
-void schema_fault_key(const struct schema_reader *r, const struct doc_node *map, const char *key, const char *fmt,
-		      ...) PRINTF_LIKE(4, 5);
+void schema_fault_key(const struct schema_reader *r, const struct doc_node *map, const char *key,
+		      const char *fmt, ...) PRINTF_LIKE(4, 5);
 
 /* What a field takes, for people: "a whole number, 0..255". Returns buf. */
 const char *schema_allowed(const struct schema_field *f, char *buf, size_t size);
 
 /* The nearest of the words to what somebody typed, or NULL when none is near. `next` gives word i, NULL at the end. */
-const char *schema_nearest(const char *typed, const char *(*next)(const void *arg, size_t i), const void *arg);
+const char *schema_nearest(const char *typed, const char *(*next)(const void *arg, size_t i),
+			   const void *arg);
 
 /* The JSON Schema (draft 2020-12) of a table. ERR_IO. */
 MUST_USE int schema_print_json(const struct schema *s, const char *title, FILE *out);

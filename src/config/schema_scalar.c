@@ -12,7 +12,8 @@ struct suffix {
 };
 
 static const struct suffix size_suffixes[] = {{"", 1}, {"KiB", 1024}, {"MiB", 1048576}, {"GiB", 1073741824}};
-static const struct suffix time_suffixes[] = {{"ms", 1}, {"s", 1000}, {"min", 60000}, {"h", 3600000}, {"d", 86400000}};
+static const struct suffix time_suffixes[] = {
+	{"ms", 1}, {"s", 1000}, {"min", 60000}, {"h", 3600000}, {"d", 86400000}};
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* Store a whole number that fits by the field's range. */
@@ -79,7 +80,8 @@ static int read_number(const struct schema_field *f, const char *text, double *a
 }
 
 /* Digits and one of the suffixes; 0 needs none. */
-static int read_suffixed(const struct schema_field *f, const char *text, const struct suffix *list, size_t n, void *at)
+static int read_suffixed(const struct schema_field *f, const char *text, const struct suffix *list, size_t n,
+			 void *at)
 {
 	size_t digits = strspn(text, "0123456789");
 	double value;
@@ -111,7 +113,8 @@ static int read_word(const struct schema_field *f, const char *text, void *at)
 	return ERR_RANGE;
 }
 
-static int read_text(const struct schema_reader *r, const struct schema_field *f, const char *text, const char **at)
+static int read_text(const struct schema_reader *r, const struct schema_field *f, const char *text,
+		     const char **at)
 {
 	if (f->rule && !f->rule->parse(text, NULL))
 		return ERR_RANGE;
