@@ -1,15 +1,12 @@
 /*
- * What a driver (south/) is to a line of the field side: something that reads blocks of bits or registers from
- * units and writes them.  The field side owns this interface; a driver knows nothing of tags, scans or retries.
+ * What a driver (south/) is to a line of the field side: something that reads blocks of bits or registers of
+ * units and writes them.  The field side owns this interface; a driver knows nothing of tags, scans, retries or back-off.
  *
- * One source serves one line and belongs to that line's loop.  The line opens it, gives it requests only while it is up,
- * and closes it; a driver never reconnects by itself.
+ * One source serves one line and belongs to that line's loop. It connects by itself when there is a request, and reports
+ * each failure once.
  *
- *     closed --open()--> opening --up()--> up --down()--> closed
- *                              \--down()------------------^   close() leads back from anywhere, silently
- *
- * Registers of a rack (area ai): channel k has the SOURCE_CHANNEL_REGS registers from k * SOURCE_CHANNEL_REGS on. Its value is
- * in the first ones, as config's tag of that channel says; where its attributes are, source->attributes tells.
+ * Registers of a rack (area ai): channel k has the SOURCE_CHANNEL_REGS registers from k * SOURCE_CHANNEL_REGS on. Its
+ * value is a float64 in the first four; where its attributes are, source->attributes tells.
  */
 #ifndef FIELD_SOURCE_H
 #define FIELD_SOURCE_H
@@ -23,10 +20,10 @@
 #include "config/gateway_config.h"
 #include "loop/loop.h"
 
-#define SOURCE_REGS_MAX       125u
-#define SOURCE_BITS_MAX       2000u
-#define SOURCE_WRITE_REGS_MAX 123u
-#define SOURCE_CHANNEL_REGS   16u
+#define SOURCE_REGS_MAX      125u
+#define SOURCE_BITS_MAX      2000u
+#define SOURCE_CHANNEL_REGS  32u
+#define SOURCE_IN_FLIGHT_MAX 16u
 
 /* Host-order registers, or bits packed from the lowest bit of byte 0. */
 union source_data {
@@ -34,35 +31,35 @@ union source_data {
 	uint8_t bits[SOURCE_BITS_MAX / 8];
 };
 
-struct source_answer {
-	/*
-	 * OK; ERR_REMOTE (exception says why), ERR_TIMEOUT, ERR_MALFORMED or ERR_UNEXPECTED (an answer that is none: checksum,
-	 * length), ERR_CLOSED or ERR_IO (the connection went), ERR_NOMEM.
-	 */
-	int status;
-	uint8_t exception;
-	const union source_data *data; /* of a read with OK: `count` items, borrowed for the call */
-};
-
-/* The line embeds it, fills the upper part and keeps it until done() or close(). */
+/* The line embeds it and leaves it alone from submit() until done() or cancel(). */
 struct source_request {
+	/* the line's, set before submit() */
 	bool is_write;
 	uint8_t unit;
 	enum config_area area;
-	uint16_t start;
-	uint16_t count;
-	const union source_data *data; /* of a write: `count` items, valid as long as the request */
-	/* Called once, never from inside submit(); may submit again, may close the source. */
-	void (*done)(struct source_request *r, const struct source_answer *a);
-	void *owner;
+	uint16_t start, count;
+	uint32_t timeout_ms;
+	/* Called once, never from inside submit(); may submit it again, and may call any function of the source. */
+	void (*done)(struct source_request *r);
 
-	void *driver; /* the driver's own while the request is with it */
+	union source_data data; /* `count` items to write; or what was read, with OK */
+
+	/*
+	 * The outcome: OK; ERR_REMOTE (exception says why); ERR_TIMEOUT (no connection or answer in time); ERR_CLOSED (the
+	 * connection broke meanwhile); ERR_IO (connecting failed: nobody there); ERR_MALFORMED or ERR_UNEXPECTED (an answer that is
+	 * none: checksum, length); ERR_RANGE, ERR_UNSUPPORTED or ERR_NOMEM (not sent).
+	 */
+	int rc;
+	uint8_t exception;
+	int64_t answered_ms; /* wall clock, with OK and ERR_REMOTE */
+
+	void *driver; /* the driver's while it has the request */
 };
 
-/* An attribute that every channel of an area has beside its value. */
+/* An attribute that every channel of an area has beside its value: the tag ai0.mode of ai0. */
 struct source_attribute {
 	enum config_area area;
-	const char *name; /* "mode": the tag is ai0.mode */
+	const char *name; /* "mode" */
 	uint16_t offset;  /* register within the channel */
 	enum value_type type;
 	uint16_t length; /* bytes, of a string */
@@ -72,14 +69,13 @@ struct source_attribute {
 struct source;
 
 struct source_ops {
-	/* Begin to connect; up() or down() follows, never from inside. */
-	void (*open)(struct source *s);
-	/* Forget connection and requests; nothing is called any more. Also of a closed source. */
-	void (*close)(struct source *s);
-	/* Only while up, and at most config's max_in_flight at once. ERR_NOMEM: not taken, done() is not called. */
-	int (*submit)(struct source *s, struct source_request *r);
+	/* At most config's max_in_flight at once. Never fails: a failure is an outcome. */
+	void (*submit)(struct source *s, struct source_request *r);
+	/* Forget a request that is submitted; done() is not called. */
+	void (*cancel)(struct source *s, struct source_request *r);
+	/* No request is submitted. */
 	void (*destroy)(struct source *s);
-	/* The unit in which channel `number` of `area` measures, or NULL. May be NULL. */
+	/* The unit in which channel `number` of `area` measures (static), or NULL. The function may be NULL. */
 	const char *(*channel_unit)(const struct source *s, enum config_area area, uint16_t number);
 };
 
@@ -87,11 +83,6 @@ struct source {
 	const struct source_ops *ops;
 	const struct source_attribute *attributes; /* static; of racks, else NULL */
 	size_t nattributes;
-
-	/* The line's; set before open(). down() follows the done() of all requests; `err` as in source_answer.status. */
-	void (*up)(struct source *s);
-	void (*down)(struct source *s, int err);
-	void *owner;
 };
 
 /* Makes the source of a line; the daemon passes south/'s, a test its own. */
