@@ -176,7 +176,7 @@ static void every_failing_allocation_is_survived(void **state)
 
 #define THREADS      4
 #define CELLS        8
-#define WRITES       20000
+#define WRITES       60000
 #define ALIVE        0x600df00du
 #define READS_A_TURN 16
 

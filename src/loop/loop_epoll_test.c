@@ -419,7 +419,7 @@ static void a_removed_source_does_not_run(void **state)
 /* ---- threads ---- */
 
 #define THREADS  4
-#define MESSAGES 20000
+#define MESSAGES 60000
 
 struct mailbox {
 	struct loop_source s;
@@ -485,7 +485,7 @@ struct player {
 	pthread_t thread;
 };
 
-#define THROWS 20000
+#define THROWS 30000
 
 static void player_run(struct loop_source *s)
 {
