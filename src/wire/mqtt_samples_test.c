@@ -81,7 +81,7 @@ static void a_packet_that_is_not_all_there_is_waited_for(void **state)
 	each_sample(cut_stream);
 }
 
-/* May the packet end after `n` bytes of its body? Where ends are optional, and in PUBLISH, whose payload has no length. */
+/* May the packet end after `n` bytes of its body? Ends may be optional; the payload of PUBLISH has no length. */
 static bool may_end(const struct mqtt_frame *f, enum mqtt_version v, size_t n)
 {
 	switch (f->type) {
