@@ -58,7 +58,7 @@ static int begin(struct field_thread *t)
 {
 	int rc;
 
-	rc = field_create(t->loop, &t->port.sink, &south_sources, &north_json, &t->field);
+	rc = field_create(t->loop, &t->port.sink, &south_factory, &north_json, &t->field);
 	if (rc < 0)
 		return rc;
 	t->port.field = t->field;
