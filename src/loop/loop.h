@@ -43,6 +43,7 @@ struct loop_source {
 	struct loop *loop;
 	_Atomic bool pending;
 	struct list node;
+	uint64_t seen_us; /* loop_sim's own: when a notify gets there */
 };
 
 void loop_source_add(struct loop *loop, struct loop_source *s, void (*run)(struct loop_source *s));
