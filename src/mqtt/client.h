@@ -49,9 +49,10 @@ struct mqtt_client_options {
 	uint32_t reconnect_max_ms; /* ... up to this. Each wait is drawn from its upper half. */
 	uint64_t seed;             /* for that draw */
 
-	uint32_t queue_messages;     /* publishes and requests accepted and not finished, 1.. */
-	size_t queue_bytes;          /* their encoded size */
-	uint16_t inflight;           /* QoS 1 and 2 unacknowledged at a time, 1..; the server's receive maximum also holds */
+	uint32_t queue_messages; /* publishes and requests accepted and not finished, 1.. */
+	size_t queue_bytes;      /* their encoded size */
+	uint16_t
+		inflight; /* QoS 1 and 2 unacknowledged at a time, 1..; the server's receive maximum also holds */
 	uint32_t max_packet_size;    /* of input, announced in v5; 0: no limit but MQTT's own */
 	uint32_t connect_timeout_ms; /* from dialling to CONNACK */
 	uint32_t ping_timeout_ms;    /* from PINGREQ, without any byte from the server */
@@ -87,10 +88,10 @@ struct mqtt_client_disconnected {
 	int64_t retry_ms; /* dials again after this; -1: does not */
 };
 
-struct mqtt_client_answer { /* to subscribe or unsubscribe */
-	enum mqtt_type type;            /* MQTT_SUBSCRIBE or MQTT_UNSUBSCRIBE */
-	void *token;                    /* NULL for what was subscribed anew after a lost session */
-	bool is_again;                  /* the latter */
+struct mqtt_client_answer {  /* to subscribe or unsubscribe */
+	enum mqtt_type type; /* MQTT_SUBSCRIBE or MQTT_UNSUBSCRIBE */
+	void *token;         /* NULL for what was subscribed anew after a lost session */
+	bool is_again;       /* the latter */
 	/* OK: codes are there. ERR_TOO_LARGE, ERR_UNSUPPORTED: not sent, the server cannot take it (`reason` says what). ERR_CLOSED: destroyed. */
 	int err;
 	uint8_t reason;
@@ -120,8 +121,8 @@ struct mqtt_client_counters {
 	uint64_t published, acknowledged; /* PUBLISH sent, resends not counted; finished well */
 	uint64_t resent, received;        /* PUBLISH resent; PUBLISH delivered to message() */
 	uint64_t duplicates;              /* QoS 2 repeats that were held back */
-	uint64_t dropped;                 /* publishes refused by the queue's bounds, cut off, or not possible */
-	uint64_t connects, lost;          /* CONNACKs of success; connections lost after one */
+	uint64_t dropped;        /* publishes refused by the queue's bounds, cut off, or not possible */
+	uint64_t connects, lost; /* CONNACKs of success; connections lost after one */
 	uint64_t sent_bytes, received_bytes;
 };
 

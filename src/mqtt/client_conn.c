@@ -210,8 +210,8 @@ static void server_of_connack(struct mqtt_client *c, const struct mqtt_props *p)
 		.has_shared = mqtt_props_num(p, MQTT_P_SHARED_AVAILABLE, 1),
 		.has_sub_ids = mqtt_props_num(p, MQTT_P_SUBSCRIPTION_ID_AVAILABLE, 1),
 	};
-	c->session_expiry = mqtt_props_num(
-		p, MQTT_P_SESSION_EXPIRY, mqtt_props_num(&c->opt.connect.props, MQTT_P_SESSION_EXPIRY, 0));
+	c->session_expiry = mqtt_props_num(p, MQTT_P_SESSION_EXPIRY,
+					   mqtt_props_num(&c->opt.connect.props, MQTT_P_SESSION_EXPIRY, 0));
 }
 
 /* An id that the server chose is ours from now on: it names the session that we want to resume. */

@@ -22,14 +22,14 @@
 #include "base/list.h"
 #include "mqtt/client.h"
 
-#define CLIENT_OUT_BATCH      65536u   /* publishes are taken from the queue up to this much unwritten output */
-#define CLIENT_ACKS_MAX       1048576u /* unwritten acknowledgements, then reading pauses */
-#define CLIENT_IN_FIRST       8192u
-#define CLIENT_READ_BUDGET    1048576u /* bytes per turn; others on the loop have their turn too */
-#define CLIENT_KEEP_BUFFER    262144u  /* larger buffers are given back when empty */
-#define CLIENT_LEAVE_MS       1000u    /* after DISCONNECT the server has this long to close */
-#define CLIENT_SUBSCRIBE_MAX  8u       /* filters per packet when subscribing anew; some servers take no more */
-#define CLIENT_ID_WORDS       (65536u / 64u)
+#define CLIENT_OUT_BATCH     65536u /* publishes are taken from the queue up to this much unwritten output */
+#define CLIENT_ACKS_MAX      1048576u /* unwritten acknowledgements, then reading pauses */
+#define CLIENT_IN_FIRST      8192u
+#define CLIENT_READ_BUDGET   1048576u /* bytes per turn; others on the loop have their turn too */
+#define CLIENT_KEEP_BUFFER   262144u  /* larger buffers are given back when empty */
+#define CLIENT_LEAVE_MS      1000u    /* after DISCONNECT the server has this long to close */
+#define CLIENT_SUBSCRIBE_MAX 8u /* filters per packet when subscribing anew; some servers take no more */
+#define CLIENT_ID_WORDS      (65536u / 64u)
 
 enum client_state {
 	CLIENT_IDLE,
@@ -149,12 +149,12 @@ struct mqtt_client {
 	struct loop_timer alive; /* keep-alive and ping, while UP */
 	struct loop_timer again; /* next turn: there is more to read or write */
 	struct loop_hook turn_end;
-	unsigned busy; /* inside this many of our handlers */
-	bool is_dead;  /* destroyed from inside one */
+	unsigned busy;    /* inside this many of our handlers */
+	bool is_dead;     /* destroyed from inside one */
 	bool has_session; /* there was a CONNACK: what we know belongs to a session */
 	bool sent_clean;  /* clean start of the CONNECT on its way */
 	uint32_t session_expiry;
-	bool finish;      /* disconnect when everything is done */
+	bool finish;  /* disconnect when everything is done */
 	uint8_t *bye; /* the DISCONNECT packet to end with */
 	size_t bye_len;
 
@@ -173,15 +173,15 @@ struct mqtt_client {
 	struct list inflight;  /* sent, not acknowledged, in order */
 	struct list releasing; /* QoS 2 after PUBREC, in its order */
 	struct list unwritten; /* QoS 0 in the output buffer */
-	struct list requests; /* not sent */
-	struct list asked;    /* sent, not answered */
+	struct list requests;  /* not sent */
+	struct list asked;     /* sent, not answered */
 	struct list subscriptions;
 	bool must_resubscribe; /* the server lost the session and not all requests for that are made yet */
-	uint32_t pending;     /* publishes */
-	uint32_t npending;    /* publishes and requests */
-	size_t pending_bytes; /* of both */
-	uint32_t nwindow;     /* inflight and releasing */
-	struct id_set ids;    /* of ours, in use */
+	uint32_t pending;      /* publishes */
+	uint32_t npending;     /* publishes and requests */
+	size_t pending_bytes;  /* of both */
+	uint32_t nwindow;      /* inflight and releasing */
+	struct id_set ids;     /* of ours, in use */
 	uint16_t last_id;
 
 	struct id_set received; /* QoS 2 ids of the server between PUBLISH and PUBREL */
@@ -198,7 +198,7 @@ void client_leave(struct mqtt_client *c);
 
 /* client_conn.c */
 void client_dial(struct mqtt_client *c);
-void client_leave_server(struct mqtt_client *c); /* send `bye`, then close */
+void client_leave_server(struct mqtt_client *c);    /* send `bye`, then close */
 void client_stop(struct mqtt_client *c, bool tell); /* close and stay IDLE */
 /* The connection ends because of `err` (and c->cause): tell, and wait or stay IDLE. */
 void client_lost(struct mqtt_client *c, int err);
@@ -237,7 +237,7 @@ MUST_USE int client_on_ack(struct mqtt_client *c, const struct mqtt_frame *f);
 /* client_sub.c */
 MUST_USE int client_sub_fill(struct mqtt_client *c);
 MUST_USE int client_sub_connected(struct mqtt_client *c, bool session_present);
-void client_sub_fini(struct mqtt_client *c);  /* answers all with ERR_CLOSED */
+void client_sub_fini(struct mqtt_client *c); /* answers all with ERR_CLOSED */
 MUST_USE int client_on_suback(struct mqtt_client *c, const struct mqtt_frame *f);
 
 /* Room enough for an encoded property list with its length. */

@@ -70,7 +70,7 @@ static void into_window(struct mqtt_client *c, struct outgoing *o)
 
 static void empty_window(struct mqtt_client *c, struct list *l)
 {
-	list_for_each(at, l)
+	list_for_each (at, l)
 		container_of(at, struct outgoing, node)->is_in_window = false;
 	c->nwindow = 0;
 }
@@ -96,7 +96,7 @@ static int outgoing_make(struct mqtt_client *c, const struct mqtt_publish *m, vo
 	if (!o)
 		return ERR_NOMEM;
 	struct wr w = wr_of(o->packet, size);
-	struct mqtt_frame f;
+	struct mqtt_frame f = {0};
 	int rc = mqtt_publish_encode(&w, v, &p);
 
 	if (rc == OK)
@@ -258,8 +258,7 @@ static void forget_session(struct mqtt_client *c)
 {
 	struct list *node;
 
-	list_for_each(at, &c->resend)
-	{
+	list_for_each (at, &c->resend) {
 		struct outgoing *o = container_of(at, struct outgoing, node);
 
 		id_set_remove(&c->ids, o->packet_id);
@@ -280,8 +279,7 @@ int client_pub_connected(struct mqtt_client *c, bool session_present)
 		forget_session(c);
 		return OK;
 	}
-	list_for_each(at, &c->releasing)
-	{
+	list_for_each (at, &c->releasing) {
 		struct outgoing *o = container_of(at, struct outgoing, node);
 
 		if ((rc = client_out_ack(c, MQTT_PUBREL, o->packet_id, 0)) < 0)
@@ -300,8 +298,7 @@ static struct outgoing *find(struct mqtt_client *c, uint16_t id)
 	if (!id_set_has(&c->ids, id))
 		return NULL;
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
-		list_for_each(at, lists[i])
-		{
+		list_for_each (at, lists[i]) {
 			struct outgoing *o = container_of(at, struct outgoing, node);
 
 			if (o->packet_id == id)

@@ -260,8 +260,7 @@ static void requests_unsend(struct mqtt_client *c)
 {
 	list_splice(&c->asked, &c->requests);
 	list_splice(&c->requests, &c->asked);
-	list_for_each(at, &c->requests)
-	{
+	list_for_each (at, &c->requests) {
 		struct request *r = container_of(at, struct request, node);
 
 		if (r->packet_id)
@@ -324,8 +323,7 @@ int client_sub_connected(struct mqtt_client *c, bool session_present)
 
 static struct subscription *subscription_find(struct mqtt_client *c, struct span filter)
 {
-	list_for_each(at, &c->subscriptions)
-	{
+	list_for_each (at, &c->subscriptions) {
 		struct subscription *s = container_of(at, struct subscription, node);
 
 		if (span_equal(s->item.filter, filter))
@@ -413,8 +411,7 @@ int client_on_suback(struct mqtt_client *c, const struct mqtt_frame *f)
 
 	if ((rc = mqtt_suback_decode(f, c->opt.connect.version, &a)) < 0)
 		return rc;
-	list_for_each(at, &c->asked)
-	{
+	list_for_each (at, &c->asked) {
 		r = container_of(at, struct request, node);
 		if (r->packet_id == a.packet_id)
 			break;
