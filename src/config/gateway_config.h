@@ -21,7 +21,8 @@
 /* The simulated rack has this many channels of each kind. */
 #define CONFIG_RACK_CHANNELS 4
 
-#define CONFIG_NAME_MAX 64 /* characters in a name */
+#define CONFIG_NAME_MAX    64 /* characters in a name */
+#define CONFIG_WORKERS_MAX 63 /* with the field side one lane less than 64, the bits of a word */
 
 struct config_gateway {
 	const char *name;
@@ -164,7 +165,9 @@ MUST_USE int gateway_config_default(struct gateway_config **out);
 /* Accepts NULL. */
 void gateway_config_destroy(struct gateway_config *cfg);
 
-/* Equal in all that a running line or device sees: same settings, tags and groups, and the line's own. */
+/* Equal in all that a running one of them sees. A device's line may differ though its name is the same. */
+bool config_broker_equal(const struct config_broker *a, const struct config_broker *b);
+bool config_listener_equal(const struct config_listener *a, const struct config_listener *b);
 bool config_line_equal(const struct config_line *a, const struct config_line *b);
 bool config_device_equal(const struct config_device *a, const struct config_device *b);
 

@@ -7,6 +7,22 @@ static bool text_equal(const char *a, const char *b)
 	return a == b || (a && b && strcmp(a, b) == 0);
 }
 
+bool config_broker_equal(const struct config_broker *a, const struct config_broker *b)
+{
+	return a->workers == b->workers && a->max_packet_size == b->max_packet_size &&
+	       a->max_inflight == b->max_inflight && a->max_queued_messages == b->max_queued_messages &&
+	       a->max_queued_bytes == b->max_queued_bytes && a->max_connections == b->max_connections &&
+	       a->max_subscriptions == b->max_subscriptions && a->max_topic_levels == b->max_topic_levels &&
+	       a->connect_timeout_ms == b->connect_timeout_ms && a->memory_limit == b->memory_limit;
+}
+
+bool config_listener_equal(const struct config_listener *a, const struct config_listener *b)
+{
+	return text_equal(a->name, b->name) && a->protocol == b->protocol &&
+	       text_equal(a->address, b->address) && a->port == b->port &&
+	       a->allow_anonymous == b->allow_anonymous;
+}
+
 bool config_line_equal(const struct config_line *a, const struct config_line *b)
 {
 	return text_equal(a->name, b->name) && a->type == b->type && text_equal(a->host, b->host) &&

@@ -4,6 +4,7 @@
 #ifndef DAEMON_DAEMON_H
 #define DAEMON_DAEMON_H
 
+int daemon_serve(int argc, char **argv);
 int daemon_check(int argc, char **argv);
 
 #endif

@@ -143,7 +143,8 @@ void lane_flush(struct lane *l, uint64_t last_number)
 
 	if (!c || c->used == 0) {
 		/* nothing was put; what an earlier flush passed is visible before this number */
-		atomic_store(&l->passed_number, last_number);
+		if (atomic_load_explicit(&l->passed_number, memory_order_relaxed) != last_number)
+			atomic_store(&l->passed_number, last_number);
 		return;
 	}
 	for (; c; c = next) { /* newest first, as the stack of passed chunks is */

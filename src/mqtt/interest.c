@@ -141,16 +141,17 @@ void interest_remove(struct interest *in, struct epoch_reader *me, const struct 
 
 static struct interest_share *share_create(struct span key)
 {
-	struct interest_share *s = calloc(1, sizeof(*s) + 2 * BROKER_LANES_MAX * sizeof(uint32_t) + key.len);
-	struct wr w;
+	size_t counts = 2 * BROKER_LANES_MAX * sizeof(uint32_t);
+	struct interest_share *s = calloc(1, sizeof(*s) + counts + key.len);
+	uint8_t *text;
 
 	if (!s)
 		return NULL;
+	text = (uint8_t *)(s + 1) + counts;
+	memcpy(text, key.p, key.len);
+	s->key = span_of(text, key.len);
 	s->online = (_Atomic uint32_t *)(void *)(s + 1);
 	s->away = s->online + BROKER_LANES_MAX;
-	s->key = span_of((uint8_t *)(s->away + BROKER_LANES_MAX), key.len);
-	w = wr_of((uint8_t *)(s->away + BROKER_LANES_MAX), key.len);
-	wr_span(&w, key);
 	return s;
 }
 

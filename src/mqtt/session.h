@@ -26,12 +26,21 @@ struct retained_feed {
 	uint32_t count, at, room;
 	struct sub_options options;
 	bool existed; /* the subscription was there before: it gets what is on its way, too */
+	bool pinned;  /* values[at] waits for that, and is sent as it is */
+};
+
+/* What may come late from another worker and is older than a retained message that was sent. */
+struct guard {
+	struct list in_session, in_worker;
+	uint64_t topic; /* hash */
+	uint64_t number;
+	uint16_t origin;
 };
 
 struct session {
 	struct worker *worker;
 	struct hmap_node by_id;
-	struct conn *conn; /* NULL: away */
+	struct conn *conn;      /* NULL: away */
 	struct mqtt_port *port; /* a port's own session: messages go to its callback */
 	uint64_t uid;
 	uint32_t expiry_s;
@@ -44,8 +53,8 @@ struct session {
 
 	/* to the client */
 	struct inflight inflight;
-	uint32_t unacked;           /* sent on this connection and not acknowledged; the window counts it */
-	uint16_t *resend;           /* ids of the last connection not sent again yet, in order */
+	uint32_t unacked; /* sent on this connection and not acknowledged; the window counts it */
+	uint16_t *resend; /* ids of the last connection not sent again yet, in order */
 	uint32_t nresend, resent;
 	struct store_queue *queue;  /* NULL: nothing waited yet */
 	struct retained_feed *feed; /* oldest first */
@@ -53,6 +62,7 @@ struct session {
 	struct list subs;
 	uint32_t nsubs;
 	struct list guards;
+	struct list deferred; /* in worker.deferred while the feed waits for another worker's messages */
 
 	/* scratch of the routing: where this session stands in the list of targets */
 	uint64_t match_stamp;
@@ -112,7 +122,17 @@ bool session_received_remove(struct session *s, uint16_t packet_id);
 
 /* A retained message newer than what may be on its way from `origin` was sent: skip that. */
 void session_guard(struct session *s, struct span topic, uint16_t origin, uint64_t number);
+bool session_is_guarded(struct session *s, const struct publication *p);
+void guard_free(struct guard *g);
+/* Drop the guards whose time is over. */
+void guards_expire(struct worker *w);
+/*
+ * Go on with the feeds that wait: l NULL, all of them; else those that wait for messages of lane l up to a number
+ * below `number`, which is about to be handled.
+ */
+void sessions_retry_deferred(struct worker *w, const struct lane *l, uint64_t number);
 /* Queue the retained messages of a subscription. ERR_NOMEM: some are missing. */
-MUST_USE int session_feed_retained(struct session *s, struct span filter, const struct sub_options *o, bool existed);
+MUST_USE int session_feed_retained(struct session *s, struct span filter, const struct sub_options *o,
+				   bool existed);
 
 #endif
