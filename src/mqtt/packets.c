@@ -141,8 +141,11 @@ static uint8_t publish_route(struct conn *c, const struct mqtt_publish *pub)
 /* A refused QoS 1 or 2 message gets its reason in v5. In 3.1.1 there is none: the connection is closed [MQTT-3.3.5-2]. */
 static int publish_refused(struct conn *c, const struct mqtt_publish *pub, uint8_t reason)
 {
-	if (c->version == MQTT_V5 && pub->qos > 0) {
-		conn_send_ack(c, pub->qos == 1 ? MQTT_PUBACK : MQTT_PUBREC, pub->packet_id, reason);
+	enum mqtt_type ack = pub->qos == 1 ? MQTT_PUBACK : MQTT_PUBREC;
+
+	/* Not every reason may stand there: 0x9A only in DISCONNECT (5.0, 2.4). */
+	if (c->version == MQTT_V5 && pub->qos > 0 && mqtt_reason_allowed(ack, reason)) {
+		conn_send_ack(c, ack, pub->packet_id, reason);
 		return OK;
 	}
 	if (c->version == MQTT_V5 || pub->qos > 0)
