@@ -225,6 +225,26 @@ static void after_a_short_write_room_is_told(void **state)
 	world_close(&x);
 }
 
+static void a_write_cut_short_although_there_is_room_is_told_as_well(void **state)
+{
+	static const struct sim_net_faults faults = {
+		.max_delay_us = 100, .buffer = 1000, .partial_one_in = 1};
+
+	(void)state;
+	for (uint64_t seed = 0; seed < 20; seed++) {
+		struct world x;
+		char buf[100] = {0};
+		size_t done;
+
+		world_connect(&x, seed, &faults);
+		assert_int_equal(put(x.client.s, buf, sizeof(buf), &done), OK);
+		assert_true(done > 0);
+		settle(&x); /* nobody reads */
+		assert_int_equal(!!(x.client.events & LOOP_WRITABLE), done < sizeof(buf));
+		world_close(&x);
+	}
+}
+
 static void what_was_written_before_the_close_arrives_before_the_end(void **state)
 {
 	(void)state;
@@ -626,6 +646,7 @@ int main(void)
 		cmocka_unit_test(what_one_writes_the_other_reads_after_an_event),
 		cmocka_unit_test(an_event_comes_for_what_is_new_only),
 		cmocka_unit_test(after_a_short_write_room_is_told),
+		cmocka_unit_test(a_write_cut_short_although_there_is_room_is_told_as_well),
 		cmocka_unit_test(what_was_written_before_the_close_arrives_before_the_end),
 		cmocka_unit_test(dialling_where_nobody_listens_fails_later),
 		cmocka_unit_test(a_cut_is_seen_at_both_ends),

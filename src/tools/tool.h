@@ -21,7 +21,9 @@ struct tool {
 
 /* TOOL(name, summary), in the order of `lineside --help` */
 /* clang-format off */
-#define TOOL_TABLE(TOOL) \
+#define TOOL_TABLE(TOOL)                                                    \
+	TOOL(pub, "publish to an MQTT broker")                              \
+	TOOL(sub, "print the messages of an MQTT broker")                   \
 	TOOL(modbus, "read, write and simulate Modbus/TCP devices")
 /* clang-format on */
 
