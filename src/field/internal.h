@@ -20,6 +20,7 @@
 #define STATUS_INTERVAL_MS       10000u
 #define REPLAN_AFTER_MS          3600000u /* cuts of blocks are forgotten so long after the last one */
 #define JOBS_MAX                 1000u    /* commands that wait on one line */
+#define JOBS_IN_A_ROW            8u       /* then a poll that waits is let in between */
 #define ERROR_TEXT_MAX           96u
 #define TOPIC_BUFFER             1024u
 #define PAYLOAD_BUFFER           4096u
@@ -122,6 +123,7 @@ struct line {
 	struct list devices;
 	struct list jobs;
 	size_t njobs;
+	unsigned jobs_in_a_row;
 	struct slot slots[SOURCE_IN_FLIGHT_MAX];
 	unsigned nslots, nused;
 	uint32_t timeout_ms, backoff_first_ms, backoff_max_ms;

@@ -110,9 +110,20 @@ static bool pump_poll(struct line *l)
 	return false;
 }
 
+/* Commands first; but whoever sends them without end does not stop the polls. */
+static bool pump_one(struct line *l)
+{
+	if (l->jobs_in_a_row < JOBS_IN_A_ROW && pump_job(l)) {
+		l->jobs_in_a_row++;
+		return true;
+	}
+	l->jobs_in_a_row = 0;
+	return pump_poll(l) || pump_job(l);
+}
+
 static void pump(struct line *l)
 {
-	while (l->nused < l->nslots && (pump_job(l) || pump_poll(l)))
+	while (l->nused < l->nslots && pump_one(l))
 		;
 }
 
@@ -245,11 +256,12 @@ static void device_spoke(struct slot *s)
 	struct device *d = s->device;
 
 	line_up(s->line, d);
-	d->last_ok_ms = s->req.answered_ms;
-	if (s->req.rc == OK)
+	if (s->req.rc == OK) {
 		d->counters.ok++;
-	else
+		d->last_ok_ms = s->req.answered_ms;
+	} else {
 		note_exception(s);
+	}
 	device_online(d);
 	if (s->job) {
 		if (job_answered(s)) {
@@ -301,7 +313,7 @@ static void no_answer(struct slot *s)
 	}
 }
 
-/* The request itself is wrong, or memory ran out: nothing of it went to the device. */
+/* The request itself cannot be sent: nothing went to the device, and nothing ever will. */
 static void not_sent(struct slot *s)
 {
 	s->device->counters.errors++;
@@ -353,6 +365,7 @@ static void answered(struct source_request *r)
 	case ERR_CLOSED:
 	case ERR_MALFORMED:
 	case ERR_UNEXPECTED:
+	case ERR_NOMEM: /* of ours, but it may pass like the others */
 		no_answer(s);
 		break;
 	default:

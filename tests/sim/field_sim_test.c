@@ -11,13 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc_fail.h"
 #include "base/log.h"
 #include "field_world.h"
 
 #define HEAD "gateway: {name: plant1}\n"
-#define PRESS                                                                                                \
+#define PRESS(more)                                                                                          \
 	"lines:\n"                                                                                           \
-	"  - {name: press, type: modbus-tcp, host: press, port: 502, timeout: 500ms, retries: 1}\n"          \
+	"  - {name: press, type: modbus-tcp, host: press, port: 502, timeout: 500ms, retries: 1" more "}\n"  \
 	"devices:\n"                                                                                         \
 	"  - name: m1\n"                                                                                     \
 	"    line: press\n"                                                                                  \
@@ -34,7 +35,8 @@
 	"      - {name: low, address: 'holding:8', type: uint8, access: rw}\n"                               \
 	"      - {name: temp, address: 'input:40', type: float32}\n"
 
-static const char config[] = HEAD PRESS;
+static const char config[] = HEAD PRESS("");
+static const char config_pipelined[] = HEAD PRESS(", max_in_flight: 4");
 
 static void first_values_are_there_at_once_and_right(void **state)
 {
@@ -406,6 +408,55 @@ static void a_reload_changes_only_what_is_different(void **state)
 	world_destroy(w);
 }
 
+static void a_reload_that_runs_out_of_memory_changes_nothing(void **state)
+{
+	struct world *w = world_create(17);
+	struct gateway_config *next = world_parse(config);
+	struct sim_device *d = world_device(w, "press");
+	long n = 1;
+
+	(void)state;
+	world_apply(w, two_units);
+	world_await(w, "plant1/m2/x", "\"quality\":\"good\"", 500);
+	for (;; n++) {
+		unsigned messages = w->nmessages;
+		bool hit;
+		int rc;
+
+		alloc_fail_at(n);
+		rc = field_apply(w->field, next);
+		hit = alloc_fail_end();
+		assert_int_equal(rc, hit ? ERR_NOMEM : OK);
+		if (!hit)
+			break;
+		assert_int_equal(w->nmessages, messages);
+		d->regs[0]++;
+		world_run(w, 1100);
+		assert_true(w->nmessages >= messages + 2); /* the new value of both */
+	}
+	assert_true(n > 10);
+	gateway_config_destroy(w->cfg);
+	w->cfg = next;
+	assert_string_equal(world_seen(w, "plant1/m2/x")->payload, "");
+	world_await(w, "plant1/m1/level", "\"quality\":\"good\"", 500);
+	world_destroy(w);
+}
+
+static void a_command_that_runs_out_of_memory_is_answered(void **state)
+{
+	struct world *w = world_create(18);
+
+	(void)state;
+	world_device(w, "press");
+	world_apply(w, two_units);
+	world_await(w, "plant1/m1/x", "\"quality\":\"good\"", 500);
+	alloc_fail_at(1);
+	world_set(w, "plant1/m1/x/set", "1");
+	assert_true(alloc_fail_end());
+	assert_true(world_has(w, "plant1/m1/x/set/result", "\"error\":\"busy\",\"text\":\"out of memory\""));
+	world_destroy(w);
+}
+
 static void commands_are_answered_when_everything_stops(void **state)
 {
 	struct world *w = world_create(14);
@@ -471,12 +522,13 @@ static void faults_run(uint64_t seed)
 {
 	struct world *w = world_create(seed);
 	struct sim_device *d = world_device(w, "press");
+	const char *usual = seed % 2 ? config : config_pipelined;
 	unsigned sent = 0;
 
 	sim_net_set_faults(
 		w->net, &(struct sim_net_faults){
 				.max_delay_us = 30000, .buffer = 64, .partial_one_in = 3, .cut_one_in = 60});
-	world_apply(w, config);
+	world_apply(w, usual);
 	for (int i = 0; i < 60; i++) {
 		uint64_t what = sim_random(w->sim, 10);
 		char payload[16];
@@ -493,12 +545,12 @@ static void faults_run(uint64_t seed)
 			device_return(d);
 		}
 		if (sim_one_in(w->sim, 20))
-			world_apply(w, sim_one_in(w->sim, 2) ? config : two_units);
+			world_apply(w, sim_one_in(w->sim, 2) ? usual : two_units);
 		world_run(w, sim_random(w->sim, 3000));
 	}
 	sim_net_set_faults(w->net, &(struct sim_net_faults){.max_delay_us = 1000, .buffer = 65536});
 	device_return(d);
-	world_apply(w, config);
+	world_apply(w, usual);
 	world_run(w, 301 * 1000);
 	assert_true(world_has(w, "plant1/m1/level", "\"quality\":\"good\""));
 	assert_true(world_has(w, "plant1/m1/temp", "\"quality\":\"good\""));
@@ -541,6 +593,8 @@ int main(void)
 		cmocka_unit_test(an_absent_unit_does_not_disturb_its_neighbour),
 		cmocka_unit_test(a_line_that_is_refused_takes_all_its_devices_and_brings_all_back),
 		cmocka_unit_test(a_reload_changes_only_what_is_different),
+		cmocka_unit_test(a_reload_that_runs_out_of_memory_changes_nothing),
+		cmocka_unit_test(a_command_that_runs_out_of_memory_is_answered),
 		cmocka_unit_test(commands_are_answered_when_everything_stops),
 		cmocka_unit_test(a_line_slower_than_asked_skips_scans_and_says_so),
 		cmocka_unit_test(a_rack_has_moving_channels_with_attributes),

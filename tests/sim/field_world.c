@@ -238,7 +238,7 @@ void world_destroy(struct world *w)
 	free(w);
 }
 
-void world_apply(struct world *w, const char *yaml)
+struct gateway_config *world_parse(const char *yaml)
 {
 	struct gateway_config *cfg = NULL;
 	struct faults faults;
@@ -249,6 +249,13 @@ void world_apply(struct world *w, const char *yaml)
 		fail_msg("the configuration is wrong");
 	}
 	faults_fini(&faults);
+	return cfg;
+}
+
+void world_apply(struct world *w, const char *yaml)
+{
+	struct gateway_config *cfg = world_parse(yaml);
+
 	assert_int_equal(field_apply(w->field, cfg), OK);
 	gateway_config_destroy(w->cfg);
 	w->cfg = cfg;

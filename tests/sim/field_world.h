@@ -66,6 +66,8 @@ void device_die(struct sim_device *d);    /* its program ends: connections break
 void device_hang(struct sim_device *d);   /* it takes connections and requests, and never answers */
 void device_return(struct sim_device *d); /* from either */
 
+/* Fails the test when it is wrong. */
+struct gateway_config *world_parse(const char *yaml);
 /* Parse YAML and apply it; fails the test when that fails. */
 void world_apply(struct world *w, const char *yaml);
 
