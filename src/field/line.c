@@ -301,7 +301,9 @@ static void no_answer(struct slot *s)
 			d->counters.errors++;
 		device_error(d, "%s", err_text(s->req.rc));
 	}
-	if (s->is_probe) {
+	if (s->is_probe && s->req.rc == ERR_CLOSED && s->attempts++ == 0) {
+		slot_submit(s); /* a peer that was restarted breaks the old connection when we use it */
+	} else if (s->is_probe) {
 		line_up(s->line,
 			d); /* if it was down: somebody took the connection, or the next probes will tell */
 		slot_release(s);
