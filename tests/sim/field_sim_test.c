@@ -206,6 +206,10 @@ static void a_request_with_response_topic_is_answered_there_only(void **state)
 	world_await(w, "me/answers", "\"ok\":true", 500);
 	assert_string_equal(world_seen(w, "me/answers")->correlation, "c-7");
 	assert_null(world_seen(w, "plant1/m1/level/set/result"));
+	set.response_topic = "plant1/m1/far"; /* the gateway's own: not for clients to write */
+	assert_int_equal(field_set(w->field, &set), OK);
+	world_await(w, "plant1/m1/level/set/result", "\"ok\":true", 500);
+	assert_true(world_has(w, "plant1/m1/far", "{\"value\":0,"));
 	world_destroy(w);
 }
 
