@@ -209,6 +209,7 @@ static void a_request_with_response_topic_is_answered_there_only(void **state)
 	set.response_topic = "plant1/m1/far"; /* the gateway's own: not for clients to write */
 	assert_int_equal(field_set(w->field, &set), OK);
 	world_await(w, "plant1/m1/level/set/result", "\"ok\":true", 500);
+	world_run(w, 200);
 	assert_true(world_has(w, "plant1/m1/far", "{\"value\":0,"));
 	world_destroy(w);
 }
