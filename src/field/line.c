@@ -32,6 +32,8 @@ static void slot_release(struct slot *s)
 {
 	if (s->group)
 		block_of(s)->is_in_flight = false;
+	if (s->group)
+		scan_progress(s->group);
 	s->is_used = false;
 	s->device = NULL;
 	s->group = NULL;
