@@ -59,8 +59,9 @@ def unit_tests(build, names):
     logs = build / "meson-logs"
     for log in logs.glob("testlog.*"):
         log.unlink()
+    patience = ["--timeout-multiplier", "5"] if "-" in build.name else []
     status = subprocess.run(
-        wrapper(build) + ["meson", "test", "-C", str(build), "--no-rebuild", *(tests if names else [])],
+        wrapper(build) + ["meson", "test", "-C", str(build), "--no-rebuild", *patience, *(tests if names else [])],
         env=environment(build),
     ).returncode
     cases, failed_suites = count_cases(logs / "testlog.junit.xml")
