@@ -32,7 +32,7 @@ void mqtt_varint_write(struct wr *w, size_t v);
 
 /* Are these the flags that the version wants in the first byte? Not for PUBLISH, whose flags carry data. */
 MUST_USE bool mqtt_flags_ok(const struct mqtt_frame *f, enum mqtt_version v);
-/* Write the fixed header after making sure that `body` bytes fit behind it, so that the writes that follow can't fail. */
+/* Write the fixed header once `body` bytes are known to fit behind it: the writes that follow can't fail. */
 MUST_USE int mqtt_packet_begin(struct wr *w, uint8_t first, size_t body);
 
 /* ---- text, in mqtt_text.c ---- */
