@@ -443,6 +443,74 @@ static void a_dial_that_fails_hangs_up(void **state)
 	side_close(&side);
 }
 
+static void dial_two(struct side *side, uint16_t first, uint16_t second, struct end *client)
+{
+	union tcp_addr addrs[2];
+	struct stream *s;
+
+	assert_int_equal(tcp_addr_parse("127.0.0.1", first, &addrs[0]), OK);
+	assert_int_equal(tcp_addr_parse("127.0.0.1", second, &addrs[1]), OK);
+	assert_int_equal(tcp_dial_addrs(addrs, 2, side->loop, &s), OK);
+	*client = (struct end){0};
+	own(client, s);
+}
+
+static void an_address_that_refuses_makes_way_for_the_next(void **state)
+{
+	struct side side;
+	struct end client;
+	uint16_t closed;
+
+	(void)state;
+	side_open(&side, "127.0.0.1");
+	closed = closed_port(&side);
+	dial_two(&side, closed, listener_port(side.listener), &client);
+	turns_until(side.loop, &client.events, LOOP_WRITABLE);
+	assert_false(client.events & LOOP_HANGUP);
+	turns_until_count(side.loop, &side.nserver, 1);
+	stream_close(client.s);
+	dial_two(&side, closed, closed, &client);
+	turns_until(side.loop, &client.events, LOOP_HANGUP);
+	assert_int_equal(client.events, LOOP_HANGUP);
+	stream_close(client.s);
+	side_close(&side);
+}
+
+/* A port where connecting hangs: its backlog is full and nobody accepts. */
+static uint16_t silent_port(int fds[3])
+{
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(at);
+
+	fds[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(fds[0], (struct sockaddr *)&at, sizeof(at)), 0);
+	assert_int_equal(listen(fds[0], 0), 0);
+	assert_int_equal(getsockname(fds[0], (struct sockaddr *)&at, &len), 0);
+	for (unsigned i = 1; i < 3; i++) {
+		fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		(void)connect(fds[i], (struct sockaddr *)&at, sizeof(at));
+	}
+	return ntohs(at.sin_port);
+}
+
+static void an_address_that_says_nothing_makes_way_for_the_next(void **state)
+{
+	struct side side;
+	struct end client;
+	int fds[3];
+
+	(void)state;
+	side_open(&side, "127.0.0.1");
+	dial_two(&side, silent_port(fds), listener_port(side.listener), &client);
+	turns_until(side.loop, &client.events, LOOP_WRITABLE);
+	assert_false(client.events & LOOP_HANGUP);
+	turns_until_count(side.loop, &side.nserver, 1);
+	stream_close(client.s);
+	for (unsigned i = 0; i < 3; i++)
+		close(fds[i]);
+	side_close(&side);
+}
+
 static void a_look_up_may_outlive_stream_and_loop(void **state)
 {
 	(void)state;
@@ -754,6 +822,8 @@ int main(void)
 		cmocka_unit_test(tcp_does_not_delay),
 		cmocka_unit_test(a_name_is_looked_up),
 		cmocka_unit_test(a_dial_that_fails_hangs_up),
+		cmocka_unit_test(an_address_that_refuses_makes_way_for_the_next),
+		cmocka_unit_test(an_address_that_says_nothing_makes_way_for_the_next),
 		cmocka_unit_test(a_look_up_may_outlive_stream_and_loop),
 		cmocka_unit_test(a_dialling_stream_may_move),
 		cmocka_unit_test(dialers_describe_their_place),

@@ -56,6 +56,10 @@ MUST_USE int mqtt_props_measure(const struct mqtt_props *p, unsigned in, size_t 
 /* Length and list of `len` bytes, measured before. */
 void mqtt_props_write(struct wr *w, const struct mqtt_props *p, size_t len);
 
+/* The same without the length: all of `list` is properties. */
+MUST_USE int mqtt_props_list_decode(struct rd *list, unsigned in, struct mqtt_props *out);
+void mqtt_props_list_write(struct wr *w, const struct mqtt_props *p);
+
 /* What a list takes with its length in front; 0 below v5, where there is none. */
 static inline size_t mqtt_props_room(enum mqtt_version v, size_t len)
 {
