@@ -11,13 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc_fail.h"
 #include "base/log.h"
 #include "field_world.h"
 
 #define HEAD "gateway: {name: plant1}\n"
-#define PRESS                                                                                                \
+#define PRESS(more)                                                                                          \
 	"lines:\n"                                                                                           \
-	"  - {name: press, type: modbus-tcp, host: press, port: 502, timeout: 500ms, retries: 1}\n"          \
+	"  - {name: press, type: modbus-tcp, host: press, port: 502, timeout: 500ms, retries: 1" more "}\n"  \
 	"devices:\n"                                                                                         \
 	"  - name: m1\n"                                                                                     \
 	"    line: press\n"                                                                                  \
@@ -34,7 +35,10 @@
 	"      - {name: low, address: 'holding:8', type: uint8, access: rw}\n"                               \
 	"      - {name: temp, address: 'input:40', type: float32}\n"
 
-static const char config[] = HEAD PRESS;
+static const char config[] = HEAD PRESS("");
+#define QUICK_BACKOFF ", backoff: {first: 200ms, max: 1s}"
+static const char config_quick[] = HEAD PRESS(QUICK_BACKOFF);
+static const char config_pipelined[] = HEAD PRESS(QUICK_BACKOFF ", max_in_flight: 4");
 
 static void first_values_are_there_at_once_and_right(void **state)
 {
@@ -202,6 +206,11 @@ static void a_request_with_response_topic_is_answered_there_only(void **state)
 	world_await(w, "me/answers", "\"ok\":true", 500);
 	assert_string_equal(world_seen(w, "me/answers")->correlation, "c-7");
 	assert_null(world_seen(w, "plant1/m1/level/set/result"));
+	set.response_topic = "plant1/m1/far"; /* the gateway's own: not for clients to write */
+	assert_int_equal(field_set(w->field, &set), OK);
+	world_await(w, "plant1/m1/level/set/result", "\"ok\":true", 500);
+	world_run(w, 200);
+	assert_true(world_has(w, "plant1/m1/far", "{\"value\":0,"));
 	world_destroy(w);
 }
 
@@ -255,7 +264,8 @@ static void one_bad_tag_does_not_blank_its_neighbours(void **state)
 }
 
 /* The requirement, once for each way to die. */
-static void dies_and_returns(uint64_t seed, void (*die)(struct sim_device *d), const char *reason)
+static void dies_and_returns(uint64_t seed, void (*die)(struct sim_device *d),
+			     void (*come_back)(struct sim_device *d), const char *reason)
 {
 	const uint64_t scan = 1000, timeout = 500, attempts = 2;
 	struct world *w = world_create(seed);
@@ -275,7 +285,7 @@ static void dies_and_returns(uint64_t seed, void (*die)(struct sim_device *d), c
 	assert_true(world_has(w, "plant1/m1/level/set/result", "\"error\":\"offline\""));
 	dead_for = sim_random(w->sim, 9000);
 	world_run(w, dead_for);
-	device_return(d);
+	come_back(d);
 	/* the first back-off of 5 s is in force until its probe went out at seven eighths of it, then 10 s */
 	world_await(w, "plant1/m1/far", "\"quality\":\"good\"", dead_for < 4300 ? 5000 : 10000);
 	world_await(w, "plant1/m1/_status", "\"state\":\"online\"", 10);
@@ -286,8 +296,9 @@ static void a_device_that_dies_is_bad_in_time_and_good_again_in_time(void **stat
 {
 	(void)state;
 	for (uint64_t seed = 1; seed <= 100; seed++) {
-		dies_and_returns(seed, device_die, "offline");
-		dies_and_returns(seed, device_hang, "timeout");
+		dies_and_returns(seed, device_die, device_return, "offline");
+		dies_and_returns(seed, device_hang, device_return, "timeout");
+		dies_and_returns(seed, device_hang, device_reboot, "timeout");
 	}
 }
 
@@ -406,6 +417,55 @@ static void a_reload_changes_only_what_is_different(void **state)
 	world_destroy(w);
 }
 
+static void a_reload_that_runs_out_of_memory_changes_nothing(void **state)
+{
+	struct world *w = world_create(17);
+	struct gateway_config *next = world_parse(config);
+	struct sim_device *d = world_device(w, "press");
+	long n = 1;
+
+	(void)state;
+	world_apply(w, two_units);
+	world_await(w, "plant1/m2/x", "\"quality\":\"good\"", 500);
+	for (;; n++) {
+		unsigned messages = w->nmessages;
+		bool hit;
+		int rc;
+
+		alloc_fail_at(n);
+		rc = field_apply(w->field, next);
+		hit = alloc_fail_end();
+		assert_int_equal(rc, hit ? ERR_NOMEM : OK);
+		if (!hit)
+			break;
+		assert_int_equal(w->nmessages, messages);
+		d->regs[0]++;
+		world_run(w, 1100);
+		assert_true(w->nmessages >= messages + 2); /* the new value of both */
+	}
+	assert_true(n > 10);
+	gateway_config_destroy(w->cfg);
+	w->cfg = next;
+	assert_string_equal(world_seen(w, "plant1/m2/x")->payload, "");
+	world_await(w, "plant1/m1/level", "\"quality\":\"good\"", 500);
+	world_destroy(w);
+}
+
+static void a_command_that_runs_out_of_memory_is_answered(void **state)
+{
+	struct world *w = world_create(18);
+
+	(void)state;
+	world_device(w, "press");
+	world_apply(w, two_units);
+	world_await(w, "plant1/m1/x", "\"quality\":\"good\"", 500);
+	alloc_fail_at(1);
+	world_set(w, "plant1/m1/x/set", "1");
+	assert_true(alloc_fail_end());
+	assert_true(world_has(w, "plant1/m1/x/set/result", "\"error\":\"busy\",\"text\":\"out of memory\""));
+	world_destroy(w);
+}
+
 static void commands_are_answered_when_everything_stops(void **state)
 {
 	struct world *w = world_create(14);
@@ -436,7 +496,8 @@ static void a_line_slower_than_asked_skips_scans_and_says_so(void **state)
 	sim_net_set_faults(w->net, &(struct sim_net_faults){.max_delay_us = 50000, .buffer = 65536});
 	world_apply(w, yaml);
 	world_run(w, 11000);
-	assert_false(world_has(w, "plant1/m1/_status", "\"late\":0}"));
+	assert_false(world_has(w, "plant1/m1/_status", "\"late\":0,"));
+	assert_false(world_has(w, "plant1/m1/_status", "\"late_ms\":0}"));
 	world_set(w, "plant1/m1/a/set", "5"); /* a command waits for one request at most, not for the scan */
 	assert_true(world_await(w, "plant1/m1/a/set/result", "\"ok\":true", 1000) <= 200);
 	world_destroy(w);
@@ -466,40 +527,54 @@ static void a_rack_has_moving_channels_with_attributes(void **state)
 	world_destroy(w);
 }
 
+static uint64_t running_seed; /* 0: none */
+
+static int tell_seed(void **state)
+{
+	(void)state;
+	if (running_seed)
+		print_message("replay with LINESIDE_SEED=%lu\n", (unsigned long)running_seed);
+	return 0;
+}
+
 /* Whatever the network does, every command has one result, and in the end all is good. */
 static void faults_run(uint64_t seed)
 {
 	struct world *w = world_create(seed);
 	struct sim_device *d = world_device(w, "press");
+	const char *usual = seed % 2 ? config_quick : config_pipelined;
 	unsigned sent = 0;
 
-	sim_net_set_faults(
-		w->net, &(struct sim_net_faults){
-				.max_delay_us = 30000, .buffer = 64, .partial_one_in = 3, .cut_one_in = 60});
-	world_apply(w, config);
-	for (int i = 0; i < 60; i++) {
-		uint64_t what = sim_random(w->sim, 10);
+	sim_net_set_faults(w->net, &(struct sim_net_faults){.max_delay_us = seed % 3 ? 30000 : 700000,
+							    .buffer = 64,
+							    .partial_one_in = 3,
+							    .cut_one_in = 60});
+	world_apply(w, usual);
+	for (int i = 0; i < 200; i++) {
+		uint64_t what = sim_random(w->sim, 14);
 		char payload[16];
 
 		snprintf(payload, sizeof(payload), "%d", i);
-		if (what < 5) {
+		if (what < 8) {
 			world_set(w, what & 1 ? "plant1/m1/level/set" : "plant1/m1/low/set", payload);
 			sent++;
-		} else if (what == 5) {
+		} else if (what == 8) {
 			device_die(d);
-		} else if (what == 6) {
+		} else if (what == 9) {
 			device_hang(d);
-		} else if (what == 7) {
+		} else if (what == 10) {
 			device_return(d);
+		} else if (what >= 11) {
+			device_reboot(d);
 		}
 		if (sim_one_in(w->sim, 20))
-			world_apply(w, sim_one_in(w->sim, 2) ? config : two_units);
+			world_apply(w, sim_one_in(w->sim, 2) ? usual : two_units);
 		world_run(w, sim_random(w->sim, 3000));
 	}
 	sim_net_set_faults(w->net, &(struct sim_net_faults){.max_delay_us = 1000, .buffer = 65536});
 	device_return(d);
-	world_apply(w, config);
-	world_run(w, 301 * 1000);
+	world_apply(w, usual);
+	world_run(w, 5000);
 	assert_true(world_has(w, "plant1/m1/level", "\"quality\":\"good\""));
 	assert_true(world_has(w, "plant1/m1/temp", "\"quality\":\"good\""));
 	assert_int_equal((world_seen(w, "plant1/m1/level/set/result")
@@ -519,8 +594,9 @@ static void every_command_has_one_result_whatever_the_network_does(void **state)
 
 	(void)state;
 	for (uint64_t seed = first; seed <= last; seed++) {
-		fprintf(stderr, "\r# seed %lu ", (unsigned long)seed);
+		running_seed = seed;
 		faults_run(seed);
+		running_seed = 0;
 	}
 }
 
@@ -541,10 +617,12 @@ int main(void)
 		cmocka_unit_test(an_absent_unit_does_not_disturb_its_neighbour),
 		cmocka_unit_test(a_line_that_is_refused_takes_all_its_devices_and_brings_all_back),
 		cmocka_unit_test(a_reload_changes_only_what_is_different),
+		cmocka_unit_test(a_reload_that_runs_out_of_memory_changes_nothing),
+		cmocka_unit_test(a_command_that_runs_out_of_memory_is_answered),
 		cmocka_unit_test(commands_are_answered_when_everything_stops),
 		cmocka_unit_test(a_line_slower_than_asked_skips_scans_and_says_so),
 		cmocka_unit_test(a_rack_has_moving_channels_with_attributes),
-		cmocka_unit_test(every_command_has_one_result_whatever_the_network_does),
+		cmocka_unit_test_teardown(every_command_has_one_result_whatever_the_network_does, tell_seed),
 	};
 
 	log_set_level(LOG_ERROR);

@@ -134,13 +134,15 @@ static const struct modbus_model_ops model_ops = {
 
 static void swallow(struct stream *s, unsigned events)
 {
+	struct sim_device *d = s->owner;
 	uint8_t buf[512];
 	size_t got;
 	bool more = true;
 
 	(void)events;
 	while (more && stream_read(s, buf, sizeof(buf), &got, &more) == OK)
-		;
+		if (d->server)
+			sim_stream_cut(s);
 }
 
 static void hole_accepted(struct acceptor *a, struct stream *s)
@@ -150,26 +152,38 @@ static void hole_accepted(struct acceptor *a, struct stream *s)
 	assert_true(d->nheld < sizeof(d->held) / sizeof(*d->held));
 	d->held[d->nheld++] = s;
 	s->ready = swallow;
+	s->owner = d;
 	assert_int_equal(stream_attach(s, d->world->device_loop), OK);
 }
 
-void device_die(struct sim_device *d)
+static void stop(struct sim_device *d)
 {
 	sim_net_unlisten(d->listener);
 	d->listener = NULL;
 	modbus_server_destroy(d->server);
 	d->server = NULL;
+}
+
+void device_die(struct sim_device *d)
+{
+	stop(d);
 	for (; d->nheld; d->nheld--)
 		stream_close(d->held[d->nheld - 1]);
+}
+
+void device_reboot(struct sim_device *d)
+{
+	stop(d);
+	assert_int_equal(modbus_server_create(d->world->device_loop, &model_ops, d, 8, &d->server), OK);
+	assert_int_equal(sim_net_listen(d->world->net, d->world->device_loop, d->name,
+					modbus_server_acceptor(d->server), &d->listener),
+			 OK);
 }
 
 void device_return(struct sim_device *d)
 {
 	device_die(d);
-	assert_int_equal(modbus_server_create(d->world->device_loop, &model_ops, d, 8, &d->server), OK);
-	assert_int_equal(sim_net_listen(d->world->net, d->world->device_loop, d->name,
-					modbus_server_acceptor(d->server), &d->listener),
-			 OK);
+	device_reboot(d);
 }
 
 void device_hang(struct sim_device *d)
@@ -238,7 +252,7 @@ void world_destroy(struct world *w)
 	free(w);
 }
 
-void world_apply(struct world *w, const char *yaml)
+struct gateway_config *world_parse(const char *yaml)
 {
 	struct gateway_config *cfg = NULL;
 	struct faults faults;
@@ -249,6 +263,13 @@ void world_apply(struct world *w, const char *yaml)
 		fail_msg("the configuration is wrong");
 	}
 	faults_fini(&faults);
+	return cfg;
+}
+
+void world_apply(struct world *w, const char *yaml)
+{
+	struct gateway_config *cfg = world_parse(yaml);
+
 	assert_int_equal(field_apply(w->field, cfg), OK);
 	gateway_config_destroy(w->cfg);
 	w->cfg = cfg;

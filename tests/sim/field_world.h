@@ -65,7 +65,11 @@ struct sim_device *world_device(struct world *w, const char *name);
 void device_die(struct sim_device *d);    /* its program ends: connections break, connecting is refused */
 void device_hang(struct sim_device *d);   /* it takes connections and requests, and never answers */
 void device_return(struct sim_device *d); /* from either */
+void device_reboot(
+	struct sim_device *d); /* the same, but it breaks old connections only when they are used */
 
+/* Fails the test when it is wrong. */
+struct gateway_config *world_parse(const char *yaml);
 /* Parse YAML and apply it; fails the test when that fails. */
 void world_apply(struct world *w, const char *yaml);
 
