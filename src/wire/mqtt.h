@@ -161,9 +161,10 @@ enum mqtt_prop {
 
 /*
  * A property list. Decoded: `has` tells which are there; num[] holds integers, str[] strings and binary
- * data, for the last of a repeatable one the first value. User properties and repeated subscription ids are read
- * from `raw` by mqtt_props_next(). num/str entries that `has` does not name are not initialised.
- * To encode: set `has`, num, str through mqtt_props_set_*; `user` is appended as it is (whole encoded user properties).
+ * data; of a repeated one the first (of a user property its name). User properties and repeated subscription ids are
+ * read from `raw` by mqtt_props_next(). num/str entries that `has` does not name are not initialised.
+ * To encode: set `has`, num, str through mqtt_props_set_*; `user` is appended as it is (whole encoded user properties,
+ * or further subscription ids of a PUBLISH). MQTT_P_USER_PROPERTY in `has` is not encoded: `user` is.
  */
 struct mqtt_props {
 	uint32_t has; /* bit MQTT_P_* */
@@ -228,10 +229,44 @@ struct mqtt_frame {
 
 /*
  * Split the first packet off buf. OK: complete. ERR_AGAIN: more bytes are needed; f->size is the whole
- * size when it is known already, else 0. ERR_MALFORMED: type 0 or a length of more than 4 bytes. ERR_TOO_LARGE:
- * the packet would be larger than max_size (told as soon as the length is there; f->size is it).
+ * size when it is known already, else 0. ERR_MALFORMED: type 0, a length of more than 4 bytes, or one that is not in
+ * its shortest form [MQTT-1.5.5-1]. ERR_TOO_LARGE: the packet would be larger than max_size (told as soon as the length
+ * is there; f->size is it). type and flags are set as soon as there is a byte; body and body_len only with OK.
  */
-MUST_USE int mqtt_frame_read(const uint8_t *buf, size_t len, uint32_t max_size, struct mqtt_frame *f);
+MUST_USE static inline int mqtt_frame_read(const uint8_t *buf, size_t len, uint32_t max_size,
+					   struct mqtt_frame *f)
+{
+	uint32_t body, head = 2;
+
+	f->size = 0;
+	f->type = f->flags = 0;
+	if (len == 0)
+		return ERR_AGAIN;
+	f->type = buf[0] >> 4;
+	f->flags = buf[0] & 0x0F;
+	if (f->type == 0)
+		return ERR_MALFORMED;
+	if (len == 1)
+		return ERR_AGAIN;
+	body = buf[1] & 0x7F;
+	while (buf[head - 1] & 0x80) {
+		if (head == MQTT_HEADER_MAX)
+			return ERR_MALFORMED;
+		if (head == len)
+			return ERR_AGAIN;
+		body |= (uint32_t)(buf[head] & 0x7F) << 7 * (head - 1);
+		if (buf[head++] == 0)
+			return ERR_MALFORMED;
+	}
+	f->size = head + body;
+	if (f->size > max_size)
+		return ERR_TOO_LARGE;
+	if (f->size > len)
+		return ERR_AGAIN;
+	f->body = buf + head;
+	f->body_len = body;
+	return OK;
+}
 
 /* ---- packets ---- */
 struct mqtt_will {

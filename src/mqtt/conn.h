@@ -1,0 +1,87 @@
+/*
+ * A client's connection: bytes in, packets handled, bytes out. Belongs to one worker's loop; before CONNECT is through it may
+ * move to the worker that has its session.
+ *
+ *   NEW --CONNECT accepted--> OPEN --fault, DISCONNECT, takeover--> CLOSING --turn's end, flushed--> gone
+ *    +--connect time-out, anything but CONNECT, refused---------------^
+ */
+#ifndef MQTT_CONN_H
+#define MQTT_CONN_H
+
+#include "mqtt/output.h"
+#include "mqtt/worker.h"
+
+enum conn_state { CONN_NEW, CONN_OPEN, CONN_CLOSING };
+
+/* Topic aliases in one direction (5.0, 3.3.2.3.4). */
+#define ALIASES_MAX 32u
+struct aliases {
+	uint16_t count; /* used, 1..count */
+	struct alias {
+		uint32_t len;
+		uint8_t *topic;
+	} at[ALIASES_MAX];
+};
+
+struct conn {
+	struct stream *stream;
+	struct worker *worker;
+	struct session *session; /* OPEN */
+	struct list in_worker, dirty, unread;
+	enum conn_state state;
+	uint8_t version;
+	bool moved;             /* came from another worker: authenticated there */
+	bool write_blocked;     /* WRITABLE will come */
+	bool end_seen;          /* the peer ended it: nothing more to read */
+	bool orderly;           /* DISCONNECT came: no will */
+	bool problem_info;      /* the client wants reason strings (5.0, 3.1.2.11.7) */
+	uint16_t keep_alive_s;
+	uint16_t receive_maximum; /* the client's window */
+	uint16_t aliases_out_max;
+	uint32_t max_packet;    /* the client's limit; 0: none */
+	uint64_t last_read_ms;
+	struct loop_timer timer; /* connect time-out, later keep-alive */
+	struct output output;
+	struct aliases *aliases_in, *aliases_out;
+	uint8_t *input; /* the start of a packet whose rest has not come; NULL: none */
+	uint32_t input_len, input_room;
+	char peer[STREAM_PEER_MAX];
+};
+
+/* Takes the stream; attaches it to the worker's loop. Closes it when that fails. */
+void conn_open(struct worker *w, struct stream *stream);
+/* End it at the end of this turn, after what is in its output; v5 clients are told `reason` if it is an error. */
+void conn_close(struct conn *c, uint8_t reason, const char *why);
+/* The same without a word to the client and without a log line (it went by itself, or that was logged). */
+void conn_drop(struct conn *c);
+/* At once, whatever it has; the session is left as it is (the broker ends). */
+void conn_free(struct conn *c);
+
+/* The turn's end: flush, and bury what is closing. */
+void conns_flush(struct worker *w);
+/* Read again those that had more. */
+void conns_read_on(struct worker *w);
+
+/* Will be flushed at the end of this turn. */
+void conn_dirty(struct conn *c);
+/* Room for a small packet; NULL after closing the connection for want of memory. */
+uint8_t *conn_take(struct conn *c, uint32_t n);
+
+/* ---- packets.c: what came; a negative ERR_* closes the connection with its reason ---- */
+MUST_USE int conn_packet(struct conn *c, const struct mqtt_frame *f);
+
+/* ---- connect.c ---- */
+enum connect_outcome { CONNECT_DONE, CONNECT_MOVED };
+/* `rest` are the bytes from CONNECT on, for the move. CONNECT_MOVED: c is another worker's now. */
+MUST_USE int conn_connect(struct conn *c, const struct mqtt_frame *f, struct span rest, enum connect_outcome *outcome);
+/* On the new worker: go on with the bytes that came along. */
+void conn_arrive(struct worker *w, struct conn *c, struct span bytes);
+
+/* ---- send.c ---- */
+void conn_send_ack(struct conn *c, enum mqtt_type type, uint16_t packet_id, uint8_t reason);
+struct delivery;
+/* Send a PUBLISH. false: larger than the client takes, or no memory (then the connection is closed). */
+bool conn_send_publish(struct conn *c, struct publication *p, const struct delivery *d, uint16_t packet_id, bool dup);
+void aliases_free(struct aliases *a); /* accepts NULL */
+
+#endif

@@ -1,0 +1,234 @@
+#include "mqtt/handover.h"
+
+#include <stdalign.h>
+#include <stdlib.h>
+
+#define CHUNK_BYTES 32768u
+
+struct chunk {
+	struct chunk *next;
+	uint32_t used, room;
+	alignas(8) uint8_t bytes[];
+};
+
+struct record {
+	uint32_t size; /* this header and what follows, a multiple of 8 */
+	uint8_t kind;
+	uint8_t qos;
+	bool retain, command;
+	uint32_t topic_len, props_len, payload_len, key_len;
+	uint64_t number, publisher, expires_ms, tried;
+	struct blob *blob; /* a reference; NULL: the payload follows */
+	bool queue_it;
+	uint8_t bytes[]; /* topic, props, key, payload */
+};
+
+void lane_init(struct lane *l, uint16_t from, uint16_t to)
+{
+	*l = (struct lane){.from = from, .to = to};
+}
+
+static struct record *record_at(struct chunk *c, uint32_t offset)
+{
+	return (struct record *)(void *)(c->bytes + offset);
+}
+
+static void chunks_free(struct chunk *c)
+{
+	struct chunk *next;
+
+	for (; c; c = next) {
+		next = c->next;
+		for (uint32_t at = 0; at < c->used; at += record_at(c, at)->size)
+			blob_unref(record_at(c, at)->blob);
+		free(c);
+	}
+}
+
+void lane_fini(struct lane *l)
+{
+	chunks_free(l->open);
+	chunks_free(l->spare);
+	chunks_free(atomic_load(&l->passed));
+	chunks_free(atomic_load(&l->returned));
+}
+
+size_t lane_record_size(const struct publication *p, const struct share_route *share)
+{
+	size_t n = sizeof(struct record) + p->topic.len + p->props.len + (p->blob ? 0 : p->payload.len) +
+		   (share ? share->key.len : 0);
+
+	return (n + 7) & ~(size_t)7;
+}
+
+/* A chunk of the usual size from those that came back, else a new one. */
+static struct chunk *chunk_get(struct lane *l, size_t room)
+{
+	struct chunk *c;
+
+	if (room > CHUNK_BYTES) {
+		c = malloc(sizeof(*c) + room);
+	} else {
+		room = CHUNK_BYTES;
+		if (!l->spare)
+			l->spare = atomic_exchange(&l->returned, NULL);
+		c = l->spare;
+		if (c)
+			l->spare = c->next;
+		else
+			c = malloc(sizeof(*c) + room);
+	}
+	if (c) {
+		c->next = NULL;
+		c->used = 0;
+		c->room = (uint32_t)room;
+	}
+	return c;
+}
+
+int lane_reserve(struct lane *l, size_t record_size)
+{
+	struct chunk *c;
+
+	if (l->open_last && l->open_last->room - l->open_last->used >= record_size)
+		return OK;
+	c = chunk_get(l, record_size);
+	if (!c)
+		return ERR_NOMEM;
+	if (l->open_last)
+		l->open_last->next = c;
+	else
+		l->open = c;
+	l->open_last = c;
+	return OK;
+}
+
+void lane_put(struct lane *l, const struct publication *p, const struct share_route *share)
+{
+	size_t size = lane_record_size(p, share);
+	struct chunk *c = l->open_last;
+	struct record *r = record_at(c, c->used);
+	struct wr w = wr_of(r->bytes, size - sizeof(*r));
+
+	*r = (struct record){
+		.size = (uint32_t)size,
+		.kind = share ? RECORD_SHARE : RECORD_PUBLISH,
+		.qos = p->qos,
+		.retain = p->retain,
+		.command = p->command,
+		.topic_len = (uint32_t)p->topic.len,
+		.props_len = (uint32_t)p->props.len,
+		.payload_len = (uint32_t)p->payload.len,
+		.key_len = share ? (uint32_t)share->key.len : 0,
+		.number = p->number,
+		.publisher = p->publisher,
+		.expires_ms = p->expires_ms,
+		.tried = share ? share->tried : 0,
+		.blob = p->blob ? blob_ref(p->blob) : NULL,
+		.queue_it = share && share->queue_it,
+	};
+	wr_span(&w, p->topic);
+	wr_span(&w, p->props);
+	if (share)
+		wr_span(&w, share->key);
+	if (!p->blob)
+		wr_span(&w, p->payload);
+	c->used += (uint32_t)size;
+}
+
+void lane_flush(struct lane *l, uint64_t last_number)
+{
+	struct chunk *c = l->open, *next, *newest = NULL;
+	uint64_t bytes = 0;
+
+	if (!c || c->used == 0) {
+		/* nothing was put; what an earlier flush passed is visible before this number */
+		atomic_store(&l->passed_number, last_number);
+		return;
+	}
+	for (; c; c = next) { /* newest first, as the stack of passed chunks is */
+		next = c->next;
+		bytes += c->used;
+		c->next = newest;
+		newest = c;
+	}
+	atomic_fetch_add(&l->backlog, bytes);
+	l->open->next = atomic_load(&l->passed);
+	while (!atomic_compare_exchange_weak(&l->passed, &l->open->next, newest))
+		;
+	l->open = l->open_last = NULL;
+	atomic_store(&l->passed_number, last_number);
+	loop_notify(&l->arrived);
+}
+
+static void record_handle(struct lane *l, struct record *r,
+			  void (*handle)(void *arg, struct lane *l, struct publication *p,
+					 struct share_route *share),
+			  void *arg)
+{
+	struct rd bytes = rd_of(r->bytes, r->size - sizeof(*r));
+	struct publication p = {
+		.qos = r->qos,
+		.retain = r->retain,
+		.command = r->command,
+		.origin = l->from,
+		.number = r->number,
+		.publisher = r->publisher,
+		.expires_ms = r->expires_ms,
+		.blob = r->blob,
+	};
+	struct share_route share = {.tried = r->tried, .queue_it = r->queue_it};
+
+	p.topic = rd_span(&bytes, r->topic_len);
+	p.props = rd_span(&bytes, r->props_len);
+	share.key = rd_span(&bytes, r->key_len);
+	p.payload = r->blob ? span_of(r->blob->data, r->blob->len) : rd_span(&bytes, r->payload_len);
+	handle(arg, l, &p, r->kind == RECORD_SHARE ? &share : NULL);
+	publication_fini(&p);
+	blob_unref(r->blob);
+	r->blob = NULL;
+	if (r->number > l->seen_number)
+		l->seen_number = r->number;
+}
+
+static void chunk_return(struct lane *l, struct chunk *c)
+{
+	if (c->room > CHUNK_BYTES) {
+		free(c);
+		return;
+	}
+	c->used = 0;
+	c->next = atomic_load(&l->returned);
+	while (!atomic_compare_exchange_weak(&l->returned, &c->next, c))
+		;
+}
+
+void lane_take(struct lane *l,
+	       void (*handle)(void *arg, struct lane *l, struct publication *p, struct share_route *share),
+	       void *arg)
+{
+	struct chunk *c = atomic_exchange(&l->passed, NULL), *oldest = NULL, *next;
+
+	for (; c; c = next) {
+		next = c->next;
+		c->next = oldest;
+		oldest = c;
+	}
+	for (c = oldest; c; c = next) {
+		uint32_t used = c->used;
+
+		next = c->next;
+		for (uint32_t at = 0; at < used; at += record_at(c, at)->size)
+			record_handle(l, record_at(c, at), handle, arg);
+		chunk_return(l, c);
+		atomic_fetch_sub(&l->backlog, used);
+	}
+	if (atomic_load(&l->backlog) == 0 && atomic_exchange(&l->sender_waits, false))
+		loop_notify(l->drained);
+}
+
+bool lane_is_past(const struct lane *l, uint64_t number)
+{
+	return number <= l->seen_number ||
+	       (number <= atomic_load(&l->passed_number) && atomic_load(&l->backlog) == 0);
+}

@@ -1,0 +1,70 @@
+/*
+ * Hand-over between workers: one lane for each ordered pair. The sender appends records to chunks of its own during
+ * a loop turn and passes them over at its end with one notify; the receiver reads them in place, makes copies of
+ * what its sessions must keep, and returns the chunks. Only chunk pointers cross, so nothing is counted
+ * across threads but large payloads.
+ *
+ * A put never fails and never waits: room is reserved before the first effect of a publish.
+ */
+#ifndef MQTT_HANDOVER_H
+#define MQTT_HANDOVER_H
+
+#include <stdatomic.h>
+
+#include "loop/loop.h"
+#include "mqtt/msg.h"
+
+enum record_kind {
+	RECORD_PUBLISH, /* for every subscriber of the receiver */
+	RECORD_SHARE,   /* for one member of a group on the receiver */
+};
+
+/* What a RECORD_SHARE says besides the message. */
+struct share_route {
+	struct span key; /* "group/filter" */
+	uint64_t tried;  /* lanes that had nobody who could take it */
+	bool queue_it;   /* nobody anywhere can: an away member's queue is the last resort */
+};
+
+struct lane {
+	/* sender */
+	struct chunk *open, *open_last; /* this turn's, oldest first */
+	struct chunk *spare;
+	/* both */
+	_Atomic(struct chunk *) passed; /* newest first */
+	_Atomic(struct chunk *) returned;
+	_Atomic uint64_t backlog; /* bytes passed and not consumed */
+	_Atomic uint64_t
+		passed_number;     /* every publish of the sender up to this one is passed if it had to be */
+	_Atomic bool sender_waits; /* notify `drained` when the backlog is gone */
+	/* receiver */
+	struct loop_source arrived;
+	uint64_t seen_number;        /* the last publish number of the sender that was handled */
+	struct loop_source *drained; /* on the sender's loop */
+	uint16_t from, to;
+	void *owner; /* the receiving worker */
+};
+
+/* `arrived` must be added to the receiver's loop by the owner. */
+void lane_init(struct lane *l, uint16_t from, uint16_t to);
+/* Frees all chunks; nobody uses the lane any more. */
+void lane_fini(struct lane *l);
+
+/* Bytes of the record for p. */
+size_t lane_record_size(const struct publication *p, const struct share_route *share);
+/* Make sure that the next put of a record this large succeeds. Sender. ERR_NOMEM. */
+MUST_USE int lane_reserve(struct lane *l, size_t record_size);
+/* Append; room was reserved. `share` NULL: RECORD_PUBLISH. Sender. */
+void lane_put(struct lane *l, const struct publication *p, const struct share_route *share);
+/* Pass what was put since, and wake the receiver. Sender, at the end of its turn. */
+void lane_flush(struct lane *l, uint64_t last_number);
+
+/* All that was passed since, oldest first, one call per record; `p` and `share` live for the call. Receiver. */
+void lane_take(struct lane *l,
+	       void (*handle)(void *arg, struct lane *l, struct publication *p, struct share_route *share),
+	       void *arg);
+
+/* Nothing with a number up to `number` is still on its way. Receiver. */
+bool lane_is_past(const struct lane *l, uint64_t number);
+
+#endif

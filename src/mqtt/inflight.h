@@ -1,0 +1,46 @@
+/*
+ * Messages sent with QoS 1 or 2 that are not acknowledged in full: a table by packet id, in which an id finds its slot
+ * by its low bits. Ids are given in turn; one whose slot is taken is left out. Empty, it owns nothing.
+ */
+#ifndef MQTT_INFLIGHT_H
+#define MQTT_INFLIGHT_H
+
+#include "mqtt/msg.h"
+
+enum inflight_state {
+	INFLIGHT_FREE,
+	INFLIGHT_PUBLISHED, /* PUBLISH sent: PUBACK or PUBREC is due */
+	INFLIGHT_RELEASED,  /* PUBREL sent: PUBCOMP is due; the message is gone */
+};
+
+struct inflight_slot {
+	struct msg *msg;
+	uint32_t *sub_ids; /* as in struct store_item */
+	uint64_t order;    /* in which they were sent */
+	uint16_t packet_id;
+	uint8_t state;
+	uint8_t qos;
+	bool retain;
+	bool waits; /* of an earlier connection and not sent again yet */
+};
+
+struct inflight {
+	struct inflight_slot *slots;
+	uint32_t cap; /* power of two, or 0 */
+	uint32_t count;
+	uint64_t next_order;
+	uint16_t last_id;
+};
+
+/* A free slot with a packet id (PUBLISHED, the rest for the caller to fill); NULL: out of memory or 65,535 are taken. */
+struct inflight_slot *inflight_add(struct inflight *f);
+/* The slot of an id, or NULL. */
+struct inflight_slot *inflight_find(const struct inflight *f, uint16_t packet_id);
+/* Forget it; what it held is released. */
+void inflight_remove(struct inflight *f, struct inflight_slot *s);
+/* The slots in the order they were sent; count of them in a malloc'ed array; NULL: out of memory or none. */
+struct inflight_slot **inflight_sorted(const struct inflight *f);
+/* Release everything. */
+void inflight_clear(struct inflight *f);
+
+#endif

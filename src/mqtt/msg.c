@@ -1,0 +1,96 @@
+#include "mqtt/msg.h"
+
+#include <stdlib.h>
+
+struct blob *blob_create(struct span payload)
+{
+	struct blob *b = malloc(sizeof(*b) + payload.len);
+
+	if (!b)
+		return NULL;
+	atomic_init(&b->refs, 1);
+	b->len = (uint32_t)payload.len;
+	memcpy(b->data, payload.p, payload.len);
+	return b;
+}
+
+struct blob *blob_ref(struct blob *b)
+{
+	atomic_fetch_add_explicit(&b->refs, 1, memory_order_relaxed);
+	return b;
+}
+
+void blob_unref(struct blob *b)
+{
+	if (b && atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) == 1)
+		free(b);
+}
+
+struct msg *msg_create(const struct publication *p)
+{
+	size_t inline_payload = p->blob ? 0 : p->payload.len;
+	struct msg *m = malloc(sizeof(*m) + p->topic.len + p->props.len + inline_payload);
+	struct wr w;
+
+	if (!m)
+		return NULL;
+	*m = (struct msg){
+		.refs = 1,
+		.topic_len = (uint32_t)p->topic.len,
+		.props_len = (uint32_t)p->props.len,
+		.payload_len = (uint32_t)p->payload.len,
+		.qos = p->qos,
+		.retain = p->retain,
+		.command = p->command,
+		.origin = p->origin,
+		.number = p->number,
+		.publisher = p->publisher,
+		.expires_ms = p->expires_ms,
+		.blob = p->blob ? blob_ref(p->blob) : NULL,
+	};
+	w = wr_of(m->bytes, p->topic.len + p->props.len + inline_payload);
+	wr_span(&w, p->topic);
+	wr_span(&w, p->props);
+	wr_bytes(&w, p->payload.p, inline_payload);
+	return m;
+}
+
+void msg_unref(struct msg *m)
+{
+	if (!m || --m->refs)
+		return;
+	blob_unref(m->blob);
+	free(m);
+}
+
+void msg_view(struct msg *m, struct publication *p)
+{
+	const uint8_t *payload = m->blob ? m->blob->data : m->bytes + m->topic_len + m->props_len;
+
+	*p = (struct publication){
+		.topic = span_of(m->bytes, m->topic_len),
+		.props = span_of(m->bytes + m->topic_len, m->props_len),
+		.payload = span_of(payload, m->payload_len),
+		.qos = m->qos,
+		.retain = m->retain,
+		.command = m->command,
+		.origin = m->origin,
+		.number = m->number,
+		.publisher = m->publisher,
+		.expires_ms = m->expires_ms,
+		.blob = m->blob,
+	};
+}
+
+struct msg *publication_msg(struct publication *p)
+{
+	if (!p->msg)
+		p->msg = msg_create(p);
+	return p->msg ? msg_ref(p->msg) : NULL;
+}
+
+void publication_fini(struct publication *p)
+{
+	msg_unref(p->msg);
+	p->msg = NULL;
+}

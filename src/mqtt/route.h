@@ -1,0 +1,25 @@
+/*
+ * Routing: from a publication to everybody who wants it, here and on other workers.
+ */
+#ifndef MQTT_ROUTE_H
+#define MQTT_ROUTE_H
+
+#include "mqtt/session.h"
+#include "mqtt/worker.h"
+
+/*
+ * A message that starts at this worker: store it when retained, then match, hand over, deliver. Sets origin and number.
+ * OK: everybody was served, *matched tells whether there was anybody; ERR_NOMEM: nobody was (it may be retained);
+ * ERR_RANGE: the topic has too many levels.
+ */
+MUST_USE int route_publish(struct worker *w, struct publication *p, bool *matched);
+/* A record from another worker. */
+void route_record(void *worker, struct lane *l, struct publication *p, struct share_route *share);
+
+/* Pass on what was put into lanes in this turn. */
+void route_flush(struct worker *w);
+
+MUST_USE int route_cache_create(struct route_cache **out);
+void route_cache_destroy(struct route_cache *c); /* accepts NULL */
+
+#endif

@@ -1,0 +1,118 @@
+/*
+ * A session: what the broker remembers of a client, connected or not. It belongs to one worker for its whole life; a
+ * connection that comes for it moves there.
+ *
+ *   connected --connection ends--> away --expiry runs out--> ended
+ *       ^                           |
+ *       +------ CONNECT resumes ----+      expiry 0: ended at once
+ */
+#ifndef MQTT_SESSION_H
+#define MQTT_SESSION_H
+
+#include "mqtt/inflight.h"
+#include "mqtt/worker.h"
+
+#define EXPIRY_NEVER UINT32_MAX
+
+struct will {
+	struct msg *msg;
+	uint32_t delay_s;
+};
+
+/* Retained messages that a session still has to be sent, in output as room comes up. */
+struct retained_feed {
+	struct retained_feed *next;
+	struct retained **values;
+	uint32_t count, at, room;
+	struct sub_options options;
+	bool existed; /* the subscription was there before: it gets what is on its way, too */
+};
+
+struct session {
+	struct worker *worker;
+	struct hmap_node by_id;
+	struct conn *conn; /* NULL: away */
+	struct mqtt_port *port; /* a port's own session: messages go to its callback */
+	uint64_t uid;
+	uint32_t expiry_s;
+	struct will *will; /* connected, or away with its delay running */
+	struct loop_timer expiry, will_timer;
+
+	/* from the client: QoS 2 ids that wait for PUBREL, one bit each; NULL: none was used yet */
+	uint64_t *received;
+	uint32_t nreceived;
+
+	/* to the client */
+	struct inflight inflight;
+	uint32_t unacked;           /* sent on this connection and not acknowledged; the window counts it */
+	uint16_t *resend;           /* ids of the last connection not sent again yet, in order */
+	uint32_t nresend, resent;
+	struct store_queue *queue;  /* NULL: nothing waited yet */
+	struct retained_feed *feed; /* oldest first */
+
+	struct list subs;
+	uint32_t nsubs;
+	struct list guards;
+
+	/* scratch of the routing: where this session stands in the list of targets */
+	uint64_t match_stamp;
+	uint32_t match_index;
+
+	uint16_t id_len;
+	uint8_t id[]; /* client id */
+};
+
+static inline struct span session_id(const struct session *s)
+{
+	return span_of(s->id, s->id_len);
+}
+
+/* The session of a client id on this worker, or NULL. */
+struct session *session_find(struct worker *w, struct span client_id);
+/* A new one, away, in the worker's map (not for ports). NULL: out of memory. */
+struct session *session_create(struct worker *w, struct span client_id);
+/*
+ * It is over: subscriptions, queues and timers go, the will is published if it still stands, the registry forgets it. No
+ * connection has it any more.
+ */
+void session_end(struct session *s);
+/* Free it without any effect on others (the broker ends). */
+void session_free(struct session *s);
+
+/* The connection `c` takes over; the client's window and version are in it. */
+void session_attach(struct session *s, struct conn *c);
+/* Its connection is gone; `publish_will`: not by an orderly DISCONNECT. Ends it when its expiry is 0. */
+void session_detach(struct session *s, bool publish_will);
+/* After CONNACK: send again what was not acknowledged, then what waited. */
+MUST_USE int session_resume(struct session *s);
+
+/* How one message goes to one session. */
+struct delivery {
+	uint8_t qos;   /* the lower of message and subscription */
+	bool retain;   /* flag to set */
+	uint32_t nids; /* subscription identifiers */
+	const uint32_t *ids;
+};
+
+/* Could it take one more message right now (share groups ask)? */
+bool session_can_take(const struct session *s, uint8_t qos);
+/* Deliver or keep a message. What can't be is counted. */
+void session_deliver(struct session *s, struct publication *p, const struct delivery *d);
+/* Room came up: send what waits. */
+void session_pump(struct session *s);
+
+/* The client answers; reasons as in the packet. ERR_PROTOCOL: an answer to what was not sent so. */
+MUST_USE int session_puback(struct session *s, uint16_t packet_id);
+MUST_USE int session_pubrec(struct session *s, uint16_t packet_id, uint8_t reason);
+MUST_USE int session_pubcomp(struct session *s, uint16_t packet_id);
+
+/* Incoming QoS 2 ids. received_add: false when it is there already; ERR_NOMEM. */
+MUST_USE int session_received_add(struct session *s, uint16_t packet_id, bool *fresh);
+bool session_received_remove(struct session *s, uint16_t packet_id);
+
+/* A retained message newer than what may be on its way from `origin` was sent: skip that. */
+void session_guard(struct session *s, struct span topic, uint16_t origin, uint64_t number);
+/* Queue the retained messages of a subscription. ERR_NOMEM: some are missing. */
+MUST_USE int session_feed_retained(struct session *s, struct span filter, const struct sub_options *o, bool existed);
+
+#endif

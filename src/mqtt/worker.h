@@ -1,0 +1,117 @@
+/*
+ * Inside the broker: the broker, a worker, and what they are made of. Not for other folders.
+ *
+ *   broker    what all workers share: configuration, interest, retained, registry, lanes. Changed only through
+ *             structures that are made for it
+ *   worker    one loop's sessions, connections, subscriptions and routing. Touched by its loop's thread only; others
+ *             send it a call (worker_call) or records through a lane. A port is a worker without connections
+ */
+#ifndef MQTT_WORKER_H
+#define MQTT_WORKER_H
+
+#include <stdatomic.h>
+
+#include "base/epoch.h"
+#include "base/hmap.h"
+#include "base/list.h"
+#include "mqtt/broker.h"
+#include "mqtt/handover.h"
+#include "mqtt/interest.h"
+#include "mqtt/msg.h"
+#include "mqtt/registry.h"
+#include "mqtt/retained.h"
+#include "mqtt/sub_tree.h"
+#include "store/store.h"
+
+#define INPUT_BYTES (256u * 1024)
+
+struct conn;
+struct session;
+struct worker;
+
+/* Something to do on another worker, sent over its control lane: moves, not data. The sender allocates it. */
+struct worker_call {
+	void (*run)(struct worker *w, struct worker_call *c); /* frees it */
+	void (*cancel)(struct worker_call *c);                /* the broker ends before it ran */
+	struct worker_call *next;
+};
+
+struct worker {
+	struct broker *broker;
+	struct loop *loop;
+	uint16_t index; /* of its lanes; ports come behind the workers */
+	struct epoch_reader *reader;
+	struct loop_hook turn_end, before_sleep, after_sleep;
+
+	/* incoming calls */
+	_Atomic(struct worker_call *) calls;
+	struct loop_source called;
+
+	/* sessions and connections */
+	struct hmap sessions; /* by client id */
+	struct list conns;
+	struct list dirty; /* connections with output to flush or to be closed at the end of the turn */
+	struct list
+		unread; /* connections to be read again: more was there than one turn takes, or reading was stopped */
+	struct out_pool *out_pool;
+	struct store *store;
+	uint8_t *input; /* INPUT_BYTES, for the connection that is being read */
+	uint64_t next_uid;
+	uint64_t random; /* state of worker_random() */
+
+	/* routing */
+	struct sub_tree *subs;
+	struct topic_levels *levels;
+	struct topic_walk_entry *walk;
+	struct route_cache *routes;
+	uint64_t published; /* number of the last publish that started here */
+	uint64_t touched;   /* lanes that got records in this turn */
+	struct loop_source drained;
+	bool stopped_reading;
+	struct list
+		guards; /* of sessions that were sent a retained message which is newer than what is on its way */
+
+	struct mqtt_port *port; /* set when this is a port's worker */
+
+#define WORKER_COUNTER_FIELD(name, text) _Atomic uint64_t name;
+	struct {
+		BROKER_COUNTERS(WORKER_COUNTER_FIELD)
+	} count;
+#undef WORKER_COUNTER_FIELD
+};
+
+struct broker {
+	struct broker_config config;
+	struct epoch_domain *epoch;
+	struct interest *interest;
+	struct retained_store *retained;
+	struct registry *registry;
+	struct worker *workers[BROKER_LANES_MAX]; /* nworkers of them, then nports */
+	uint32_t nworkers, nlanes;
+	struct lane *lanes; /* [from * BROKER_LANES_MAX + to] */
+	_Atomic uint32_t connections;
+	_Atomic uint32_t next_worker;
+	_Atomic bool stopping;
+};
+
+/* Only the worker's own thread counts; others read. */
+#define worker_count(w, name, n)                                                                  \
+	atomic_store_explicit(&(w)->count.name,                                                   \
+			      atomic_load_explicit(&(w)->count.name, memory_order_relaxed) + (n), \
+			      memory_order_relaxed)
+
+static inline struct lane *broker_lane(const struct broker *b, uint32_t from, uint32_t to)
+{
+	return &b->lanes[from * BROKER_LANES_MAX + to];
+}
+
+/* In worker.c */
+MUST_USE int worker_create(struct broker *b, struct loop *loop, uint16_t index, struct worker **out);
+void worker_destroy(struct worker *w);
+/* Any thread: run c on w soon. Never fails. */
+void worker_call(struct worker *w, struct worker_call *c);
+uint64_t worker_random(struct worker *w);
+/* Publishers are not read for now (hand-over backlog)? */
+bool worker_is_backlogged(struct worker *w);
+
+#endif

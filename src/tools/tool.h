@@ -1,0 +1,37 @@
+/*
+ * The subcommands of `lineside` that need nothing but the floors below tools/. `lineside serve` and
+ * `lineside check` know everything and live in daemon/.
+ *
+ * A new subcommand is one line in TOOL_TABLE, one file with `int tool_<name>(int argc, char **argv)`, and its manual page
+ * docs/man/lineside-<name>.1.  It is called once in a process with nothing running: argv[0] is its name, argv[argc] is NULL, both
+ * borrowed.  It returns the exit status, TOOL_USAGE when the arguments were wrong.  It prints its `--help` on
+ * stdout; each line there that begins with "  -" is an option of the manual page too.
+ */
+#ifndef TOOLS_TOOL_H
+#define TOOLS_TOOL_H
+
+/* Exit status for wrong arguments. */
+#define TOOL_USAGE 2
+
+struct tool {
+	const char *name;
+	const char *summary; /* half a line for `lineside --help` */
+	int (*run)(int argc, char **argv);
+};
+
+/* TOOL(name, summary), in the order of `lineside --help` */
+/* clang-format off */
+#define TOOL_TABLE(TOOL)
+/* clang-format on */
+
+#define TOOL_AS_PROTOTYPE(name, summary) int tool_##name(int argc, char **argv);
+TOOL_TABLE(TOOL_AS_PROTOTYPE)
+#undef TOOL_AS_PROTOTYPE
+
+/* Every tool of TOOL_TABLE, ended by one whose name is NULL. */
+extern const struct tool tools[];
+
+/* The tool of this name in a table that ends with a NULL name, or NULL. */
+const struct tool *tool_find(const struct tool *table, const char *name);
+
+#endif

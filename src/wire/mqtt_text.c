@@ -1,0 +1,133 @@
+/* Strings of MQTT: UTF-8 as 1.5.3 (3.1.1) and 1.5.4 (5.0) want it. */
+#include "wire/mqtt_codec.h"
+
+#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/*
+ * Nonzero when one of 8 bytes needs a look: not ASCII, NUL, '+' or '#'. Only for ASCII bytes does the
+ * subtraction find zeros exactly, and others raise the alarm by themselves. '#' is '+' without bit 3.
+ */
+static inline uint64_t suspects(uint64_t x)
+{
+	uint64_t wild = ((x | EACH(0x08)) ^ EACH(0x2B)) - EACH(1);
+
+	return (x | (x - EACH(1)) | wild) & EACH(0x80);
+}
+
+static inline uint64_t load8(const uint8_t *p)
+{
+	uint64_t x;
+
+	memcpy(&x, p, sizeof(x));
+	return x;
+}
+
+/* 4 to 7 bytes as 8, some of them twice. */
+static inline uint64_t load4(const uint8_t *p, size_t len)
+{
+	uint32_t a, b;
+
+	memcpy(&a, p, sizeof(a));
+	memcpy(&b, p + len - 4, sizeof(b));
+	return (uint64_t)a << 32 | b;
+}
+
+static bool tail_ok(const uint8_t *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if ((p[i] & 0xC0) != 0x80)
+			return false;
+	return true;
+}
+
+/*
+ * Bytes of the character at p, 0 when it is none: cut short, not the shortest form, a surrogate
+ * [MQTT-1.5.4-1], above U+10FFFF, or U+0000 [MQTT-1.5.4-2].
+ */
+static size_t char_size(const uint8_t *p, size_t left)
+{
+	uint8_t c = p[0], low = 0x80, high = 0xBF;
+	size_t n;
+
+	if (c < 0x80)
+		return c != 0;
+	if (c < 0xC2 || c > 0xF4)
+		return 0;
+	n = c < 0xE0 ? 2 : c < 0xF0 ? 3 : 4;
+	if (c == 0xE0)
+		low = 0xA0;
+	else if (c == 0xED)
+		high = 0x9F;
+	else if (c == 0xF0)
+		low = 0x90;
+	else if (c == 0xF4)
+		high = 0x8F;
+	if (n > left || p[1] < low || p[1] > high || !tail_ok(p + 2, n - 2))
+		return 0;
+	return n;
+}
+
+/* Characters one by one until `stop` is reached or passed; NULL at a wrong one. */
+static const uint8_t *scan_chars(const uint8_t *p, const uint8_t *stop, const uint8_t *end, bool *wild)
+{
+	while (p < stop) {
+		size_t n = char_size(p, (size_t)(end - p));
+
+		if (n == 0)
+			return NULL;
+		if (*p == '+' || *p == '#')
+			*wild = true;
+		p += n;
+	}
+	return p;
+}
+
+enum mqtt_text mqtt_text_scan(const uint8_t *p, size_t len)
+{
+	const uint8_t *end;
+	bool wild = false;
+
+	if (len == 0)
+		return MQTT_TEXT_PLAIN;
+	end = p + len;
+	while (end - p >= 8) {
+		if (suspects(load8(p)) == 0)
+			p += 8;
+		else if (!(p = scan_chars(p, p + 8, end, &wild)))
+			return MQTT_TEXT_BAD;
+	}
+	/* The rest is read together with bytes before it; those were looked at already, which does no harm. */
+	if (len >= 8 && suspects(load8(end - 8)) == 0)
+		p = end;
+	else if (len < 8 && len >= 4 && suspects(load4(p, len)) == 0)
+		p = end;
+	if (!scan_chars(p, end, end, &wild))
+		return MQTT_TEXT_BAD;
+	return wild ? MQTT_TEXT_WILD : MQTT_TEXT_PLAIN;
+}
+
+bool mqtt_utf8_valid(struct span s)
+{
+	return mqtt_text_scan(s.p, s.len) != MQTT_TEXT_BAD;
+}
+
+struct span mqtt_binary_take(struct rd *r)
+{
+	uint16_t len = rd_u16be(r);
+
+	return rd_span(r, len);
+}
+
+int mqtt_string_take(struct rd *r, struct span *out)
+{
+	*out = mqtt_binary_take(r);
+	if (r->bad || mqtt_text_scan(out->p, out->len) == MQTT_TEXT_BAD)
+		return ERR_MALFORMED;
+	return OK;
+}
+
+void mqtt_string_write(struct wr *w, struct span s)
+{
+	wr_u16be(w, (uint16_t)s.len);
+	wr_span(w, s);
+}
