@@ -43,8 +43,7 @@ struct ledger {
 	uint32_t nsubs;
 	/* by client and message: how many live copies came, and whether a retained one did */
 	uint16_t copies[LEDGER_CLIENTS][LEDGER_MESSAGES];
-	uint16_t session
-		[LEDGER_CLIENTS]; /* grows when the client's session ends: what was delivered before is forgotten */
+	uint64_t session_ended[LEDGER_CLIENTS]; /* tick of the last time */
 	bool in_group[LEDGER_CLIENTS]; /* a share group's members split a stream, in no order (4.8.2) */
 	char broken[512];              /* the first broken promise; empty: none */
 };
