@@ -436,6 +436,8 @@ static int publish(struct worker *w, struct publication *p, bool *matched)
 	uint64_t others;
 	int rc = store_retained(w, p);
 
+	if (p->retain)
+		loop_interleave(w->loop);
 	if (rc == OK)
 		rc = look_up(w, p);
 	if (rc < 0)
