@@ -262,6 +262,7 @@ static uint8_t subscribe_one(struct conn *c, const struct mqtt_sub_item *item, u
 		return MQTT_RC_QUOTA_EXCEEDED;
 	if (route_reserve(w, w->nsessions, sub_tree_count(w->subs) + 1) < 0)
 		return MQTT_RC_QUOTA_EXCEEDED;
+	loop_interleave(w->loop);
 	rc = sub_tree_add(w->subs, s, &s->subs, true, item->filter, &o, &sub, &existed);
 	if (rc < 0)
 		return rc == ERR_RANGE ? MQTT_RC_TOPIC_FILTER_INVALID : MQTT_RC_QUOTA_EXCEEDED;

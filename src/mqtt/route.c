@@ -440,6 +440,8 @@ static int publish(struct worker *w, struct publication *p, bool *matched)
 		loop_interleave(w->loop);
 	if (rc == OK)
 		rc = look_up(w, p);
+	if (p->retain)
+		loop_interleave(w->loop);
 	if (rc < 0)
 		return rc;
 	others = r->lanes & ~bit_of(w->index);
