@@ -31,7 +31,7 @@ static void set_line(struct gw *g, struct gw_line *l, bool is_rough)
 		.max_delay_us = gw_any(g, 3000), .buffer = 300, .partial_one_in = (uint32_t)gw_any(g, 4)};
 
 	if (is_rough) {
-		f.max_delay_us = sim_one_in(g->world, 2) ? gw_any(g, 30000) : gw_any(g, MS(700));
+		f.max_delay_us = gw_any(g, sim_one_in(g->world, 2) ? MS(30) : MS(700));
 		f.buffer = 20 + gw_any(g, 300);
 		f.cut_one_in = sim_one_in(g->world, 3) ? 0 : 20 + (uint32_t)gw_any(g, 200);
 	}
@@ -138,7 +138,7 @@ static void act(void *arg)
 		gw_reload(g);
 		break;
 	default:
-		for (uint64_t n = sim_one_in(g->world, 30) ? 20 : gw_any(g, 3); n > 0; n--)
+		for (uint64_t n = sim_one_in(g->world, 30) ? 50 : gw_any(g, 3); n > 0; n--)
 			gw_command(g, p);
 	}
 	assert_int_equal(sim_at(g->world, 1000 + gw_any(g, MS(200)), act, g), OK);

@@ -103,6 +103,7 @@ struct gw_command {
 	struct sim_peer *peer;
 	unsigned life; /* of the peer's connection */
 	bool has_response;
+	unsigned expiry_s; /* 0: none */
 	uint64_t sent_us, result_us;
 	unsigned results, came; /* published; arrived at who asked */
 	bool is_ok;
