@@ -12,7 +12,8 @@
  *   - Publishes leave in the order of the calls; one that must wait for the server's receive maximum holds back those
  *     behind it.  Acknowledgements leave in the order of what they acknowledge.
  *   - A QoS 2 message is delivered once within the session.
- *   - Granted subscriptions are made again when the server lost the session.
+ *   - Granted subscriptions are made again when the server lost the session, and also when it may have: a CONNACK that
+ *     never arrived may have told of a new one, which the next CONNACK then calls present.
  *   - Memory: the queue has the bounds of the options, input at most `max_packet_size`; buffers grow with bytes that
  *     arrived, never by a length that the peer claims.
  *

@@ -78,6 +78,7 @@ void client_stop(struct mqtt_client *c, bool tell)
 	struct mqtt_client_disconnected e = {
 		.retry_ms = -1, .was_connected = c->state == CLIENT_UP || c->state == CLIENT_LEAVING};
 
+	c->has_doubt |= c->state == CLIENT_HANDSHAKE;
 	c->state = CLIENT_IDLE;
 	c->finish = false;
 	drop_stream(c);
@@ -116,6 +117,7 @@ void client_lost(struct mqtt_client *c, int err)
 					     .retry_ms = -1};
 
 	c->cause = (struct client_cause){0};
+	c->has_doubt |= c->state == CLIENT_HANDSHAKE && !cause.is_refused;
 	if (c->state == CLIENT_LEAVING) {
 		client_stop(c, true);
 		return;
@@ -242,6 +244,9 @@ static int session_start(struct mqtt_client *c, bool session_present)
 {
 	int rc;
 
+	c->trusts_dup = session_present && (c->trusts_dup || c->has_doubt);
+	c->must_resubscribe |= c->has_doubt;
+	c->has_doubt = false;
 	client_in_connected(c, session_present);
 	if ((rc = client_pub_connected(c, session_present)) < 0)
 		return rc;

@@ -85,7 +85,7 @@ static int on_publish(struct mqtt_client *c, const struct mqtt_frame *f)
 		return rc;
 	if ((rc = alias_apply(c, &p)) < 0)
 		return rc;
-	if (p.qos == 2 && id_set_has(&c->received, p.packet_id)) {
+	if (p.qos == 2 && id_set_has(&c->received, p.packet_id) && (p.dup || !c->trusts_dup)) {
 		c->counters.duplicates++;
 		return client_out_ack(c, MQTT_PUBREC, p.packet_id, 0);
 	}
