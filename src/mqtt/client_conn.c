@@ -17,8 +17,8 @@ static uint64_t random_next(struct mqtt_client *c)
 }
 
 /*
- * A connection that lived longer than the last wait was sound: begin anew. One that did not goes on doubling, so that a
- * server which accepts and throws out is not hammered.
+ * A connection that lived longer than the last wait was sound: begin anew. One that did not goes on doubling,
+ * so that a server which accepts and throws out is not hammered.
  */
 static uint32_t backoff_next(struct mqtt_client *c, bool was_up)
 {
@@ -321,8 +321,8 @@ void client_on_pingresp(struct mqtt_client *c)
 }
 
 /*
- * PINGREQ when either direction was silent for the keep-alive: one that only sends would else not notice that nobody
- * listens. While bytes arrive, the answer to PINGREQ may still stand behind them.
+ * PINGREQ when either direction was silent for the keep-alive: one that only sends would else not notice that
+ * nobody listens. While bytes arrive, the answer to PINGREQ may still stand behind them.
  */
 static int alive_check(struct mqtt_client *c)
 {

@@ -178,8 +178,8 @@ struct mqtt_client {
 	struct list subscriptions;
 	bool must_resubscribe; /* the server lost the session and not all requests for that are made yet */
 	/*
-	 * A connection ended between CONNECT and CONNACK: the server may have lost the old session and made a new one without
-	 * our hearing of it, so that its next "session present" means the new one.
+	 * A connection ended between CONNECT and CONNACK: the server may have lost the old session and made a
+	 * new one without our hearing of it, so that its next "session present" means the new one.
 	 */
 	bool has_doubt;
 	bool trusts_dup;  /* after such a doubt: a QoS 2 PUBLISH without DUP is new, whatever its packet id */
