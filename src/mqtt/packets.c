@@ -262,12 +262,11 @@ static uint8_t subscribe_one(struct conn *c, const struct mqtt_sub_item *item, u
 		return MQTT_RC_QUOTA_EXCEEDED;
 	if (route_reserve(w, w->nsessions, sub_tree_count(w->subs) + 1) < 0)
 		return MQTT_RC_QUOTA_EXCEEDED;
-	loop_interleave(w->loop);
 	rc = sub_tree_add(w->subs, s, &s->subs, true, item->filter, &o, &sub, &existed);
 	if (rc < 0)
 		return rc == ERR_RANGE ? MQTT_RC_TOPIC_FILTER_INVALID : MQTT_RC_QUOTA_EXCEEDED;
 	s->nsubs += !existed;
-	loop_interleave(w->loop); /* inserted, then read: see route.c, publish() */
+	loop_interleave(w->loop); /* inserted, then retained messages are read: see publish() in route.c */
 	/* not for shared subscriptions (4.8.2); otherwise as the handling says (3.8.3.1) */
 	if (!sub->group && (item->retain_handling == 0 || (item->retain_handling == 1 && !existed)) &&
 	    session_feed_retained(s, item->filter, sub, existed) < 0)
