@@ -448,8 +448,9 @@ int session_pubrec(struct session *s, uint16_t packet_id, uint8_t reason)
 
 	if (slot && slot->qos != 2)
 		return ERR_PROTOCOL;
-	if (slot && reason >= 0x80) {
-		slot_done(s, slot); /* the receiver does not want it: there is no PUBREL (4.3.3) */
+	if (reason >= 0x80) { /* the receiver does not want it: there is no PUBREL [MQTT-4.3.3-4] */
+		if (slot)
+			slot_done(s, slot);
 		return OK;
 	}
 	if (slot && slot->state == INFLIGHT_PUBLISHED) {
