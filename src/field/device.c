@@ -236,9 +236,23 @@ static bool is_scanning(const struct group *g)
 
 static void scan_begin(struct group *g)
 {
+	g->is_open = g->plan.nitems > 0;
+	g->begun_at = loop_now_ms(loop_of(g->device));
 	for (size_t i = 0; i < g->plan.nblocks; i++)
 		g->plan.blocks[i].is_pending = true;
 	line_wake(g->device->line);
+}
+
+/* A block was read or refused. The scan it was of is done with the last one, and late when that took longer than an interval. */
+void scan_progress(struct group *g)
+{
+	uint64_t took = loop_now_ms(loop_of(g->device)) - g->begun_at;
+
+	if (!g->is_open || is_scanning(g))
+		return;
+	g->is_open = false;
+	if (took > g->cfg->scan_ms && took - g->cfg->scan_ms > g->device->counters.late_ms)
+		g->device->counters.late_ms = took - g->cfg->scan_ms;
 }
 
 /* A scan that is still going on is not joined by another: it counts as late, and the next start is the next of the grid. */
@@ -285,6 +299,7 @@ static void groups_start(struct device *d)
 static void groups_stop(struct device *d)
 {
 	for (size_t i = 0; i < d->cfg->ngroups; i++) {
+		d->groups[i].is_open = false;
 		loop_timer_cancel(loop_of(d), &d->groups[i].timer);
 		for (size_t b = 0; b < d->groups[i].plan.nblocks; b++)
 			d->groups[i].plan.blocks[b].is_pending = false;
@@ -414,7 +429,10 @@ void device_offline(struct device *d, enum reason reason)
 	groups_stop(d);
 	line_forget_device(d->line, d);
 	d->reason = reason;
-	enter(d, DEVICE_OFFLINE);
+	if (d->state == DEVICE_OFFLINE)
+		publish_status(d); /* for another reason, but offline since the same time */
+	else
+		enter(d, DEVICE_OFFLINE);
 	for (size_t i = 0; i < d->ntags; i++)
 		publish_bad(d, &d->tags[i], reason);
 	jobs_fail(d, reason == REASON_OFFLINE ? "offline" : "timeout", "offline");

@@ -57,7 +57,7 @@ struct change {
 
 static void change_free(struct change *c, const struct gateway_config *cfg, bool with_new)
 {
-	for (size_t i = 0; with_new && c->devices && i < cfg->ndevices; i++)
+	for (size_t i = 0; with_new && c->devices && c->is_new_device && i < cfg->ndevices; i++)
 		if (c->is_new_device[i])
 			device_destroy(c->devices[i]);
 	for (size_t i = 0; with_new && c->lines && i < cfg->nlines; i++)

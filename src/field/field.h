@@ -42,8 +42,9 @@ void field_destroy(struct field *f);
 struct field_set {
 	const char *topic;
 	struct span payload;
-	const char *response_topic; /* MQTT 5, or NULL: the result goes to {topic}/result */
-	struct span correlation;    /* MQTT 5; p NULL: none */
+	/* MQTT 5: where the result goes. To {topic}/result when it is NULL, no topic name, or one of the gateway's own. */
+	const char *response_topic;
+	struct span correlation; /* MQTT 5; p NULL: none */
 	bool has_expiry;
 	uint32_t expiry_ms; /* not sent to the device later than this from now */
 };

@@ -38,7 +38,7 @@ struct device_status {
 	int64_t since_ms;
 	int64_t last_ok_ms;     /* 0: never */
 	const char *last_error; /* NULL: none */
-	uint64_t ok, timeouts, exceptions, errors, writes, late;
+	uint64_t ok, timeouts, exceptions, errors, writes, late, late_ms;
 };
 
 struct payload_format {

@@ -20,6 +20,7 @@
 #define STATUS_INTERVAL_MS       10000u
 #define REPLAN_AFTER_MS          3600000u /* cuts of blocks are forgotten so long after the last one */
 #define JOBS_MAX                 1000u    /* commands that wait on one line */
+#define JOBS_IN_A_ROW            8u       /* then a poll that waits is let in between */
 #define ERROR_TEXT_MAX           96u
 #define TOPIC_BUFFER             1024u
 #define PAYLOAD_BUFFER           4096u
@@ -47,7 +48,9 @@ struct group {
 	struct loop_timer timer;
 	uint64_t due; /* when the next scan is to start */
 	uint64_t split_at;
-	unsigned ordinal; /* among the groups of the line; staggers the starts */
+	bool is_open;      /* a scan is going on */
+	uint64_t begun_at; /* when it began */
+	unsigned ordinal;  /* among the groups of the line; staggers the starts */
 	size_t next_block;
 };
 
@@ -58,7 +61,9 @@ struct group {
 enum device_state { DEVICE_CONNECTING, DEVICE_ONLINE, DEVICE_OFFLINE };
 
 struct counters {
-	uint64_t ok, timeouts, exceptions, errors, writes, late;
+	uint64_t ok, timeouts, exceptions, errors, writes;
+	uint64_t late;    /* scans that were left out because the one before was not done */
+	uint64_t late_ms; /* the worst time by which one took longer than its interval */
 };
 
 struct device {
@@ -122,6 +127,7 @@ struct line {
 	struct list devices;
 	struct list jobs;
 	size_t njobs;
+	unsigned jobs_in_a_row;
 	struct slot slots[SOURCE_IN_FLIGHT_MAX];
 	unsigned nslots, nused;
 	uint32_t timeout_ms, backoff_first_ms, backoff_max_ms;
@@ -177,6 +183,7 @@ void device_error(struct device *d, const char *fmt, ...) PRINTF_LIKE(2, 3);
 struct tag *device_tag(struct device *d, const char *name, size_t len);
 /* The next block that waits to be read, in turn between groups. False: none. */
 bool device_next_block(struct device *d, struct group **g, size_t *block);
+void scan_progress(struct group *g);
 size_t group_block(const struct group *g, size_t first);
 
 /* line.c */

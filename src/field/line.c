@@ -32,6 +32,8 @@ static void slot_release(struct slot *s)
 {
 	if (s->group)
 		block_of(s)->is_in_flight = false;
+	if (s->group)
+		scan_progress(s->group);
 	s->is_used = false;
 	s->device = NULL;
 	s->group = NULL;
@@ -110,9 +112,20 @@ static bool pump_poll(struct line *l)
 	return false;
 }
 
+/* Commands first; but whoever sends them without end does not stop the polls. */
+static bool pump_one(struct line *l)
+{
+	if (l->jobs_in_a_row < JOBS_IN_A_ROW && pump_job(l)) {
+		l->jobs_in_a_row++;
+		return true;
+	}
+	l->jobs_in_a_row = 0;
+	return pump_poll(l) || pump_job(l);
+}
+
 static void pump(struct line *l)
 {
-	while (l->nused < l->nslots && (pump_job(l) || pump_poll(l)))
+	while (l->nused < l->nslots && pump_one(l))
 		;
 }
 
@@ -245,11 +258,12 @@ static void device_spoke(struct slot *s)
 	struct device *d = s->device;
 
 	line_up(s->line, d);
-	d->last_ok_ms = s->req.answered_ms;
-	if (s->req.rc == OK)
+	if (s->req.rc == OK) {
 		d->counters.ok++;
-	else
+		d->last_ok_ms = s->req.answered_ms;
+	} else {
 		note_exception(s);
+	}
 	device_online(d);
 	if (s->job) {
 		if (job_answered(s)) {
@@ -289,7 +303,9 @@ static void no_answer(struct slot *s)
 			d->counters.errors++;
 		device_error(d, "%s", err_text(s->req.rc));
 	}
-	if (s->is_probe) {
+	if (s->is_probe && s->req.rc == ERR_CLOSED && s->attempts++ == 0) {
+		slot_submit(s); /* a peer that was restarted breaks the old connection when we use it */
+	} else if (s->is_probe) {
 		line_up(s->line,
 			d); /* if it was down: somebody took the connection, or the next probes will tell */
 		slot_release(s);
@@ -301,7 +317,7 @@ static void no_answer(struct slot *s)
 	}
 }
 
-/* The request itself is wrong, or memory ran out: nothing of it went to the device. */
+/* The request itself cannot be sent: nothing went to the device, and nothing ever will. */
 static void not_sent(struct slot *s)
 {
 	s->device->counters.errors++;
@@ -353,6 +369,7 @@ static void answered(struct source_request *r)
 	case ERR_CLOSED:
 	case ERR_MALFORMED:
 	case ERR_UNEXPECTED:
+	case ERR_NOMEM: /* of ours, but it may pass like the others */
 		no_answer(s);
 		break;
 	default:

@@ -98,6 +98,7 @@ void publish_status(struct device *d)
 		.errors = d->counters.errors,
 		.writes = d->counters.writes,
 		.late = d->counters.late,
+		.late_ms = d->counters.late_ms,
 	};
 	struct wr w = wr_of(f->payload, sizeof(f->payload));
 

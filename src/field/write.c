@@ -27,9 +27,8 @@ static void answer(struct field *f, const struct asker *a, struct set_outcome *o
 	assert(!w.bad); /* id, value and sentence are bounded far below the buffer */
 	m.payload = span_of(f->payload, sizeof(f->payload) - w.left);
 	m.topic = a->response_topic;
-	if (m.topic) {
-		m.correlation_data = a->correlation;
-	} else {
+	m.correlation_data = a->correlation;
+	if (!m.topic) {
 		snprintf(result_topic, sizeof(result_topic), "%s/result", a->topic);
 		m.topic = result_topic;
 	}
@@ -249,6 +248,19 @@ static int split_topic(const struct field *f, const char *topic, struct span *de
 	return OK;
 }
 
+/*
+ * Nobody but the gateway publishes below its root (PRODUCT.md, "Topics and payloads") or below $: an answer is no way around
+ * that, and goes to {topic}/result then.
+ */
+static bool may_answer_at(const struct field *f, const char *topic)
+{
+	const char *root = f->cfg->gateway.root;
+	size_t n = strlen(root);
+
+	return topic[0] && topic[0] != '$' && !strpbrk(topic, "+#") &&
+	       !(strncmp(topic, root, n) == 0 && (topic[n] == '/' || topic[n] == '\0'));
+}
+
 static void queue_job(struct field *f, const struct asker *a, struct device *d, struct tag *t,
 		      const struct modbus_value *raw, const struct field_set *set)
 {
@@ -307,6 +319,8 @@ int field_set(struct field *f, const struct field_set *set)
 
 	if (split_topic(f, set->topic, &device, &tag) < 0)
 		return ERR_TOPIC;
+	if (a.response_topic && !may_answer_at(f, a.response_topic))
+		a.response_topic = NULL;
 	rc = f->format->decode_set(set->payload, &command, text);
 	if (command.has_id)
 		a.id = span_of(command.id, command.id_len);

@@ -270,8 +270,8 @@ static void a_graceful_end_finishes_the_queue_first(void **state)
 	rig_packet(&r, "CONNECT v5 clean1 id=c ka60");
 	rig_connack(&r, false, 0);
 	rig_event(&r, UP);
-	rig_packet(&r, "PUBLISH d0 q1 r0 m1 a=x");
-	rig_ack(&r, MQTT_PUBACK, 1, 0);
+	rig_packet(&r, "PUBLISH d0 q1 r0 m2 a=x");
+	rig_ack(&r, MQTT_PUBACK, 2, 0);
 	rig_event(&r, "published 1 ok rc0");
 	rig_packet(&r, "DISCONNECT rc0");
 	rig_close(&r);
@@ -299,7 +299,7 @@ static void an_end_at_once_leaves_the_queue_for_the_next_start(void **state)
 	rig_packet(&r, "CONNECT v5 clean1 id=c ka60");
 	rig_connack(&r, false, 0);
 	rig_event(&r, UP);
-	rig_packet(&r, "PUBLISH d0 q1 r0 m1 a=x");
+	rig_packet(&r, "PUBLISH d0 q1 r0 m2 a=x");
 	rig_fini(&r);
 }
 

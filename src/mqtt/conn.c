@@ -330,7 +330,7 @@ static void conn_ready(struct stream *s, unsigned events)
 
 	if (events & LOOP_WRITABLE) {
 		c->write_blocked = false;
-		if (c->output.bytes || (c->session && c->session->feed))
+		if (c->output.bytes || (c->session && session_waits(c->session)))
 			conn_dirty(c);
 	}
 	if ((events & (LOOP_READABLE | LOOP_HANGUP)) && list_empty(&c->unread))
@@ -394,7 +394,7 @@ static void conn_flush(struct conn *c)
 		conn_ended(c, rc);
 	} else if (c->output.bytes > w->broker->config.max_queued_bytes + UNREAD_ANSWERS_MAX) {
 		conn_close(c, MQTT_RC_QUOTA_EXCEEDED, "it does not read our answers");
-	} else if (rc == OK && c->session && c->session->feed && list_empty(&c->session->deferred)) {
+	} else if (rc == OK && c->session && session_waits(c->session)) {
 		session_pump(c->session);
 		if (c->output.bytes)
 			loop_again(w->loop);

@@ -182,6 +182,8 @@ static struct session *session_for(struct worker *w, struct span client_id, bool
 	struct session *s = session_find(w, client_id);
 
 	*present = false;
+	if (s)
+		s->has_heir = true;
 	if (s && clean)
 		s->expiry_s = 0; /* ends with its connection, or here */
 	if (s && s->conn) {
@@ -193,6 +195,8 @@ static struct session *session_for(struct worker *w, struct span client_id, bool
 		s = NULL;
 	}
 	*present = s != NULL;
+	if (s)
+		s->has_heir = false;
 	return s ? s : session_create(w, client_id);
 }
 

@@ -1,9 +1,9 @@
 /*
  * From the session to its client: what is sent at once, what is kept, and what the client's answers set free.
  *
- * Order of what goes out: first what an earlier connection left unacknowledged, then the queue, then new messages; retained
- * messages of a fresh subscription when nothing waits before them, so that none is older than what was
- * sent already.
+ * Order of what goes out: first what an earlier connection left unacknowledged, then queue and retained messages as they
+ * came to the session, then new messages. QoS 0 does not wait behind QoS 1 and 2 (4.6 orders each by itself), but behind
+ * retained messages, so that nobody sees an older value after a newer one.
  */
 #include <stdlib.h>
 
@@ -13,8 +13,8 @@
 #include "mqtt/port.h"
 #include "mqtt/session.h"
 
-/* Retained messages are added to the output while less than this waits in it. */
-#define FEED_OUTPUT_BYTES (256u * 1024)
+/* What need not wait for an acknowledgement is added to the output while less than this is in it. */
+#define PUMP_OUTPUT_BYTES (256u * 1024)
 
 static uint32_t window(const struct session *s)
 {
@@ -33,10 +33,9 @@ static bool window_has_room(const struct session *s)
 	return is_open(s) && s->unacked < window(s);
 }
 
-/* Does anything wait that has to go before a new message? */
-static bool something_waits(const struct session *s)
+bool session_waits(const struct session *s)
 {
-	return s->resent < s->nresend || (s->queue && store_queue_len(s->queue) > 0);
+	return s->resent < s->nresend || s->feed || (s->queue && store_queue_len(s->queue) > 0);
 }
 
 static bool output_is_full(const struct session *s)
@@ -122,6 +121,7 @@ static bool item_queue(struct session *s, const struct store_item *item)
 		worker_count(s->worker, dropped_memory, 1);
 		return false;
 	}
+	s->queued_qos0 += item->qos == 0;
 	return true;
 }
 
@@ -136,27 +136,49 @@ static uint32_t *ids_copy(const struct delivery *d)
 	return ids;
 }
 
+static bool item_make(struct session *s, struct publication *p, const struct delivery *d,
+		      struct store_item *item)
+{
+	*item = (struct store_item){.msg = publication_msg(p), .qos = d->qos, .retain = d->retain};
+	if (item->msg && d->nids)
+		item->sub_ids = ids_copy(d);
+	if (item->msg && (!d->nids || item->sub_ids))
+		return true;
+	msg_unref(item->msg);
+	worker_count(s->worker, dropped_memory, 1);
+	return false;
+}
+
+static void item_drop(const struct store_item *item)
+{
+	msg_unref(item->msg);
+	free(item->sub_ids);
+}
+
 /* QoS 1 and 2: send within the window, else keep in order. */
 static void deliver_surely(struct session *s, struct publication *p, const struct delivery *d)
 {
-	struct store_item item = {.qos = d->qos, .retain = d->retain};
-	bool sent;
+	bool now = !session_waits(s) && window_has_room(s), sent;
+	struct store_item item;
 
-	if (p->command && !is_open(s))
-		return;
-	item.msg = publication_msg(p);
-	if (item.msg && d->nids)
-		item.sub_ids = ids_copy(d);
-	if (!item.msg || (d->nids && !item.sub_ids)) {
-		msg_unref(item.msg);
-		worker_count(s->worker, dropped_memory, 1);
+	if (p->command && !now) { /* never kept for later */
+		worker_count(s->worker, dropped_commands, 1);
 		return;
 	}
-	sent = !something_waits(s) && window_has_room(s) && item_send(s, &item);
-	if (!sent && !item_queue(s, &item)) {
-		msg_unref(item.msg);
-		free(item.sub_ids);
-	}
+	if (!item_make(s, p, d, &item))
+		return;
+	sent = now && item_send(s, &item);
+	if (!sent && !item_queue(s, &item))
+		item_drop(&item);
+}
+
+/* Behind all that waits. */
+static void deliver_in_order(struct session *s, struct publication *p, const struct delivery *d)
+{
+	struct store_item item;
+
+	if (item_make(s, p, d, &item) && !item_queue(s, &item))
+		item_drop(&item);
 }
 
 static void deliver_once(struct session *s, struct publication *p, const struct delivery *d)
@@ -165,6 +187,8 @@ static void deliver_once(struct session *s, struct publication *p, const struct 
 		return;
 	if (output_is_full(s))
 		worker_count(s->worker, dropped_qos0, 1);
+	else if (s->feed || s->queued_qos0)
+		deliver_in_order(s, p, d);
 	else
 		(void)conn_send_publish(s->conn, p, d, 0, false); /* it counts what it can't send */
 }
@@ -218,10 +242,58 @@ static void resend_next(struct session *s)
 
 /* ---- retained messages of a fresh subscription ---- */
 
-static int feed_add(void *arg, struct retained *value)
+static struct delivery retained_delivery(const struct retained *value, const struct sub_options *o)
 {
-	struct retained_feed *f = arg;
+	return (struct delivery){
+		.qos = value->msg->qos < o->qos ? value->msg->qos : o->qos,
+		.retain = true,
+		.nids = o->id ? 1 : 0,
+		.ids = &o->id,
+	};
+}
 
+struct feeding {
+	struct session *session;
+	struct retained_feed *feed;
+	const struct sub *sub; /* the subscription that is fed */
+	bool existed;
+	bool other; /* another one of the session matches the topic in hand */
+};
+
+static void feed_match(void *arg, struct sub *sub)
+{
+	struct feeding *to = arg;
+
+	to->other |= sub->session == to->session && sub != to->sub;
+}
+
+/* Did the session have a subscription for this topic before? Then it is owed what is on its way. */
+static bool feed_is_owed(struct feeding *to, const struct msg *m)
+{
+	struct worker *w = to->session->worker;
+
+	to->other = to->existed;
+	if (!to->other &&
+	    topic_levels_split(w->more_levels, w->broker->config.seed, span_of(m->bytes, m->topic_len)))
+		sub_tree_match(w->subs, w->more_levels, w->walk, feed_match, to);
+	return to->other;
+}
+
+static int defer(struct feeding *to, struct retained *value)
+{
+	struct session *s = to->session;
+	struct deferred *d = malloc(sizeof(*d));
+
+	if (!d)
+		return ERR_NOMEM;
+	*d = (struct deferred){.session = s, .value = retained_ref(value), .options = to->feed->options};
+	list_append(&s->deferred, &d->in_session);
+	list_append(&s->worker->deferred, &d->in_worker);
+	return OK;
+}
+
+static int feed_append(struct retained_feed *f, struct retained *value)
+{
 	if (f->count == f->room) {
 		uint32_t room = f->room ? 2 * f->room : 8;
 		struct retained **values = realloc(f->values, room * sizeof(struct retained *));
@@ -235,118 +307,129 @@ static int feed_add(void *arg, struct retained *value)
 	return OK;
 }
 
-int session_feed_retained(struct session *s, struct span filter, const struct sub_options *o, bool existed)
+/*
+ * Messages that are not newer than this one may still be on their way from another worker. For a new subscription they are
+ * skipped when they come; if one was there before, they are owed and come first.
+ */
+static int feed_found(void *arg, struct retained *value)
+{
+	struct feeding *to = arg;
+	struct session *s = to->session;
+	const struct msg *m = value->msg;
+
+	if (m->origin != s->worker->index &&
+	    !lane_is_past(broker_lane(s->worker->broker, m->origin, s->worker->index), m->number)) {
+		if (feed_is_owed(to, m))
+			return defer(to, value);
+		session_guard(s, span_of(m->bytes, m->topic_len), m->origin, m->number);
+	}
+	return feed_append(to->feed, value);
+}
+
+int session_feed_retained(struct session *s, struct span filter, const struct sub *sub, bool existed)
 {
 	struct worker *w = s->worker;
 	struct retained_feed *f = calloc(1, sizeof(*f)), **last = &s->feed;
-	int rc = f ? OK : ERR_NOMEM;
+	struct feeding to = {.session = s, .feed = f, .sub = sub, .existed = existed};
+	int rc = OK;
 
-	if (f && topic_levels_split(w->levels, w->broker->config.seed, filter))
-		rc = retained_match(w->broker->retained, w->levels, feed_add, f);
-	if (!f || f->count == 0) {
+	if (!f)
+		return ERR_NOMEM;
+	f->options = sub->options;
+	if (topic_levels_split(w->levels, w->broker->config.seed, filter))
+		rc = retained_match(w->broker->retained, w->levels, feed_found, &to);
+	if (f->count == 0) {
 		free(f);
 		return rc;
 	}
-	f->options = *o;
-	f->existed = existed;
-	while (*last)
-		last = &(*last)->next;
+	f->ahead = s->queue ? store_queue_len(s->queue) : 0;
+	for (; *last; last = &(*last)->next)
+		f->ahead -= (*last)->ahead;
 	*last = f;
 	return rc;
 }
 
-/*
- * The value to send: the topic's newest, which may have changed since the subscription, or the one that was settled on before
- * waiting.
- */
-static struct retained *feed_value(struct session *s, struct retained_feed *f)
+/* One retained message into output, window or oblivion; the window has room. */
+static void feed_step(struct session *s)
 {
-	struct worker *w = s->worker;
-	struct retained **at = &f->values[f->at], *now;
-
-	if (f->pinned)
-		return *at;
-	if (!topic_levels_split(w->levels, w->broker->config.seed,
-				span_of((*at)->msg->bytes, (*at)->msg->topic_len)))
-		return NULL;
-	now = retained_get(w->broker->retained, w->levels);
-	if (now && now != *at) {
-		retained_unref(*at);
-		*at = retained_ref(now);
-	}
-	return now;
-}
-
-/*
- * Is a message that is not newer than this one still on its way from another worker? A new subscription skips it
- * when it comes (session_guard). One that was there before must get it, so the retained message waits until it did.
- */
-static bool feed_must_wait(struct session *s, struct retained_feed *f, const struct retained *value)
-{
-	struct worker *w = s->worker;
-	const struct msg *m = value->msg;
-	struct lane *l = broker_lane(w->broker, m->origin, w->index);
-
-	if (m->origin == w->index || lane_is_past(l, m->number))
-		return false;
-	if (f->existed)
-		return true;
-	session_guard(s, span_of(m->bytes, m->topic_len), m->origin, m->number);
-	return false;
-}
-
-static void feed_send(struct session *s, struct retained_feed *f, struct retained *value)
-{
-	uint64_t now = loop_now_ms(s->worker->loop);
-	struct delivery d = {.retain = true, .nids = f->options.id ? 1 : 0, .ids = &f->options.id};
+	struct retained_feed *f = s->feed;
+	struct retained *value = f->values[f->at++];
+	struct delivery d = retained_delivery(value, &f->options);
+	struct store_item item;
 	struct publication p;
 
 	msg_view(value->msg, &p);
-	d.qos = p.qos < f->options.qos ? p.qos : f->options.qos;
-	if (!publication_expired(&p, now))
-		session_deliver(s, &p, &d);
+	if (publication_expired(&p, loop_now_ms(s->worker->loop)))
+		worker_count(s->worker, dropped_expired, 1);
+	else if (d.qos == 0)
+		(void)conn_send_publish(s->conn, &p, &d, 0, false);
+	else if (item_make(s, &p, &d, &item) && !item_send(s, &item))
+		item_drop(&item);
 	publication_fini(&p);
+	retained_unref(value);
+	if (f->at < f->count)
+		return;
+	s->feed = f->next;
+	free(f->values);
+	free(f);
 }
 
-/* One retained message; false: not now. */
-static bool feed_step(struct session *s)
+void deferred_free(struct deferred *d)
 {
-	struct retained_feed *f = s->feed;
-	struct retained *value = feed_value(s, f);
-
-	if (value && feed_must_wait(s, f, value)) {
-		f->pinned = true;
-		if (list_empty(&s->deferred))
-			list_append(&s->worker->deferred, &s->deferred);
-		return false;
-	}
-	if (value)
-		feed_send(s, f, value);
-	f->pinned = false;
-	retained_unref(f->values[f->at++]);
-	if (f->at == f->count) {
-		s->feed = f->next;
-		free(f->values);
-		free(f);
-	}
-	return true;
+	list_remove(&d->in_session);
+	list_remove(&d->in_worker);
+	retained_unref(d->value);
+	free(d);
 }
 
-void sessions_retry_deferred(struct worker *w, const struct lane *l, uint64_t number)
+static void deferred_deliver(struct deferred *d)
 {
-	struct list all, *n;
+	struct delivery how = retained_delivery(d->value, &d->options);
+	struct publication p;
 
-	list_init(&all);
-	list_splice(&all, &w->deferred);
-	while ((n = list_take_first(&all))) {
-		struct session *s = container_of(n, struct session, deferred);
-		const struct msg *m = s->feed->values[s->feed->at]->msg;
+	msg_view(d->value->msg, &p);
+	if (publication_expired(&p, loop_now_ms(d->session->worker->loop)))
+		worker_count(d->session->worker, dropped_expired, 1);
+	else if (session_waits(d->session))
+		deliver_in_order(d->session, &p, &how);
+	else
+		session_deliver(d->session, &p, &how);
+	publication_fini(&p);
+	deferred_free(d);
+}
 
-		if (!l || (m->origin == l->from && m->number < number))
-			session_pump(s); /* may be deferred again */
-		else
-			list_append(&w->deferred, &s->deferred);
+void deferred_release(struct worker *w, const struct lane *l, uint64_t number)
+{
+	list_for_each (n, &w->deferred) {
+		struct deferred *d = container_of(n, struct deferred, in_worker);
+		const struct msg *m = d->value->msg;
+
+		if (l ? m->origin == l->from && m->number < number
+		      : lane_is_past(broker_lane(w->broker, m->origin, w->index), m->number))
+			deferred_deliver(d);
 	}
+}
+
+/* ---- sending on ---- */
+
+static void queue_step(struct session *s, struct store_item *item)
+{
+	struct publication p;
+	struct delivery d = {.retain = item->retain};
+
+	if (item->qos > 0) {
+		if (item_send(s, item))
+			return;
+		worker_count(s->worker, dropped_memory, 1);
+	} else {
+		s->queued_qos0--;
+		msg_view(item->msg, &p);
+		d.nids = item->sub_ids ? item->sub_ids[0] : 0;
+		d.ids = item->sub_ids + 1;
+		if (!publication_expired(&p, loop_now_ms(s->worker->loop)))
+			(void)conn_send_publish(s->conn, &p, &d, 0, false);
+	}
+	item_drop(item);
 }
 
 void session_pump(struct session *s)
@@ -355,18 +438,17 @@ void session_pump(struct session *s)
 
 	while (window_has_room(s) && s->resent < s->nresend)
 		resend_next(s);
-	while (window_has_room(s) && s->resent == s->nresend && s->queue &&
-	       store_queue_pop(s->queue, &item)) {
-		if (item_send(s, &item))
-			continue;
-		msg_unref(item.msg);
-		free(item.sub_ids);
-		worker_count(s->worker, dropped_memory, 1);
-	}
-	while (s->feed && !something_waits(s) && window_has_room(s) &&
-	       s->conn->output.bytes < FEED_OUTPUT_BYTES)
-		if (!feed_step(s))
+	while (window_has_room(s) && s->resent == s->nresend && s->conn->output.bytes < PUMP_OUTPUT_BYTES) {
+		if (s->feed && s->feed->ahead == 0) {
+			feed_step(s);
+		} else if (s->queue && store_queue_pop(s->queue, &item)) {
+			if (s->feed)
+				s->feed->ahead--;
+			queue_step(s, &item);
+		} else {
 			break;
+		}
+	}
 }
 
 /* ---- guards ---- */

@@ -128,7 +128,6 @@ static uint8_t publish_route(struct conn *c, const struct mqtt_publish *pub)
 	if (publication_of(c, pub, &p) < 0)
 		return MQTT_RC_QUOTA_EXCEEDED;
 	p.command = command;
-	c->worker->commands_seen |= command;
 	rc = route_publish(c->worker, &p, &matched);
 	publication_fini(&p);
 	if (rc == ERR_RANGE)
@@ -266,7 +265,7 @@ static uint8_t subscribe_one(struct conn *c, const struct mqtt_sub_item *item, u
 	s->nsubs += !existed;
 	/* not for shared subscriptions (4.8.2); otherwise as the handling says (3.8.3.1) */
 	if (!sub->group && (item->retain_handling == 0 || (item->retain_handling == 1 && !existed)) &&
-	    session_feed_retained(s, item->filter, &o, existed) < 0)
+	    session_feed_retained(s, item->filter, sub, existed) < 0)
 		log_warning("mqtt", "client %s %s: some retained messages not sent: out of memory",
 			    log_quote((char[64]){0}, 64, session_id(s)), c->peer);
 	return item->qos;

@@ -481,7 +481,7 @@ void route_record(void *worker, struct lane *l, struct publication *p, struct sh
 	uint64_t hash;
 
 	if (!list_empty(&w->deferred))
-		sessions_retry_deferred(w, l, p->number);
+		deferred_release(w, l, p->number);
 	if (share) {
 		share_record(w, p, share);
 		return;

@@ -107,7 +107,8 @@ static void feeds_clear(struct session *s)
 		s->feed = f->next;
 		feed_free(f);
 	}
-	list_remove(&s->deferred);
+	while (!list_empty(&s->deferred))
+		deferred_free(container_of(s->deferred.next, struct deferred, in_session));
 }
 
 void session_free(struct session *s)
@@ -134,7 +135,8 @@ void session_free(struct session *s)
 void session_end(struct session *s)
 {
 	will_publish(s);
-	registry_release(s->worker->broker->registry, session_id(s), s->worker->index);
+	if (!s->has_heir)
+		registry_release(s->worker->broker->registry, session_id(s), s->worker->index);
 	session_free(s);
 }
 
@@ -151,23 +153,11 @@ void session_attach(struct session *s, struct conn *c)
 /* A command must not act later: what is not done by now is forgotten. */
 static void forget_commands(struct session *s)
 {
-	size_t n = s->queue ? store_queue_len(s->queue) : 0;
-	struct store_item item;
-
 	for (uint32_t i = 0; i < s->inflight.cap; i++) {
 		struct inflight_slot *slot = &s->inflight.slots[i];
 
-		if (slot->state == INFLIGHT_PUBLISHED && slot->msg->command) {
-			inflight_remove(&s->inflight, slot);
-			if (s->inflight.cap == 0)
-				break;
-		}
-	}
-	for (; n > 0 && store_queue_pop(s->queue, &item); n--) {
-		if (!item.msg->command && store_queue_push(s->queue, &item) == OK)
-			continue;
-		msg_unref(item.msg);
-		free(item.sub_ids);
+		if (slot->state == INFLIGHT_PUBLISHED && slot->msg->command)
+			inflight_remove(&s->inflight, slot); /* may leave a table of no slots */
 	}
 }
 
@@ -183,8 +173,7 @@ void session_detach(struct session *s, bool publish_will)
 		session_end(s);
 		return;
 	}
-	if (s->worker->commands_seen)
-		forget_commands(s);
+	forget_commands(s);
 	if (s->expiry_s != EXPIRY_NEVER)
 		loop_timer_set(loop, &s->expiry, 1000u * (uint64_t)s->expiry_s);
 	if (!s->will)

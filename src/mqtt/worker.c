@@ -81,7 +81,7 @@ static void turn_end(struct loop_hook *h)
 
 	conns_read_on(w);
 	if (!list_empty(&w->deferred))
-		sessions_retry_deferred(w, NULL, 0);
+		deferred_release(w, NULL, 0);
 	conns_flush(w);
 	route_flush(w);
 	if (!list_empty(&w->guards))
@@ -124,8 +124,9 @@ static int worker_make_parts(struct worker *w)
 		return rc;
 	w->input = malloc(INPUT_BYTES);
 	w->levels = topic_levels_create(c->max_topic_levels);
+	w->more_levels = topic_levels_create(c->max_topic_levels);
 	w->walk = malloc((c->max_topic_levels + 2) * sizeof(*w->walk));
-	return w->input && w->levels && w->walk ? OK : ERR_NOMEM;
+	return w->input && w->levels && w->more_levels && w->walk ? OK : ERR_NOMEM;
 }
 
 static void worker_hook(struct worker *w)
@@ -209,6 +210,7 @@ void worker_destroy(struct worker *w)
 	out_pool_destroy(w->out_pool);
 	free(w->walk);
 	free(w->levels);
+	free(w->more_levels);
 	free(w->input);
 	free(w->props);
 	epoch_reader_destroy(w->reader);

@@ -63,7 +63,8 @@ struct worker {
 
 	/* routing */
 	struct sub_tree *subs;
-	struct topic_levels *levels;
+	struct topic_levels *levels,
+		*more_levels; /* scratch; the second for a topic while the first is a filter */
 	struct topic_walk_entry *walk;
 	struct routes *routes;
 	uint8_t *props; /* scratch for properties passed on */
@@ -73,8 +74,7 @@ struct worker {
 	uint64_t handed_bytes; /* put into lanes in this turn */
 	struct loop_source drained;
 	bool stopped_reading;
-	bool commands_seen;   /* some message was a command: look for them when a session loses its client */
-	struct list deferred; /* sessions whose retained messages wait for what is on its way */
+	struct list deferred; /* retained messages that wait for what is on its way */
 	/* of sessions that were sent a retained message which is newer than what is on its way */
 	struct list guards;
 

@@ -181,8 +181,9 @@ static void encode_status(struct wr *w, const struct device_status *s)
 	const struct {
 		const char *name;
 		uint64_t n;
-	} counters[] = {{"ok", s->ok},         {"timeouts", s->timeouts}, {"exceptions", s->exceptions},
-			{"errors", s->errors}, {"writes", s->writes},     {"late", s->late}};
+	} counters[] = {{"ok", s->ok},          {"timeouts", s->timeouts}, {"exceptions", s->exceptions},
+			{"errors", s->errors},  {"writes", s->writes},     {"late", s->late},
+			{"late_ms", s->late_ms}};
 
 	put_text(w, "{\"state\":");
 	put_string(w, span_str(s->state));

@@ -134,15 +134,17 @@ static void a_status_has_state_times_and_counters(void **state)
 				  .exceptions = 3,
 				  .errors = 4,
 				  .writes = 5,
-				  .late = 6};
+				  .late = 6,
+				  .late_ms = 7};
 	char buf[256];
 	struct wr w = wr_of(buf, sizeof(buf));
 
 	(void)state;
 	north_json.encode_status(&w, &s);
-	assert_string_equal(text_of(&w, buf),
-			    "{\"state\":\"online\",\"since\":5,\"last_ok\":6,\"last_error\":null,\"ok\":1,"
-			    "\"timeouts\":2,\"exceptions\":3,\"errors\":4,\"writes\":5,\"late\":6}");
+	assert_string_equal(
+		text_of(&w, buf),
+		"{\"state\":\"online\",\"since\":5,\"last_ok\":6,\"last_error\":null,\"ok\":1,"
+		"\"timeouts\":2,\"exceptions\":3,\"errors\":4,\"writes\":5,\"late\":6,\"late_ms\":7}");
 	s.last_ok_ms = 0;
 	s.last_error = "no answer in time";
 	w = wr_of(buf, sizeof(buf));

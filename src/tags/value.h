@@ -21,7 +21,7 @@ enum tag_kind {
 	TAG_UINT, /* only those above INT64_MAX: tag_uint() decides */
 	TAG_FLOAT,
 	TAG_DOUBLE,
-	TAG_STRING, /* UTF-8 by promise of who made it */
+	TAG_STRING, /* as the device holds it: not always UTF-8 */
 	TAG_BYTES
 };
 
