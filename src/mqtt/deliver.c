@@ -187,7 +187,7 @@ static void deliver_once(struct session *s, struct publication *p, const struct 
 		return;
 	if (output_is_full(s))
 		worker_count(s->worker, dropped_qos0, 1);
-	else if (s->feed || s->queued_qos0)
+	else if ((s->feed || s->queued_qos0) && !p->command) /* a command is never kept, and never retained */
 		deliver_in_order(s, p, d);
 	else
 		(void)conn_send_publish(s->conn, p, d, 0, false); /* it counts what it can't send */
@@ -424,8 +424,10 @@ static void queue_step(struct session *s, struct store_item *item)
 	} else {
 		s->queued_qos0--;
 		msg_view(item->msg, &p);
-		d.nids = item->sub_ids ? item->sub_ids[0] : 0;
-		d.ids = item->sub_ids + 1;
+		if (item->sub_ids) {
+			d.nids = item->sub_ids[0];
+			d.ids = item->sub_ids + 1;
+		}
 		if (!publication_expired(&p, loop_now_ms(s->worker->loop)))
 			(void)conn_send_publish(s->conn, &p, &d, 0, false);
 	}
