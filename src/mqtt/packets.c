@@ -137,10 +137,13 @@ static uint8_t publish_route(struct conn *c, const struct mqtt_publish *pub)
 	return matched ? MQTT_RC_SUCCESS : MQTT_RC_NO_MATCHING_SUBSCRIBERS;
 }
 
-/* A refused QoS 1 or 2 message gets its reason in v5. In 3.1.1 there is none: the connection is closed [MQTT-3.3.5-2]. */
+/*
+ * A refused QoS 1 or 2 message gets its reason in v5; one that is no acknowledgement's (retain not supported) goes into
+ * DISCONNECT. In 3.1.1 there is none: the connection is closed [MQTT-3.3.5-2].
+ */
 static int publish_refused(struct conn *c, const struct mqtt_publish *pub, uint8_t reason)
 {
-	if (c->version == MQTT_V5 && pub->qos > 0) {
+	if (c->version == MQTT_V5 && pub->qos > 0 && mqtt_reason_allowed(MQTT_PUBACK, reason)) {
 		conn_send_ack(c, pub->qos == 1 ? MQTT_PUBACK : MQTT_PUBREC, pub->packet_id, reason);
 		return OK;
 	}
