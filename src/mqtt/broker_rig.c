@@ -101,13 +101,19 @@ void peer_send_bytes(struct peer *p, const void *bytes, size_t n)
 	fake_put(p->stream, bytes, n);
 }
 
+/* Allocates nothing, so that it can be used while allocations fail. */
 void peer_send(struct peer *p, uint8_t first, const char *body)
 {
-	size_t len;
-	uint8_t *bytes = mqtt_packet_of(first, body, &len);
+	uint8_t bytes[LINE], head[] = {first, 0, 0};
+	struct wr w = wr_of(bytes, sizeof(bytes));
+	size_t n;
 
-	fake_put(p->stream, bytes, len);
-	free(bytes);
+	mqtt_notation(&w, body);
+	n = sizeof(bytes) - w.left;
+	head[1] = (uint8_t)(n > 127 ? n | 0x80 : n);
+	head[2] = (uint8_t)(n >> 7);
+	fake_put(p->stream, head, n > 127 ? 3 : 2);
+	fake_put(p->stream, bytes, n);
 }
 
 static const char *props_of(const struct peer *p, const char *props)
