@@ -187,7 +187,7 @@ static void deliver_once(struct session *s, struct publication *p, const struct 
 		return;
 	if (output_is_full(s))
 		worker_count(s->worker, dropped_qos0, 1);
-	else if (s->feed || s->queued_qos0)
+	else if ((s->feed || s->queued_qos0) && !p->command) /* a command is never kept, and never retained */
 		deliver_in_order(s, p, d);
 	else
 		(void)conn_send_publish(s->conn, p, d, 0, false); /* it counts what it can't send */
@@ -425,8 +425,10 @@ static void queue_step(struct session *s, struct store_item *item)
 	} else {
 		s->queued_qos0--;
 		msg_view(item->msg, &p);
-		d.nids = item->sub_ids ? item->sub_ids[0] : 0;
-		d.ids = item->sub_ids + 1;
+		if (item->sub_ids) {
+			d.nids = item->sub_ids[0];
+			d.ids = item->sub_ids + 1;
+		}
 		if (!publication_expired(&p, loop_now_ms(s->worker->loop)))
 			(void)conn_send_publish(s->conn, &p, &d, 0, false);
 	}
@@ -531,8 +533,9 @@ int session_pubrec(struct session *s, uint16_t packet_id, uint8_t reason)
 
 	if (slot && slot->qos != 2)
 		return ERR_PROTOCOL;
-	if (slot && reason >= 0x80) {
-		slot_done(s, slot); /* the receiver does not want it: there is no PUBREL (4.3.3) */
+	if (reason >= 0x80) { /* the receiver does not want it: there is no PUBREL [MQTT-4.3.3-4] */
+		if (slot)
+			slot_done(s, slot);
 		return OK;
 	}
 	if (slot && slot->state == INFLIGHT_PUBLISHED) {
