@@ -117,6 +117,8 @@ static int move_to(struct conn *c, uint16_t worker, struct span bytes)
 	m->len = bytes.len;
 	memcpy(m->bytes, bytes.p, bytes.len);
 	conn_detach(c);
+	atomic_fetch_sub(&w->connections, 1);
+	atomic_fetch_add(&w->broker->workers[worker]->connections, 1);
 	worker_count(w, connections_moved, 1);
 	worker_call(w->broker->workers[worker], &m->call);
 	return OK;
