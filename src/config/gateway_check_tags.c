@@ -1,4 +1,3 @@
-#include <math.h>
 #include <string.h>
 
 #include "config/gateway_check.h"
@@ -11,12 +10,15 @@
 
 static int default_group(struct checker *c, struct config_device *dev)
 {
+	int rc;
+
 	dev->groups = arena_alloc(c->r->arena, sizeof(*dev->groups));
 	if (!dev->groups)
 		return ERR_NOMEM;
 	dev->ngroups = 1;
-	*dev->groups = (struct config_group){
-		.name = "default", .scan_ms = 1000, .publish = CONFIG_PUBLISH_ON_CHANGE};
+	if ((rc = schema_defaults(c->r, &gateway_group_schema, dev->groups)) < 0)
+		return rc;
+	dev->groups->name = "default";
 	return OK;
 }
 
@@ -239,33 +241,39 @@ static void check_tag(struct checker *c, const struct doc_node *node, struct con
 
 /* ---- the channels of a rack, for a device that names no tags ---- */
 
+static int make_channel(struct checker *c, const struct config_device *dev, enum config_area area,
+			uint16_t number, struct config_tag *tag)
+{
+	char name[16];
+	int len, rc;
+
+	if ((rc = schema_defaults(c->r, &gateway_tag_schema, tag)) < 0)
+		return rc;
+	len = snprintf(name, sizeof(name), "%s%u", config_area_text(area), number);
+	tag->name = arena_text(c->r->arena, name, (size_t)len);
+	tag->address = (struct config_address){.area = area, .number = number, .bit = -1};
+	tag->type = area_type(area);
+	tag->order = value_type_default_order(tag->type);
+	tag->writable = is_output_area(area);
+	tag->group_name = dev->groups[0].name;
+	return tag->name ? OK : ERR_NOMEM;
+}
+
 static int add_channels(struct checker *c, struct config_device *dev)
 {
 	static const enum config_area areas[] = {CONFIG_AREA_DI, CONFIG_AREA_DO, CONFIG_AREA_AI};
-	size_t n = sizeof(areas) / sizeof(areas[0]) * CONFIG_RACK_CHANNELS;
-	char name[16];
-	int len;
+	const size_t n = sizeof(areas) / sizeof(areas[0]) * CONFIG_RACK_CHANNELS;
+	int rc;
 
 	dev->tags = arena_array(c->r->arena, n, sizeof(*dev->tags));
 	if (!dev->tags)
 		return ERR_NOMEM;
 	for (dev->ntags = 0; dev->ntags < n; dev->ntags++) {
-		struct config_tag *tag = &dev->tags[dev->ntags];
-		uint16_t number = (uint16_t)(dev->ntags % CONFIG_RACK_CHANNELS);
 		enum config_area area = areas[dev->ntags / CONFIG_RACK_CHANNELS];
+		uint16_t number = (uint16_t)(dev->ntags % CONFIG_RACK_CHANNELS);
 
-		*tag = (struct config_tag){.address = {.area = area, .number = number, .bit = -1},
-					   .type = area_type(area),
-					   .order = value_type_default_order(area_type(area)),
-					   .writable = is_output_area(area),
-					   .scale = 1,
-					   .min = -INFINITY,
-					   .max = INFINITY,
-					   .group_name = dev->groups[0].name};
-		len = snprintf(name, sizeof(name), "%s%u", config_area_text(area), number);
-		tag->name = arena_text(c->r->arena, name, (size_t)len);
-		if (!tag->name)
-			return ERR_NOMEM;
+		if ((rc = make_channel(c, dev, area, number, &dev->tags[dev->ntags])) < 0)
+			return rc;
 	}
 	return OK;
 }

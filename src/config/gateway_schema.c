@@ -169,7 +169,7 @@ static const struct schema_field group_fields[] = {
 	{"payload", "Payload format of its tags", SCHEMA_LATER},
 };
 
-static const struct schema group_table = {"group", sizeof(struct config_group), TABLE(group_fields)};
+const struct schema gateway_group_schema = {"group", sizeof(struct config_group), TABLE(group_fields)};
 
 #define TAG_AT(member) SCHEMA_AT(struct config_tag, member)
 
@@ -234,8 +234,8 @@ static void tag_init(void *item)
 	tag->max = INFINITY;
 }
 
-static const struct schema tag_table = {"tag", sizeof(struct config_tag), TABLE(tag_fields),
-					.init = tag_init};
+const struct schema gateway_tag_schema = {"tag", sizeof(struct config_tag), TABLE(tag_fields),
+					  .init = tag_init};
 
 #define DEVICE_AT(member) SCHEMA_AT(struct config_device, member)
 
@@ -250,10 +250,11 @@ static const struct schema_field device_fields[] = {
 	{"max_block", "Registers in one read; of coils and discrete inputs sixteen times as many", SCHEMA_INT,
 	 DEVICE_AT(max_block), .min = 1, .max = 125, .preset = "125"},
 	{"groups", "Tags that are read and published alike", SCHEMA_MAPS,
-	 SCHEMA_LIST_AT(struct config_device, groups, ngroups), .sub = &group_table,
+	 SCHEMA_LIST_AT(struct config_device, groups, ngroups), .sub = &gateway_group_schema,
 	 .unset = "one group \"default\" with the defaults of its keys"},
 	{"tags", "Its values", SCHEMA_MAPS, SCHEMA_LIST_AT(struct config_device, tags, ntags),
-	 .sub = &tag_table, .unset = "all channels, when the line is a simulated rack; needed elsewhere"},
+	 .sub = &gateway_tag_schema,
+	 .unset = "all channels, when the line is a simulated rack; needed elsewhere"},
 	{"template", "Template it is made from", SCHEMA_LATER},
 	{"topic", "Template of the topics of its tags", SCHEMA_LATER},
 	{"payload", "Payload format of its tags", SCHEMA_LATER},

@@ -261,6 +261,12 @@ static int fill_presets(const struct schema_reader *r, const struct schema *s, v
 	return OK;
 }
 
+int schema_defaults(const struct schema_reader *r, const struct schema *s, void *out)
+{
+	memset(out, 0, s->size);
+	return fill_presets(r, s, out);
+}
+
 static const struct schema_field *find_field(const struct schema *s, const char *key)
 {
 	for (size_t i = 0; i < s->nfields; i++)
@@ -325,8 +331,7 @@ static int read_map(const struct schema_reader *r, const struct schema *s, const
 	char what[FOUND_BYTES];
 	int rc;
 
-	memset(item, 0, s->size);
-	if ((rc = fill_presets(r, s, item)) < 0)
+	if ((rc = schema_defaults(r, s, item)) < 0)
 		return rc;
 	if (map->kind != DOC_MAP) {
 		schema_fault(r, map, "found %s, allowed: a map, a %s", found(map, what, sizeof(what)),

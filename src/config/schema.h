@@ -106,6 +106,12 @@ struct schema_reader {
 MUST_USE int schema_read(const struct schema_reader *r, const struct schema *s, const struct doc_node *node,
 			 void *out);
 
+/*
+ * Fill `out` (s->size bytes, any contents) as from a map without keys; what is required is left as init() left it.
+ * ERR_NOMEM.
+ */
+MUST_USE int schema_defaults(const struct schema_reader *r, const struct schema *s, void *out);
+
 /* A fault at a node, and at the value of `key` of a map, or at the map when it has no such key. */
 void schema_fault(const struct schema_reader *r, const struct doc_node *node, const char *fmt, ...)
 	PRINTF_LIKE(3, 4);

@@ -103,7 +103,7 @@ static void begin_closing(struct server *s)
 	s->state = SERVER_CLOSING;
 	broker_stop(s->broker);
 	s->closing_until_ms = loop_now_ms(s->loop) + CLOSING_MAX_MS;
-	loop_timer_set(s->loop, &s->closing, CLOSING_POLL_MS);
+	watch_closing(&s->closing);
 }
 
 /* ---- reloading ---- */

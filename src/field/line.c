@@ -151,13 +151,16 @@ static void line_backoff(struct line *l)
 
 static void line_down(struct line *l)
 {
+	char place[ERROR_TEXT_MAX / 2];
+
+	snprintf(place, sizeof(place), "%s:%u", l->cfg->host ? l->cfg->host : l->cfg->name, l->cfg->port);
 	if (!l->is_down)
-		log_warning("field", "line \"%s\": no connection: %s", l->cfg->name, err_text(ERR_IO));
+		log_warning("field", "line \"%s\": no connection to %s", l->cfg->name, place);
 	l->is_down = true;
 	list_for_each (node, &l->devices) {
 		struct device *d = container_of(node, struct device, node);
 
-		device_error(d, "no connection to the line \"%.60s\"", l->cfg->name);
+		device_error(d, "no connection to %s", place);
 		loop_timer_cancel(loop_of(l), &d->backoff_timer);
 		d->is_probe_due = false;
 		d->backoff_ms = l->backoff_first_ms;

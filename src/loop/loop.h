@@ -79,6 +79,12 @@ void loop_hook_remove(struct loop_hook *h);
  */
 void loop_again(struct loop *loop);
 
+/*
+ * Between two steps that other threads may see in between, where their order is what makes it right. Nothing on epoll; in a
+ * simulation, where one turn is else atomic, other loops may take turns here.
+ */
+void loop_interleave(struct loop *loop);
+
 /* ---- descriptors (loop_epoll only; a simulated loop answers ERR_UNSUPPORTED) ---- */
 
 enum { LOOP_READABLE = 1, LOOP_WRITABLE = 2, LOOP_HANGUP = 4 };

@@ -17,6 +17,7 @@ struct sim_world {
 	uint64_t random[4];
 	uint64_t trace;
 	uint64_t notify_delay_us;
+	uint64_t interleave_one_in;
 	uint32_t next_loop_id;
 	struct list loops;
 	struct list calls; /* struct sim_call: all that are pending */
@@ -34,6 +35,7 @@ struct loop_sim {
 	uint64_t turns;
 	uint32_t id;
 	bool asleep;
+	bool in_turn;
 };
 
 struct sim_call {
@@ -279,22 +281,24 @@ static void run_events(struct loop_sim *l)
 	}
 }
 
-static void take_seen_sources(struct loop_sim *l)
+/* The sources whose notify is seen by `until_us`. */
+static void take_seen_sources(struct loop_sim *l, uint64_t until_us)
 {
 	while (!list_empty(&l->notified)) {
 		struct list *node = l->notified.next;
 
-		if (container_of(node, struct loop_source, node)->seen_us > l->world->clock.now_us)
+		if (container_of(node, struct loop_source, node)->seen_us > until_us)
 			return;
 		list_remove(node);
 		list_append(&l->loop.running, node);
 	}
 }
 
-static void take_turn(struct loop_sim *l)
+static void take_turn(struct loop_sim *l, uint64_t seen_until_us)
 {
 	struct sim_world *w = l->world;
 
+	l->in_turn = true;
 	sim_trace(w, TRACE_TURN);
 	sim_trace(w, l->id);
 	sim_trace(w, w->clock.now_us);
@@ -304,7 +308,7 @@ static void take_turn(struct loop_sim *l)
 	}
 	loop_turn_begin(&l->loop);
 	run_events(l);
-	take_seen_sources(l);
+	take_seen_sources(l, seen_until_us);
 	loop_turn_finish(&l->loop);
 	l->turns++;
 	l->busy_until_us = later_us(w->clock.now_us, 1 + sim_random(w, TURN_US_MAX));
@@ -312,6 +316,42 @@ static void take_turn(struct loop_sim *l)
 		loop_run_hooks(&l->loop, LOOP_BEFORE_SLEEP);
 		l->asleep = true;
 	}
+	l->in_turn = false;
+}
+
+/* Some loop that is not in a turn and has something to do, soon or now. */
+static struct loop_sim *pick_other(struct sim_world *w)
+{
+	struct loop_sim *picked = NULL;
+	uint64_t n = 0;
+
+	list_for_each (node, &w->loops) {
+		struct loop_sim *l = container_of(node, struct loop_sim, in_world);
+
+		if (!l->in_turn && (l->loop.again || !list_empty(&l->events) || !list_empty(&l->notified)) &&
+		    sim_random(w, ++n) == 0)
+			picked = l;
+	}
+	return picked;
+}
+
+/* The others' notifies are seen without delay here: it was drawn too long, and this is as good a time. */
+static void sim_interleave(struct loop *loop)
+{
+	struct sim_world *w = sim_of(loop)->world;
+
+	while (sim_one_in(w, w->interleave_one_in)) {
+		struct loop_sim *other = pick_other(w);
+
+		if (!other)
+			return;
+		take_turn(other, US_FOREVER);
+	}
+}
+
+void sim_set_interleave(struct sim_world *w, uint64_t n)
+{
+	w->interleave_one_in = n;
 }
 
 static void run_due_timers(struct sim_world *w)
@@ -343,7 +383,7 @@ static void step(struct sim_world *w)
 		struct loop_sim *l = container_of(node, struct loop_sim, in_world);
 
 		if (next_turn_us(l) <= w->clock.now_us && chosen-- == 0) {
-			take_turn(l);
+			take_turn(l, l->world->clock.now_us);
 			return;
 		}
 	}
@@ -427,7 +467,7 @@ static int sim_loop_turn(struct loop *loop, int max_wait_ms)
 		return ERR_IO;
 	/* The wait is over and found nothing to do: a turn all the same. */
 	clock_set(w, end_us > l->busy_until_us ? end_us : l->busy_until_us);
-	take_turn(l);
+	take_turn(l, l->world->clock.now_us);
 	return OK;
 }
 
@@ -447,6 +487,7 @@ static const struct loop_ops sim_ops = {
 	.notify = sim_notify,
 	.wake = sim_wake,
 	.forget = sim_forget,
+	.interleave = sim_interleave,
 	.fd_add = sim_fd_add,
 	.fd_remove = sim_fd_remove,
 	.destroy = sim_loop_destroy,
@@ -479,6 +520,7 @@ int sim_world_create(uint64_t seed, struct sim_world **out)
 		w->random[i] = mix(seed + i * UINT64_C(0x9e3779b97f4a7c15));
 	w->trace = mix(seed);
 	w->notify_delay_us = NOTIFY_DELAY_US;
+	w->interleave_one_in = 2;
 	list_init(&w->loops);
 	list_init(&w->calls);
 	list_init(&w->due);

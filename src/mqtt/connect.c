@@ -296,6 +296,7 @@ int conn_connect(struct conn *c, const struct mqtt_frame *f, struct span rest, e
 		refuse(c, client_id, MQTT_RC_SERVER_BUSY);
 		return OK;
 	}
+	loop_interleave(w->loop);
 	if (home != w->index)
 		*outcome = CONNECT_MOVED;
 	else

@@ -338,6 +338,7 @@ int session_feed_retained(struct session *s, struct span filter, const struct su
 	f->options = sub->options;
 	if (topic_levels_split(w->levels, w->broker->config.seed, filter))
 		rc = retained_match(w->broker->retained, w->levels, feed_found, &to);
+	loop_interleave(w->loop);
 	if (f->count == 0) {
 		free(f);
 		return rc;

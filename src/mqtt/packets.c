@@ -143,8 +143,11 @@ static uint8_t publish_route(struct conn *c, const struct mqtt_publish *pub)
  */
 static int publish_refused(struct conn *c, const struct mqtt_publish *pub, uint8_t reason)
 {
-	if (c->version == MQTT_V5 && pub->qos > 0 && mqtt_reason_allowed(MQTT_PUBACK, reason)) {
-		conn_send_ack(c, pub->qos == 1 ? MQTT_PUBACK : MQTT_PUBREC, pub->packet_id, reason);
+	enum mqtt_type ack = pub->qos == 1 ? MQTT_PUBACK : MQTT_PUBREC;
+
+	/* Not every reason may stand there: 0x9A only in DISCONNECT (5.0, 2.4). */
+	if (c->version == MQTT_V5 && pub->qos > 0 && mqtt_reason_allowed(ack, reason)) {
+		conn_send_ack(c, ack, pub->packet_id, reason);
 		return OK;
 	}
 	if (c->version == MQTT_V5 || pub->qos > 0)
@@ -269,6 +272,7 @@ static uint8_t subscribe_one(struct conn *c, const struct mqtt_sub_item *item, u
 	if (rc < 0)
 		return rc == ERR_RANGE ? MQTT_RC_TOPIC_FILTER_INVALID : MQTT_RC_QUOTA_EXCEEDED;
 	s->nsubs += !existed;
+	loop_interleave(w->loop); /* inserted, then retained messages are read: see publish() in route.c */
 	/* not for shared subscriptions (4.8.2); otherwise as the handling says (3.8.3.1) */
 	if (!sub->group && (item->retain_handling == 0 || (item->retain_handling == 1 && !existed)) &&
 	    session_feed_retained(s, item->filter, sub, existed) < 0)

@@ -436,8 +436,12 @@ static int publish(struct worker *w, struct publication *p, bool *matched)
 	uint64_t others;
 	int rc = store_retained(w, p);
 
+	if (p->retain)
+		loop_interleave(w->loop);
 	if (rc == OK)
 		rc = look_up(w, p);
+	if (p->retain)
+		loop_interleave(w->loop);
 	if (rc < 0)
 		return rc;
 	others = r->lanes & ~bit_of(w->index);

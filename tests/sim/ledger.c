@@ -185,12 +185,57 @@ static void settle_group(struct ledger *l, const struct ledger_sub *group, uint3
 			      m->topic, m->publisher, m->seq, copies);
 }
 
+/* The next message that was published with RETAIN to the topic of `id`, or NULL. */
+static const struct ledger_message *next_retained(const struct ledger *l, uint32_t id)
+{
+	for (uint32_t i = id + 1; i < l->nmessages; i++)
+		if (l->messages[i].retain && same_topic(&l->messages[i], &l->messages[id]))
+			return &l->messages[i];
+	return NULL;
+}
+
+/* Was an older one sent again, of QoS 1? Then it may have been retained anew, after this one. */
+static bool older_came_again(const struct ledger *l, uint32_t id)
+{
+	for (uint32_t i = 0; i < id; i++) {
+		const struct ledger_message *m = &l->messages[i];
+
+		if (m->retain && m->resent && m->qos == 1 && same_topic(m, &l->messages[id]))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Who subscribed while this was the topic's newest retained message, or on its way to be that, has seen it: retained, or live
+ * when it came later than the subscription.
+ */
+static void settle_retained(struct ledger *l, uint32_t id)
+{
+	const struct ledger_message *m = &l->messages[id], *next = next_retained(l, id);
+
+	if (!m->retain || older_came_again(l, id))
+		return;
+	for (uint32_t i = 0; i < l->nsubs; i++) {
+		const struct ledger_sub *s = &l->subs[i];
+
+		if (s->until || s->qos == 0 || s->from < m->sent || (next && next->sent < s->from) ||
+		    strncmp(s->filter, "$share/", 7) == 0 ||
+		    !mqtt_filter_matches(span_str(s->filter), span_str(m->topic)))
+			continue;
+		if (l->copies[s->client][id] == 0)
+			ledger_broken(l, "client %u: subscribed to %s and never saw %s: %u, retained",
+				      s->client, s->filter, m->topic, m->seq);
+	}
+}
+
 void ledger_settle(struct ledger *l)
 {
 	for (uint32_t id = 0; id < l->nmessages; id++) {
 		if (l->messages[id].qos == 0 || !l->messages[id].acked)
 			continue;
 		settle_plain(l, id);
+		settle_retained(l, id);
 		for (uint32_t i = 0; i < l->nsubs; i++)
 			if (!l->subs[i].until && strncmp(l->subs[i].filter, "$share/", 7) == 0)
 				settle_group(l, &l->subs[i], id);
