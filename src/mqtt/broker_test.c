@@ -104,7 +104,7 @@ static const struct reaction reactions[] = {
 	/* connected */
 	{"type 0", CONNECTED, MQTT_V5, 0x00, "", {"DISCONNECT 81", "closed"}},
 	{"type 0", CONNECTED, MQTT_V311, 0x00, "", {"closed"}},
-	{"CONNECT again [MQTT-3.1.0-2]", CONNECTED, MQTT_V5, 0x10, CONNECT5, {"DISCONNECT 82", "closed"}},
+	{"CONNECT again [MQTT-3.1.0-2]", CONNECTED, MQTT_V5, 0x10, CONNECT5, {"closed"}},
 	{"CONNECT again", CONNECTED, MQTT_V311, 0x10, CONNECT311, {"closed"}},
 	{"CONNACK", CONNECTED, MQTT_V5, 0x20, "00 00 []", {"DISCONNECT 82", "closed"}},
 	{"CONNACK", CONNECTED, MQTT_V311, 0x20, "00 00", {"closed"}},

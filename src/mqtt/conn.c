@@ -377,6 +377,8 @@ static void conn_bury(struct conn *c)
 	c->session = NULL;
 	if (s)
 		session_detach(s, !c->orderly);
+	stream_finish(c->stream);
+	c->stream = NULL;
 	conn_free(c);
 }
 

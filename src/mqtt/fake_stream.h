@@ -135,8 +135,12 @@ static inline void fake_peer(const struct stream *s, char *buf, size_t size)
 /* Room for `cap` bytes each way without allocating again. NULL: out of memory. */
 static inline struct fake_stream *fake_create(size_t cap)
 {
-	static const struct stream_ops ops = {fake_read,   fake_write, fake_attach,
-					      fake_detach, fake_close, fake_peer};
+	static const struct stream_ops ops = {.read = fake_read,
+					      .write = fake_write,
+					      .attach = fake_attach,
+					      .detach = fake_detach,
+					      .close = fake_close,
+					      .peer = fake_peer};
 	struct fake_stream *f = calloc(1, sizeof(*f));
 
 	if (!f)

@@ -150,9 +150,10 @@ static int publish_refused(struct conn *c, const struct mqtt_publish *pub, uint8
 		conn_send_ack(c, ack, pub->packet_id, reason);
 		return OK;
 	}
-	if (c->version == MQTT_V5 || pub->qos > 0)
-		return CONN_ERR_REASON(reason);
-	return OK;
+	/* who may not write a topic is not thrown out for a QoS 0 message: tools that clear what is retained write to all */
+	if (pub->qos == 0 && (c->version != MQTT_V5 || reason == MQTT_RC_NOT_AUTHORIZED))
+		return OK;
+	return CONN_ERR_REASON(reason);
 }
 
 static int on_publish_qos2(struct conn *c, const struct mqtt_publish *pub)
@@ -432,7 +433,12 @@ int conn_packet(struct conn *c, const struct mqtt_frame *f)
 		return on_pingreq(c, f);
 	case MQTT_DISCONNECT:
 		return on_disconnect(c, f);
-	default: /* CONNECT again [MQTT-3.1.0-2], AUTH without a method, or what only servers send */
+	case MQTT_CONNECT:
+		/* closed without a DISCONNECT: the standard asks for no more [MQTT-3.1.0-2], and there are readers that hang on one */
+		worker_count(c->worker, protocol_errors, 1);
+		conn_close(c, MQTT_RC_SUCCESS, "a second CONNECT");
+		return OK;
+	default: /* AUTH without a method, or what only servers send */
 		return ERR_PROTOCOL;
 	}
 }
