@@ -1,4 +1,4 @@
-/* Writes the first corpus of mqtt_packet_fuzz into the folder given: one file for each packet that mqtt_samples.h knows. */
+/* Writes the first corpus of mqtt_packet_fuzz into a folder: one file for each packet of mqtt_samples.h. */
 #include <stdio.h>
 
 #include "wire/mqtt_samples.h"

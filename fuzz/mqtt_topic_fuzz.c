@@ -1,4 +1,4 @@
-/* Text, topics and filters against plain and slow models of the same rules. The first byte says where the topic begins. */
+/* Text, topics and filters against plain models of the same rules. The first byte says where the topic begins. */
 #include <stdlib.h>
 
 #include "wire/mqtt.h"

@@ -10,9 +10,11 @@
 
 #include "base/bytes.h"
 
+__extension__ typedef unsigned __int128 hash_product;
+
 static inline uint64_t hash_fold(uint64_t a, uint64_t b)
 {
-	unsigned __int128 product = (unsigned __int128)a * b;
+	hash_product product = (hash_product)a * b;
 
 	return (uint64_t)product ^ (uint64_t)(product >> 64);
 }

@@ -4,10 +4,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/daemon.h"
 #include "tools/tool.h"
 
 /* The subcommands that know everything; the others are in tools/tool.h. */
 static const struct tool own[] = {
+	{"serve", "run the gateway", daemon_serve},
+	{"check", "check a configuration file", daemon_check},
 	{NULL, NULL, NULL},
 };
 

@@ -117,6 +117,12 @@ void loop_run_hooks(struct loop *loop, enum loop_hook_when when)
 
 /* ---- a turn ---- */
 
+void loop_interleave(struct loop *loop)
+{
+	if (loop->ops->interleave)
+		loop->ops->interleave(loop);
+}
+
 void loop_again(struct loop *loop)
 {
 	loop->again = true;

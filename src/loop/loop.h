@@ -43,6 +43,7 @@ struct loop_source {
 	struct loop *loop;
 	_Atomic bool pending;
 	struct list node;
+	uint64_t seen_us; /* loop_sim's own: when a notify gets there */
 };
 
 void loop_source_add(struct loop *loop, struct loop_source *s, void (*run)(struct loop_source *s));
@@ -77,6 +78,12 @@ void loop_hook_remove(struct loop_hook *h);
  * we stopped reading although it had more).
  */
 void loop_again(struct loop *loop);
+
+/*
+ * Between two steps that other threads may see in between, where their order is what makes it right. Nothing on epoll; in a
+ * simulation, where one turn is else atomic, other loops may take turns here.
+ */
+void loop_interleave(struct loop *loop);
 
 /* ---- descriptors (loop_epoll only; a simulated loop answers ERR_UNSUPPORTED) ---- */
 

@@ -21,6 +21,8 @@ struct loop_ops {
 	void (*wake)(struct loop *loop);
 	/* s->pending: take it out of wherever it waits */
 	void (*forget)(struct loop *loop, struct loop_source *s);
+	/* NULL: nothing happens in between */
+	void (*interleave)(struct loop *loop);
 	int (*fd_add)(struct loop *loop, struct loop_fd *f);
 	void (*fd_remove)(struct loop *loop, struct loop_fd *f);
 	void (*destroy)(struct loop *loop);

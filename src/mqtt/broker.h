@@ -66,6 +66,7 @@ uint32_t broker_connections(const struct broker *b);
 	COUNTER(handed_over, "messages passed from one worker to another")                      \
 	COUNTER(dropped_qos0, "QoS 0 messages not sent because the receiver was slow")          \
 	COUNTER(dropped_queue_full, "messages not queued because the session's queue was full") \
+	COUNTER(dropped_commands, "commands for a receiver that could not take them at once")   \
 	COUNTER(dropped_expired, "messages whose expiry passed while they waited")              \
 	COUNTER(dropped_too_large, "messages larger than the receiver takes")                   \
 	COUNTER(dropped_memory, "messages that could not be kept for want of memory")           \

@@ -30,15 +30,13 @@ struct conn {
 	struct list in_worker, dirty, unread;
 	enum conn_state state;
 	uint8_t version;
-	bool moved;             /* came from another worker: authenticated there */
-	bool write_blocked;     /* WRITABLE will come */
-	bool end_seen;          /* the peer ended it: nothing more to read */
-	bool orderly;           /* DISCONNECT came: no will */
-	bool problem_info;      /* the client wants reason strings (5.0, 3.1.2.11.7) */
+	bool write_blocked; /* WRITABLE will come */
+	bool publishes;     /* sent a PUBLISH: not read while hand-over is behind */
+	bool orderly;       /* DISCONNECT came: no will */
 	uint16_t keep_alive_s;
 	uint16_t receive_maximum; /* the client's window */
 	uint16_t aliases_out_max;
-	uint32_t max_packet;    /* the client's limit; 0: none */
+	uint32_t max_packet; /* the client's limit; 0: none */
 	uint64_t last_read_ms;
 	struct loop_timer timer; /* connect time-out, later keep-alive */
 	struct output output;
@@ -57,6 +55,12 @@ void conn_drop(struct conn *c);
 /* At once, whatever it has; the session is left as it is (the broker ends). */
 void conn_free(struct conn *c);
 
+/*
+ * For the move to another worker: off this one's lists and loop; and onto the other's. conn_attach: ERR_NOMEM, ERR_IO.
+ */
+void conn_detach(struct conn *c);
+MUST_USE int conn_attach(struct conn *c, struct worker *w);
+
 /* The turn's end: flush, and bury what is closing. */
 void conns_flush(struct worker *w);
 /* Read again those that had more. */
@@ -67,13 +71,16 @@ void conn_dirty(struct conn *c);
 /* Room for a small packet; NULL after closing the connection for want of memory. */
 uint8_t *conn_take(struct conn *c, uint32_t n);
 
-/* ---- packets.c: what came; a negative ERR_* closes the connection with its reason ---- */
+/* ---- packets.c: what came; a negative value closes the connection: ERR_* or a reason code as CONN_ERR_REASON ---- */
+#define CONN_ERR_REASON(reason) (-1000 + -(int)(reason))
+#define CONN_ERR_ALIAS          CONN_ERR_REASON(MQTT_RC_TOPIC_ALIAS_INVALID)
 MUST_USE int conn_packet(struct conn *c, const struct mqtt_frame *f);
 
 /* ---- connect.c ---- */
 enum connect_outcome { CONNECT_DONE, CONNECT_MOVED };
 /* `rest` are the bytes from CONNECT on, for the move. CONNECT_MOVED: c is another worker's now. */
-MUST_USE int conn_connect(struct conn *c, const struct mqtt_frame *f, struct span rest, enum connect_outcome *outcome);
+MUST_USE int conn_connect(struct conn *c, const struct mqtt_frame *f, struct span rest,
+			  enum connect_outcome *outcome);
 /* On the new worker: go on with the bytes that came along. */
 void conn_arrive(struct worker *w, struct conn *c, struct span bytes);
 
@@ -81,7 +88,8 @@ void conn_arrive(struct worker *w, struct conn *c, struct span bytes);
 void conn_send_ack(struct conn *c, enum mqtt_type type, uint16_t packet_id, uint8_t reason);
 struct delivery;
 /* Send a PUBLISH. false: larger than the client takes, or no memory (then the connection is closed). */
-bool conn_send_publish(struct conn *c, struct publication *p, const struct delivery *d, uint16_t packet_id, bool dup);
+bool conn_send_publish(struct conn *c, struct publication *p, const struct delivery *d, uint16_t packet_id,
+		       bool dup);
 void aliases_free(struct aliases *a); /* accepts NULL */
 
 #endif

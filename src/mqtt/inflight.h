@@ -21,7 +21,6 @@ struct inflight_slot {
 	uint8_t state;
 	uint8_t qos;
 	bool retain;
-	bool waits; /* of an earlier connection and not sent again yet */
 };
 
 struct inflight {

@@ -26,14 +26,20 @@ void blob_unref(struct blob *b)
 		free(b);
 }
 
-struct msg *msg_create(const struct publication *p)
+static size_t inline_payload(const struct publication *p)
 {
-	size_t inline_payload = p->blob ? 0 : p->payload.len;
-	struct msg *m = malloc(sizeof(*m) + p->topic.len + p->props.len + inline_payload);
-	struct wr w;
+	return p->blob ? 0 : p->payload.len;
+}
 
-	if (!m)
-		return NULL;
+size_t msg_size(const struct publication *p)
+{
+	return sizeof(struct msg) + p->topic.len + p->props.len + inline_payload(p);
+}
+
+void msg_fill(struct msg *m, const struct publication *p)
+{
+	struct wr w = wr_of(m->bytes, msg_size(p) - sizeof(*m));
+
 	*m = (struct msg){
 		.refs = 1,
 		.topic_len = (uint32_t)p->topic.len,
@@ -48,10 +54,17 @@ struct msg *msg_create(const struct publication *p)
 		.expires_ms = p->expires_ms,
 		.blob = p->blob ? blob_ref(p->blob) : NULL,
 	};
-	w = wr_of(m->bytes, p->topic.len + p->props.len + inline_payload);
 	wr_span(&w, p->topic);
 	wr_span(&w, p->props);
-	wr_bytes(&w, p->payload.p, inline_payload);
+	wr_bytes(&w, p->payload.p, inline_payload(p));
+}
+
+struct msg *msg_create(const struct publication *p)
+{
+	struct msg *m = malloc(msg_size(p));
+
+	if (m)
+		msg_fill(m, p);
 	return m;
 }
 

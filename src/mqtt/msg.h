@@ -66,6 +66,9 @@ struct msg {
 
 /* A copy with one reference; NULL: out of memory. */
 struct msg *msg_create(const struct publication *p);
+/* The same in memory of the caller's: its size, and filling it. */
+size_t msg_size(const struct publication *p);
+void msg_fill(struct msg *m, const struct publication *p);
 static inline struct msg *msg_ref(struct msg *m)
 {
 	m->refs++;

@@ -37,34 +37,13 @@ void retained_destroy(struct retained_store *r)
 
 struct retained *retained_make(const struct publication *p)
 {
-	size_t inline_payload = p->blob ? 0 : p->payload.len;
-	size_t nbytes = p->topic.len + p->props.len + inline_payload;
-	struct retained *r = malloc(sizeof(*r) + nbytes);
-	struct wr w;
+	struct retained *r = malloc(sizeof(*r) + msg_size(p));
 
 	if (!r)
 		return NULL;
-	*r = (struct retained){
-		.msg =
-			{
-				.refs = 1,
-				.topic_len = (uint32_t)p->topic.len,
-				.props_len = (uint32_t)p->props.len,
-				.payload_len = (uint32_t)p->payload.len,
-				.qos = p->qos,
-				.retain = true,
-				.origin = p->origin,
-				.number = p->number,
-				.publisher = p->publisher,
-				.expires_ms = p->expires_ms,
-				.blob = p->blob ? blob_ref(p->blob) : NULL,
-			},
-	};
+	*r = (struct retained){.msg = (struct msg *)(void *)(r + 1)};
 	atomic_init(&r->refs, 1);
-	w = wr_of(r->msg.bytes, nbytes);
-	wr_span(&w, p->topic);
-	wr_span(&w, p->props);
-	wr_bytes(&w, p->payload.p, inline_payload);
+	msg_fill(r->msg, p);
 	return r;
 }
 
@@ -78,7 +57,7 @@ void retained_unref(struct retained *r)
 {
 	if (!r || atomic_fetch_sub_explicit(&r->refs, 1, memory_order_acq_rel) != 1)
 		return;
-	blob_unref(r->msg.blob);
+	blob_unref(r->msg->blob);
 	free(r);
 }
 
@@ -119,6 +98,7 @@ void retained_clear(struct retained_store *r, struct epoch_reader *me, const str
 {
 	struct topic_node *node = topic_tree_find(r->tree, topic);
 	struct retained *old;
+	enum topic_cas done;
 
 	if (!node)
 		return;
@@ -126,7 +106,11 @@ void retained_clear(struct retained_store *r, struct epoch_reader *me, const str
 		old = topic_node_value(node);
 		if (!old)
 			return;
-	} while (topic_node_cas(node, old, NULL) == TOPIC_CAS_CHANGED);
+		/* DEAD: another thread cleared it, and the node is pruned already */
+		done = topic_node_cas(node, old, NULL);
+	} while (done == TOPIC_CAS_CHANGED);
+	if (done == TOPIC_CAS_DEAD)
+		return;
 	atomic_fetch_sub_explicit(&r->count, 1, memory_order_relaxed);
 	replaced(old, me);
 	topic_tree_prune_later(r->tree, node);

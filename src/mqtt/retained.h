@@ -13,7 +13,7 @@ struct retained {
 	struct epoch_node retired;
 	_Atomic uint32_t refs;
 	uint64_t version;
-	struct msg msg; /* last: its bytes follow; msg.refs is not used */
+	struct msg *msg; /* in the same block; its count is not used */
 };
 
 struct retained_store;

@@ -19,7 +19,9 @@ void route_record(void *worker, struct lane *l, struct publication *p, struct sh
 /* Pass on what was put into lanes in this turn. */
 void route_flush(struct worker *w);
 
-MUST_USE int route_cache_create(struct route_cache **out);
-void route_cache_destroy(struct route_cache *c); /* accepts NULL */
+/* Scratch of the routing, with room for this many sessions and subscriptions on the worker. ERR_NOMEM: as it was. */
+MUST_USE int route_reserve(struct worker *w, uint32_t nsessions, uint32_t nsubs);
+MUST_USE int routes_create(struct routes **out);
+void routes_destroy(struct routes *r); /* accepts NULL */
 
 #endif

@@ -19,22 +19,45 @@ struct will {
 	uint32_t delay_s;
 };
 
-/* Retained messages that a session still has to be sent, in output as room comes up. */
+/*
+ * The retained messages that a subscription found, in the session's order of things: after `ahead` messages that were queued
+ * before them (behind an earlier feed), before all that came later.
+ */
 struct retained_feed {
 	struct retained_feed *next;
 	struct retained **values;
 	uint32_t count, at, room;
+	size_t ahead;
 	struct sub_options options;
-	bool existed; /* the subscription was there before: it gets what is on its way, too */
+};
+
+/*
+ * A retained message for a subscription that was there before, and so is owed everything that is on its way from another
+ * worker. What is not newer has to come first.
+ */
+struct deferred {
+	struct list in_session, in_worker;
+	struct session *session;
+	struct retained *value;
+	struct sub_options options;
+};
+
+/* What may come late from another worker and is older than a retained message that was sent. */
+struct guard {
+	struct list in_session, in_worker;
+	uint64_t topic; /* hash */
+	uint64_t number;
+	uint16_t origin;
 };
 
 struct session {
 	struct worker *worker;
 	struct hmap_node by_id;
-	struct conn *conn; /* NULL: away */
+	struct conn *conn;      /* NULL: away */
 	struct mqtt_port *port; /* a port's own session: messages go to its callback */
 	uint64_t uid;
 	uint32_t expiry_s;
+	bool has_heir;     /* should it end now, the registry's entry is for the CONNECT in hand */
 	struct will *will; /* connected, or away with its delay running */
 	struct loop_timer expiry, will_timer;
 
@@ -44,15 +67,17 @@ struct session {
 
 	/* to the client */
 	struct inflight inflight;
-	uint32_t unacked;           /* sent on this connection and not acknowledged; the window counts it */
-	uint16_t *resend;           /* ids of the last connection not sent again yet, in order */
+	uint32_t unacked; /* sent on this connection and not acknowledged; the window counts it */
+	uint16_t *resend; /* ids of the last connection not sent again yet, in order */
 	uint32_t nresend, resent;
 	struct store_queue *queue;  /* NULL: nothing waited yet */
+	size_t queued_qos0;         /* of these, sent with QoS 0: only behind a feed */
 	struct retained_feed *feed; /* oldest first */
 
 	struct list subs;
 	uint32_t nsubs;
 	struct list guards;
+	struct list deferred;
 
 	/* scratch of the routing: where this session stands in the list of targets */
 	uint64_t match_stamp;
@@ -112,7 +137,23 @@ bool session_received_remove(struct session *s, uint16_t packet_id);
 
 /* A retained message newer than what may be on its way from `origin` was sent: skip that. */
 void session_guard(struct session *s, struct span topic, uint16_t origin, uint64_t number);
-/* Queue the retained messages of a subscription. ERR_NOMEM: some are missing. */
-MUST_USE int session_feed_retained(struct session *s, struct span filter, const struct sub_options *o, bool existed);
+bool session_is_guarded(struct session *s, const struct publication *p);
+void guard_free(struct guard *g);
+/* Drop the guards whose time is over. */
+void guards_expire(struct worker *w);
+/*
+ * Deliver the deferred retained messages whose time has come: those that wait for messages of lane l below `number`, which is
+ * about to be handled; l NULL: those whose lane is empty.
+ */
+void deferred_release(struct worker *w, const struct lane *l, uint64_t number);
+void deferred_free(struct deferred *d);
+/* Does anything wait to be sent? */
+bool session_waits(const struct session *s);
+/*
+ * The retained messages of a subscription that was just made (or renewed: `existed`), to be sent in their turn. ERR_NOMEM:
+ * some are missing.
+ */
+MUST_USE int session_feed_retained(struct session *s, struct span filter, const struct sub *sub,
+				   bool existed);
 
 #endif

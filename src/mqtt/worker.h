@@ -40,6 +40,7 @@ struct worker {
 	struct broker *broker;
 	struct loop *loop;
 	uint16_t index; /* of its lanes; ports come behind the workers */
+	bool hooked;
 	struct epoch_reader *reader;
 	struct loop_hook turn_end, before_sleep, after_sleep;
 
@@ -49,6 +50,7 @@ struct worker {
 
 	/* sessions and connections */
 	struct hmap sessions; /* by client id */
+	uint32_t nsessions;
 	struct list conns;
 	struct list dirty; /* connections with output to flush or to be closed at the end of the turn */
 	struct list
@@ -61,15 +63,20 @@ struct worker {
 
 	/* routing */
 	struct sub_tree *subs;
-	struct topic_levels *levels;
+	struct topic_levels *levels,
+		*more_levels; /* scratch; the second for a topic while the first is a filter */
 	struct topic_walk_entry *walk;
-	struct route_cache *routes;
-	uint64_t published; /* number of the last publish that started here */
-	uint64_t touched;   /* lanes that got records in this turn */
+	struct routes *routes;
+	uint8_t *props; /* scratch for properties passed on */
+	uint32_t props_room;
+	uint64_t published;    /* number of the last publish that started here */
+	uint64_t touched;      /* lanes that got records in this turn */
+	uint64_t handed_bytes; /* put into lanes in this turn */
 	struct loop_source drained;
 	bool stopped_reading;
-	struct list
-		guards; /* of sessions that were sent a retained message which is newer than what is on its way */
+	struct list deferred; /* retained messages that wait for what is on its way */
+	/* of sessions that were sent a retained message which is newer than what is on its way */
+	struct list guards;
 
 	struct mqtt_port *port; /* set when this is a port's worker */
 
@@ -111,6 +118,11 @@ void worker_destroy(struct worker *w);
 /* Any thread: run c on w soon. Never fails. */
 void worker_call(struct worker *w, struct worker_call *c);
 uint64_t worker_random(struct worker *w);
+/*
+ * The encoded properties of a message that are passed on: borrowed from the decoded list, or in the worker's scratch until
+ * the next call. ERR_NOMEM, ERR_RANGE.
+ */
+MUST_USE int worker_passed_on(struct worker *w, const struct mqtt_props *props, struct span *out);
 /* Publishers are not read for now (hand-over backlog)? */
 bool worker_is_backlogged(struct worker *w);
 

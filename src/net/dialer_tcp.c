@@ -9,7 +9,6 @@
  */
 #include <assert.h>
 #include <errno.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -191,43 +190,67 @@ void tcp_dialing_destroy(struct stream_tcp *t)
 	t->dialing = NULL;
 }
 
-static int dialing_create(const struct dialer_tcp *dialer, struct stream_tcp *t)
+/* A stream that is connecting to nowhere yet. */
+static int dialing_create(struct stream_tcp **out)
 {
+	const union tcp_addr nowhere = {0};
 	struct tcp_dialing *d = calloc(1, sizeof(*d));
-	int rc = OK;
+	int rc;
 
 	if (!d)
 		return ERR_NOMEM;
-	d->t = t;
-	loop_timer_init(&d->timer, dialing_timer);
-	if (tcp_addr_parse(dialer->host, dialer->port, &d->addrs[0]) == OK)
-		d->naddrs = 1;
-	else
-		rc = resolve_start(dialer->host, dialer->port, resolved, d, &d->resolve);
-	if (rc < 0) {
+	if ((rc = tcp_stream_create(-1, &nowhere, out)) < 0) {
 		free(d);
 		return rc;
 	}
-	t->dialing = d;
-	t->fd.ready = dialing_ready;
+	d->t = *out;
+	loop_timer_init(&d->timer, dialing_timer);
+	(*out)->dialing = d;
+	(*out)->fd.ready = dialing_ready;
 	return OK;
+}
+
+static int dialing_hand_over(struct stream_tcp *t, struct loop *loop, struct stream **out)
+{
+	int rc = stream_attach(&t->stream, loop);
+
+	if (rc < 0)
+		stream_close(&t->stream);
+	else
+		*out = &t->stream;
+	return rc;
+}
+
+int tcp_dial_addrs(const union tcp_addr *addrs, unsigned naddrs, struct loop *loop, struct stream **out)
+{
+	struct stream_tcp *t;
+	int rc;
+
+	assert(naddrs <= RESOLVE_ADDRS_MAX);
+	if ((rc = dialing_create(&t)) < 0)
+		return rc;
+	memcpy(t->dialing->addrs, addrs, naddrs * sizeof(*addrs));
+	t->dialing->naddrs = naddrs;
+	return dialing_hand_over(t, loop, out);
 }
 
 static int tcp_dial(struct dialer *base, struct loop *loop, struct stream **out)
 {
 	const struct dialer_tcp *dialer = container_of(base, struct dialer_tcp, dialer);
-	const union tcp_addr nowhere = {0};
+	union tcp_addr addr;
 	struct stream_tcp *t;
 	int rc;
 
-	if ((rc = tcp_stream_create(-1, &nowhere, &t)) < 0)
+	if (tcp_addr_parse(dialer->host, dialer->port, &addr) == OK)
+		return tcp_dial_addrs(&addr, 1, loop, out);
+	if ((rc = dialing_create(&t)) < 0)
 		return rc;
-	if ((rc = dialing_create(dialer, t)) < 0 || (rc = stream_attach(&t->stream, loop)) < 0) {
+	rc = resolve_start(dialer->host, dialer->port, resolved, t->dialing, &t->dialing->resolve);
+	if (rc < 0) {
 		stream_close(&t->stream);
 		return rc;
 	}
-	*out = &t->stream;
-	return OK;
+	return dialing_hand_over(t, loop, out);
 }
 
 static void tcp_describe(const struct dialer *base, char *buf, size_t size)

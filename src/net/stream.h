@@ -5,7 +5,8 @@
  *
  * Events are edge-triggered. After READABLE the owner reads until stream_read() says that there is
  * nothing more; if it stops earlier it must read again by itself (loop_again()).  After a short write it
- * waits for WRITABLE.  HANGUP means: read to the end, then close.
+ * waits for WRITABLE.  HANGUP means: read to the end, then close.  An event is caused by something new, but its mask
+ * shows all that is true at that time: WRITABLE may come unasked, and READABLE find nothing (ERR_AGAIN).
  */
 #ifndef NET_STREAM_H
 #define NET_STREAM_H

@@ -49,6 +49,12 @@ MUST_USE int tcp_stream_create(int fd, const union tcp_addr *peer, struct stream
 void tcp_stream_ready(struct loop_fd *f, unsigned events);
 void tcp_nodelay(int fd);
 
+/*
+ * Dial these addresses (copied, at most RESOLVE_ADDRS_MAX) one after the other, as `struct dialer` does. ERR_NOMEM.
+ */
+MUST_USE int tcp_dial_addrs(const union tcp_addr *addrs, unsigned naddrs, struct loop *loop,
+			    struct stream **out);
+
 /* The parts of attach, detach and close of a stream that is still connecting. */
 MUST_USE int tcp_dialing_attach(struct stream_tcp *t);
 void tcp_dialing_detach(struct stream_tcp *t);

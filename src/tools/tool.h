@@ -21,7 +21,10 @@ struct tool {
 
 /* TOOL(name, summary), in the order of `lineside --help` */
 /* clang-format off */
-#define TOOL_TABLE(TOOL)
+#define TOOL_TABLE(TOOL)                                                    \
+	TOOL(pub, "publish to an MQTT broker")                              \
+	TOOL(sub, "print the messages of an MQTT broker")                   \
+	TOOL(modbus, "read, write and simulate Modbus/TCP devices")
 /* clang-format on */
 
 #define TOOL_AS_PROTOTYPE(name, summary) int tool_##name(int argc, char **argv);

@@ -1,4 +1,7 @@
-/* PUBACK PUBREC PUBREL PUBCOMP: 3.4 to 3.7; DISCONNECT and AUTH: 3.14 and 3.15. A reason and properties, both optional. */
+/*
+ * PUBACK PUBREC PUBREL PUBCOMP: 3.4 to 3.7; DISCONNECT and AUTH: 3.14 and 3.15. What they share: a reason and
+ * properties, both optional.
+ */
 #include <assert.h>
 
 #include "wire/mqtt_codec.h"

@@ -32,7 +32,7 @@ void mqtt_varint_write(struct wr *w, size_t v);
 
 /* Are these the flags that the version wants in the first byte? Not for PUBLISH, whose flags carry data. */
 MUST_USE bool mqtt_flags_ok(const struct mqtt_frame *f, enum mqtt_version v);
-/* Write the fixed header after making sure that `body` bytes fit behind it, so that the writes that follow can't fail. */
+/* Write the fixed header once `body` bytes are known to fit behind it: the writes that follow can't fail. */
 MUST_USE int mqtt_packet_begin(struct wr *w, uint8_t first, size_t body);
 
 /* ---- text, in mqtt_text.c ---- */
@@ -55,6 +55,10 @@ MUST_USE int mqtt_props_decode(struct rd *r, unsigned in, struct mqtt_props *out
 MUST_USE int mqtt_props_measure(const struct mqtt_props *p, unsigned in, size_t *len);
 /* Length and list of `len` bytes, measured before. */
 void mqtt_props_write(struct wr *w, const struct mqtt_props *p, size_t len);
+
+/* The same without the length: all of `list` is properties. */
+MUST_USE int mqtt_props_list_decode(struct rd *list, unsigned in, struct mqtt_props *out);
+void mqtt_props_list_write(struct wr *w, const struct mqtt_props *p);
 
 /* What a list takes with its length in front; 0 below v5, where there is none. */
 static inline size_t mqtt_props_room(enum mqtt_version v, size_t len)

@@ -81,7 +81,7 @@ static int login_decode(struct rd *r, struct mqtt_connect *out)
 {
 	int rc;
 
-	/* 3.1 (3.1, payload): the length decides over the flags; a name or password that is not there is not missed. */
+	/* 3.1 (3.1, payload): the length decides over the flags; what is not there is not missed. */
 	if (out->version == MQTT_V31 && r->left == 0)
 		out->has_username = out->has_password = false;
 	if (out->has_username && (rc = mqtt_string_take(r, &out->username)) < 0) /* [MQTT-3.1.3-12] */

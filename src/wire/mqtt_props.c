@@ -153,23 +153,31 @@ static bool auth_ok(const struct mqtt_props *p)
 	return !mqtt_props_has(p, MQTT_P_AUTH_DATA) || mqtt_props_has(p, MQTT_P_AUTH_METHOD);
 }
 
+int mqtt_props_list_decode(struct rd *list, unsigned in, struct mqtt_props *out)
+{
+	int rc;
+
+	mqtt_props_clear(out);
+	if (list->left == 0)
+		return OK;
+	out->raw = span_of(list->p, list->left);
+	while (list->left > 0)
+		if ((rc = prop_decode(list, in, out)) < 0)
+			return rc;
+	return auth_ok(out) ? OK : ERR_PROTOCOL;
+}
+
 int mqtt_props_decode(struct rd *r, unsigned in, struct mqtt_props *out)
 {
 	uint32_t len;
 	struct rd list;
-	int rc;
 
 	mqtt_props_clear(out);
 	if (!mqtt_varint_take(r, &len) || len > r->left)
 		return ERR_MALFORMED;
-	if (len == 0)
-		return OK;
-	out->raw = rd_span(r, len);
-	list = rd_of(out->raw.p, out->raw.len);
-	while (list.left > 0)
-		if ((rc = prop_decode(&list, in, out)) < 0)
-			return rc;
-	return auth_ok(out) ? OK : ERR_PROTOCOL;
+	list = rd_of(r->p, len);
+	(void)rd_span(r, len);
+	return mqtt_props_list_decode(&list, in, out);
 }
 
 /* Bytes of one property with its identifier; 0 when it cannot be told in MQTT. */
@@ -248,8 +256,12 @@ static void item_write(struct wr *w, const struct mqtt_props *p, enum mqtt_prop 
 void mqtt_props_write(struct wr *w, const struct mqtt_props *p, size_t len)
 {
 	mqtt_varint_write(w, len);
-	if (!p || len == 0)
-		return;
+	if (p && len > 0)
+		mqtt_props_list_write(w, p);
+}
+
+void mqtt_props_list_write(struct wr *w, const struct mqtt_props *p)
+{
 	for (uint32_t bits = encoded_bits(p); bits; bits &= bits - 1)
 		item_write(w, p, lowest(bits));
 	wr_span(w, p->user);

@@ -180,7 +180,7 @@ static inline void mqtt_notation(struct wr *w, const char *s)
 		abort();
 }
 
-/* A whole packet: first byte, length, body in the notation above. Exactly sized, so that a sanitizer sees every step beyond. */
+/* A whole packet: first byte, length, body in the notation above. A block of its size: sanitizers see a step beyond. */
 static inline uint8_t *mqtt_packet_of(uint8_t first, const char *body, size_t *len)
 {
 	static uint8_t room[MQTT_TESTING_MAX];

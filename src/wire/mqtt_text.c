@@ -14,22 +14,23 @@ static inline uint64_t suspects(uint64_t x)
 	return (x | (x - EACH(1)) | wild) & EACH(0x80);
 }
 
+/* Unaligned loads without a local to copy into, which would bring a stack guard with it. */
+struct eight {
+	uint64_t x;
+} __attribute__((packed, may_alias));
+struct four {
+	uint32_t x;
+} __attribute__((packed, may_alias));
+
 static inline uint64_t load8(const uint8_t *p)
 {
-	uint64_t x;
-
-	memcpy(&x, p, sizeof(x));
-	return x;
+	return ((const struct eight *)p)->x;
 }
 
 /* 4 to 7 bytes as 8, some of them twice. */
 static inline uint64_t load4(const uint8_t *p, size_t len)
 {
-	uint32_t a, b;
-
-	memcpy(&a, p, sizeof(a));
-	memcpy(&b, p + len - 4, sizeof(b));
-	return (uint64_t)a << 32 | b;
+	return (uint64_t)((const struct four *)p)->x << 32 | ((const struct four *)(p + len - 4))->x;
 }
 
 static bool tail_ok(const uint8_t *p, size_t n)
@@ -67,43 +68,40 @@ static size_t char_size(const uint8_t *p, size_t left)
 	return n;
 }
 
-/* Characters one by one until `stop` is reached or passed; NULL at a wrong one. */
-static const uint8_t *scan_chars(const uint8_t *p, const uint8_t *stop, const uint8_t *end, bool *wild)
+/* The rest of a string, character by character, from the first byte that needs a look. */
+static __attribute__((noinline)) enum mqtt_text scan_chars(const uint8_t *p, const uint8_t *end)
 {
-	while (p < stop) {
-		size_t n = char_size(p, (size_t)(end - p));
+	enum mqtt_text verdict = MQTT_TEXT_PLAIN;
 
-		if (n == 0)
-			return NULL;
+	while (p < end) {
+		size_t n;
+
+		if (end - p >= 8 && suspects(load8(p)) == 0) {
+			p += 8;
+			continue;
+		}
+		if ((n = char_size(p, (size_t)(end - p))) == 0)
+			return MQTT_TEXT_BAD;
 		if (*p == '+' || *p == '#')
-			*wild = true;
+			verdict = MQTT_TEXT_WILD;
 		p += n;
 	}
-	return p;
+	return verdict;
 }
 
 enum mqtt_text mqtt_text_scan(const uint8_t *p, size_t len)
 {
 	const uint8_t *end;
-	bool wild = false;
 
-	if (len == 0)
-		return MQTT_TEXT_PLAIN;
-	end = p + len;
-	while (end - p >= 8) {
-		if (suspects(load8(p)) == 0)
-			p += 8;
-		else if (!(p = scan_chars(p, p + 8, end, &wild)))
-			return MQTT_TEXT_BAD;
-	}
-	/* The rest is read together with bytes before it; those were looked at already, which does no harm. */
-	if (len >= 8 && suspects(load8(end - 8)) == 0)
-		p = end;
-	else if (len < 8 && len >= 4 && suspects(load4(p, len)) == 0)
-		p = end;
-	if (!scan_chars(p, end, end, &wild))
-		return MQTT_TEXT_BAD;
-	return wild ? MQTT_TEXT_WILD : MQTT_TEXT_PLAIN;
+	if (len < 4)
+		return len == 0 ? MQTT_TEXT_PLAIN : scan_chars(p, p + len);
+	if (len < 8)
+		return suspects(load4(p, len)) == 0 ? MQTT_TEXT_PLAIN : scan_chars(p, p + len);
+	for (end = p + len; end - p >= 8; p += 8)
+		if (suspects(load8(p)) != 0)
+			return scan_chars(p, end);
+	/* What is left is read together with plain bytes before it. */
+	return suspects(load8(end - 8)) == 0 ? MQTT_TEXT_PLAIN : scan_chars(p, end);
 }
 
 bool mqtt_utf8_valid(struct span s)

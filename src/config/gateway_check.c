@@ -1,0 +1,163 @@
+#include "config/gateway_check.h"
+
+#include <arpa/inet.h>
+#include <stdlib.h>
+#include <string.h>
+
+void gateway_check_unique(struct checker *c, struct name_set *set, const struct doc_node *node,
+			  const char *name, size_t index, const char *what)
+{
+	const struct doc_node *first;
+	size_t there;
+
+	if (!name || name_set_add(set, name, index, &there) == OK)
+		return;
+	first = node->parent->first;
+	while (first->index != there)
+		first = first->next;
+	schema_fault_key(c->r, node, "name", "found \"%s\", the name of another %s at line %u", name, what,
+			 doc_get(first, "name")->line);
+}
+
+static bool is_loopback(const char *address)
+{
+	struct in6_addr ipv6;
+	struct in_addr ipv4;
+
+	if (inet_pton(AF_INET, address, &ipv4) == 1)
+		return ntohl(ipv4.s_addr) >> 24 == 127;
+	return inet_pton(AF_INET6, address, &ipv6) == 1 && IN6_IS_ADDR_LOOPBACK(&ipv6);
+}
+
+/* PRODUCT "Security": nothing listens beyond this machine without accounts or certificates. */
+static void check_access(struct checker *c, const struct doc_node *node, const struct config_listener *l)
+{
+	const struct doc_node *anonymous = doc_get(node, "allow_anonymous");
+
+	if (l->address && !is_loopback(l->address))
+		schema_fault_key(
+			c->r, node, "address",
+			"found \"%s\", allowed: 127.0.0.1 or ::1; accounts and certificates are not in this "
+			"version, and nothing listens beyond this machine without them",
+			l->address);
+	if (!l->allow_anonymous &&
+	    (!anonymous || strcmp(anonymous->text ? anonymous->text : "", "false") == 0))
+		schema_fault_key(
+			c->r, node, "allow_anonymous",
+			"found %s, allowed: true; accounts are not in this version, so nobody could connect",
+			anonymous ? "false" : "nothing");
+}
+
+static void check_port(struct checker *c, const struct doc_node *node, size_t i)
+{
+	const struct config_listener *l = &c->cfg->listeners[i], *o;
+
+	for (size_t k = 0; k < i && l->port && l->address; k++) {
+		o = &c->cfg->listeners[k];
+		if (o->port != l->port || !o->address || strcmp(o->address, l->address) != 0)
+			continue;
+		schema_fault_key(c->r, node, "port",
+				 "found %u, the port of listeners[%zu] at the same address", l->port, k);
+		return;
+	}
+}
+
+static int check_listeners(struct checker *c, const struct doc_node *list)
+{
+	struct name_set names;
+	int rc = name_set_init(&names, c->r->arena, c->cfg->nlisteners);
+
+	if (rc < 0)
+		return rc;
+	if (c->cfg->nlisteners > 64) {
+		schema_fault(c->r, list, "found %zu listeners, allowed: at most 64", c->cfg->nlisteners);
+		return OK;
+	}
+	for (const struct doc_node *n = c->cfg->nlisteners ? list->first : NULL; n; n = n->next) {
+		if (n->kind != DOC_MAP)
+			continue;
+		gateway_check_unique(c, &names, n, c->cfg->listeners[n->index].name, n->index, "listener");
+		check_access(c, n, &c->cfg->listeners[n->index]);
+		check_port(c, n, n->index);
+	}
+	return OK;
+}
+
+static int check_lines(struct checker *c, const struct doc_node *list)
+{
+	const struct doc_node *backoff;
+	const struct config_line *line;
+	int rc = name_set_init(&c->lines, c->r->arena, c->cfg->nlines);
+
+	if (rc < 0)
+		return rc;
+	for (const struct doc_node *n = c->cfg->nlines ? list->first : NULL; n; n = n->next) {
+		if (n->kind != DOC_MAP)
+			continue;
+		line = &c->cfg->lines[n->index];
+		gateway_check_unique(c, &c->lines, n, line->name, n->index, "line");
+		backoff = doc_get(n, "backoff");
+		if (backoff && backoff->kind == DOC_MAP && line->backoff.max_ms < line->backoff.first_ms)
+			schema_fault_key(c->r, backoff, "max",
+					 "found %u ms, allowed: no less than first, %u ms",
+					 line->backoff.max_ms, line->backoff.first_ms);
+	}
+	return OK;
+}
+
+static const char *next_line(const void *arg, size_t i)
+{
+	const struct gateway_config *cfg = arg;
+
+	if (i >= cfg->nlines)
+		return NULL;
+	return cfg->lines[i].name ? cfg->lines[i].name : "";
+}
+
+static const struct config_line *find_line(struct checker *c, const struct doc_node *node,
+					   struct config_device *dev)
+{
+	const char *near;
+
+	if (!dev->line_name)
+		return NULL;
+	if (name_set_find(&c->lines, dev->line_name, &dev->line) == OK)
+		return &c->cfg->lines[dev->line];
+	near = schema_nearest(dev->line_name, next_line, c->cfg);
+	schema_fault_key(c->r, node, "line", "found \"%s\", allowed: the name of one of the lines%s%s%s",
+			 dev->line_name, near ? "; did you mean \"" : "", near ? near : "",
+			 near ? "\"?" : "");
+	return NULL;
+}
+
+static int check_devices(struct checker *c, const struct doc_node *list)
+{
+	struct config_device *dev;
+	struct name_set names;
+	int rc = name_set_init(&names, c->r->arena, c->cfg->ndevices);
+
+	if (rc < 0)
+		return rc;
+	for (const struct doc_node *n = c->cfg->ndevices ? list->first : NULL; n; n = n->next) {
+		if (n->kind != DOC_MAP)
+			continue;
+		dev = &c->cfg->devices[n->index];
+		gateway_check_unique(c, &names, n, dev->name, n->index, "device");
+		if ((rc = gateway_check_tags(c, n, dev, find_line(c, n, dev))) < 0)
+			return rc;
+	}
+	return OK;
+}
+
+int gateway_check(struct checker *c, const struct doc_node *file)
+{
+	int rc;
+
+	if (!c->cfg->gateway.root)
+		c->cfg->gateway.root = c->cfg->gateway.name;
+	if ((rc = check_listeners(c, doc_get(file, "listeners"))) < 0)
+		return rc;
+	if ((rc = check_lines(c, doc_get(file, "lines"))) < 0)
+		return rc;
+	return check_devices(c, doc_get(file, "devices"));
+}

@@ -1,0 +1,321 @@
+#include <string.h>
+
+#include "config/gateway_check.h"
+#include "config/gateway_rules.h"
+#include "config/gateway_schema.h"
+
+#define ADDRESSES 65536u
+
+/* ---- groups ---- */
+
+static int default_group(struct checker *c, struct config_device *dev)
+{
+	int rc;
+
+	dev->groups = arena_alloc(c->r->arena, sizeof(*dev->groups));
+	if (!dev->groups)
+		return ERR_NOMEM;
+	dev->ngroups = 1;
+	if ((rc = schema_defaults(c->r, &gateway_group_schema, dev->groups)) < 0)
+		return rc;
+	dev->groups->name = "default";
+	return OK;
+}
+
+static void check_period(struct checker *c, const struct doc_node *node, const struct config_group *g)
+{
+	const struct doc_node *period = doc_get(node, "period");
+
+	if (g->publish == CONFIG_PUBLISH_PERIOD && !period)
+		schema_fault_key(c->r, node, "period", "found nothing, needed with publish: period");
+	if (g->publish != CONFIG_PUBLISH_PERIOD && period)
+		schema_fault_key(c->r, node, "period", "applies only with publish: period");
+}
+
+static int check_groups(struct checker *c, const struct doc_node *node, struct config_device *dev,
+			struct name_set *names)
+{
+	const struct doc_node *list = doc_get(node, "groups");
+	int rc;
+
+	if (!list || (list->kind == DOC_LIST && !list->count)) {
+		if ((rc = default_group(c, dev)) < 0)
+			return rc;
+		if ((rc = name_set_init(names, c->r->arena, 1)) < 0)
+			return rc;
+		return name_set_add(names, "default", 0, NULL);
+	}
+	if ((rc = name_set_init(names, c->r->arena, dev->ngroups)) < 0)
+		return rc;
+	for (const struct doc_node *n = dev->ngroups ? list->first : NULL; n; n = n->next) {
+		if (n->kind != DOC_MAP)
+			continue;
+		gateway_check_unique(c, names, n, dev->groups[n->index].name, n->index,
+				     "group of this device");
+		check_period(c, n, &dev->groups[n->index]);
+	}
+	return OK;
+}
+
+static void check_tag_group(struct checker *c, const struct doc_node *node, const struct config_device *dev,
+			    const struct name_set *groups, struct config_tag *tag)
+{
+	if (!tag->group_name) {
+		if (doc_get(node, "group") || !dev->ngroups)
+			return;
+		tag->group_name = dev->groups[0].name;
+		if (dev->ngroups > 1)
+			schema_fault_key(c->r, node, "group",
+					 "found nothing, needed because the device has %zu groups",
+					 dev->ngroups);
+		return;
+	}
+	if (dev->ngroups && name_set_find(groups, tag->group_name, &tag->group) < 0)
+		schema_fault_key(c->r, node, "group",
+				 "found \"%s\", allowed: the name of one of the device's groups",
+				 tag->group_name);
+}
+
+/* ---- what an area holds ---- */
+
+static bool is_bit_area(enum config_area a)
+{
+	return a == CONFIG_AREA_COIL || a == CONFIG_AREA_DISCRETE || a == CONFIG_AREA_DI ||
+	       a == CONFIG_AREA_DO;
+}
+
+static bool is_rack_area(enum config_area a)
+{
+	return a == CONFIG_AREA_DI || a == CONFIG_AREA_DO || a == CONFIG_AREA_AI;
+}
+
+static bool is_output_area(enum config_area a)
+{
+	return a == CONFIG_AREA_COIL || a == CONFIG_AREA_HOLDING || a == CONFIG_AREA_DO;
+}
+
+static bool check_area(struct checker *c, const struct doc_node *node, const struct config_tag *tag,
+		       const struct config_line *line)
+{
+	const struct config_address *a = &tag->address;
+	bool is_rack = line->type == CONFIG_LINE_SIM;
+
+	if (is_rack_area(a->area) != is_rack) {
+		schema_fault_key(c->r, node, "address", "found the area %s, allowed on this line: %s",
+				 config_area_text(a->area),
+				 is_rack ? "di, do, ai" : "coil, discrete, input, holding");
+		return false;
+	}
+	if (is_rack && a->number >= CONFIG_RACK_CHANNELS) {
+		schema_fault_key(c->r, node, "address", "found channel %u, allowed: 0..%d", a->number,
+				 CONFIG_RACK_CHANNELS - 1);
+		return false;
+	}
+	return true;
+}
+
+/* The type that the area has of itself, or CONFIG_TYPE_UNSET. */
+static enum value_type area_type(enum config_area a)
+{
+	if (is_bit_area(a))
+		return VALUE_TYPE_BOOL;
+	return a == CONFIG_AREA_AI ? VALUE_TYPE_FLOAT64 : CONFIG_TYPE_UNSET;
+}
+
+static void check_type(struct checker *c, const struct doc_node *node, struct config_tag *tag)
+{
+	enum value_type own = area_type(tag->address.area);
+
+	if (tag->type == CONFIG_TYPE_UNSET && !doc_get(node, "type")) {
+		tag->type = own;
+		if (own == CONFIG_TYPE_UNSET)
+			schema_fault_key(c->r, node, "type", "found nothing, needed in the area %s",
+					 config_area_text(tag->address.area));
+		return;
+	}
+	if (own != CONFIG_TYPE_UNSET && tag->type != CONFIG_TYPE_UNSET && tag->type != own)
+		schema_fault_key(c->r, node, "type", "found \"%s\", allowed in the area %s: %s",
+				 value_type_info(tag->type)->name, config_area_text(tag->address.area),
+				 value_type_info(own)->name);
+}
+
+static void check_bit(struct checker *c, const struct doc_node *node, const struct config_tag *tag)
+{
+	bool is_bool = tag->type == VALUE_TYPE_BOOL, is_register = !is_bit_area(tag->address.area);
+
+	if (is_bool && is_register && tag->address.bit < 0)
+		schema_fault_key(c->r, node, "address", "a bool of a register needs its bit, such as %s:%u.0",
+				 config_area_text(tag->address.area), tag->address.number);
+	if (tag->address.bit >= 0 && (!is_bool || !is_register))
+		schema_fault_key(c->r, node, "address", "found bit %d, allowed only for a bool of a register",
+				 tag->address.bit);
+}
+
+static void check_span(struct checker *c, const struct doc_node *node, const struct config_tag *tag)
+{
+	unsigned registers = value_type_info(tag->type)->registers;
+
+	if (!registers)
+		registers = (tag->length + 1u) / 2u;
+	if (!is_rack_area(tag->address.area) && tag->address.number + registers > ADDRESSES)
+		schema_fault_key(c->r, node, "address", "%u registers from %u on end behind 65535", registers,
+				 tag->address.number);
+}
+
+/* ---- keys that apply to some types only ---- */
+
+static void check_order(struct checker *c, const struct doc_node *node, struct config_tag *tag)
+{
+	const struct value_type_info *type = value_type_info(tag->type);
+
+	if (tag->order == CONFIG_ORDER_UNSET) {
+		tag->order = value_type_default_order(tag->type);
+		return;
+	}
+	if (is_rack_area(tag->address.area) || tag->type == VALUE_TYPE_BOOL ||
+	    !value_type_takes_order(tag->type, tag->order))
+		schema_fault_key(c->r, node, "order", "found \"%s\", which does not fit %s",
+				 byte_order_info(tag->order)->name,
+				 is_rack_area(tag->address.area) ? "a channel of a rack" : type->name);
+}
+
+static void check_applies(struct checker *c, const struct doc_node *node, const struct config_tag *tag)
+{
+	enum value_kind kind = value_type_info(tag->type)->kind;
+	bool is_number = kind == VALUE_KIND_INT || kind == VALUE_KIND_UINT || kind == VALUE_KIND_FLOAT;
+	bool is_bytes = kind == VALUE_KIND_STRING || kind == VALUE_KIND_BYTES;
+	bool is_byte = tag->type == VALUE_TYPE_INT8 || tag->type == VALUE_TYPE_UINT8;
+	const struct {
+		const char *key;
+		bool applies;
+	} keys[] = {
+		{"byte", is_byte},       {"length", is_bytes}, {"scale", is_number}, {"offset", is_number},
+		{"deadband", is_number}, {"min", is_number},   {"max", is_number},
+	};
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		if (!keys[i].applies && doc_get(node, keys[i].key))
+			schema_fault_key(c->r, node, keys[i].key, "does not apply to the type %s",
+					 value_type_info(tag->type)->name);
+	if (is_bytes && !doc_get(node, "length"))
+		schema_fault_key(c->r, node, "length", "found nothing, needed with the type %s: 1..%u bytes",
+				 value_type_info(tag->type)->name, VALUE_BYTES_MAX);
+}
+
+static void check_writing(struct checker *c, const struct doc_node *node, const struct config_tag *tag)
+{
+	static const char *const bounds[] = {"min", "max"};
+
+	if (tag->writable && !is_output_area(tag->address.area))
+		schema_fault_key(c->r, node, "access", "found \"rw\", but the area %s can only be read",
+				 config_area_text(tag->address.area));
+	for (size_t i = 0; i < 2; i++)
+		if (!tag->writable && doc_get(node, bounds[i]))
+			schema_fault_key(c->r, node, bounds[i], "applies only with access: rw");
+}
+
+static void check_numbers(struct checker *c, const struct doc_node *node, const struct config_tag *tag)
+{
+	if (tag->scale == 0)
+		schema_fault_key(c->r, node, "scale", "found 0, allowed: any other number");
+	if (tag->min > tag->max)
+		schema_fault_key(c->r, node, "max", "found %.15g, allowed: no less than min, %.15g", tag->max,
+				 tag->min);
+}
+
+static void check_tag(struct checker *c, const struct doc_node *node, struct config_tag *tag,
+		      const struct config_line *line)
+{
+	check_numbers(c, node, tag);
+	if (tag->address.bit == CONFIG_BIT_UNSET || !line || !check_area(c, node, tag, line))
+		return;
+	check_type(c, node, tag);
+	check_writing(c, node, tag);
+	if (tag->type == CONFIG_TYPE_UNSET)
+		return;
+	check_bit(c, node, tag);
+	check_order(c, node, tag);
+	check_applies(c, node, tag);
+	check_span(c, node, tag);
+}
+
+/* ---- the channels of a rack, for a device that names no tags ---- */
+
+static int make_channel(struct checker *c, const struct config_device *dev, enum config_area area,
+			uint16_t number, struct config_tag *tag)
+{
+	char name[16];
+	int len, rc;
+
+	if ((rc = schema_defaults(c->r, &gateway_tag_schema, tag)) < 0)
+		return rc;
+	len = snprintf(name, sizeof(name), "%s%u", config_area_text(area), number);
+	tag->name = arena_text(c->r->arena, name, (size_t)len);
+	tag->address = (struct config_address){.area = area, .number = number, .bit = -1};
+	tag->type = area_type(area);
+	tag->order = value_type_default_order(tag->type);
+	tag->writable = is_output_area(area);
+	tag->group_name = dev->groups[0].name;
+	return tag->name ? OK : ERR_NOMEM;
+}
+
+static int add_channels(struct checker *c, struct config_device *dev)
+{
+	static const enum config_area areas[] = {CONFIG_AREA_DI, CONFIG_AREA_DO, CONFIG_AREA_AI};
+	const size_t n = sizeof(areas) / sizeof(areas[0]) * CONFIG_RACK_CHANNELS;
+	int rc;
+
+	dev->tags = arena_array(c->r->arena, n, sizeof(*dev->tags));
+	if (!dev->tags)
+		return ERR_NOMEM;
+	for (dev->ntags = 0; dev->ntags < n; dev->ntags++) {
+		enum config_area area = areas[dev->ntags / CONFIG_RACK_CHANNELS];
+		uint16_t number = (uint16_t)(dev->ntags % CONFIG_RACK_CHANNELS);
+
+		if ((rc = make_channel(c, dev, area, number, &dev->tags[dev->ntags])) < 0)
+			return rc;
+	}
+	return OK;
+}
+
+/* A device without tags: the channels of a rack, or a fault. */
+static int no_tags(struct checker *c, const struct doc_node *node, struct config_device *dev,
+		   const struct config_line *line)
+{
+	if (!line || !dev->ngroups)
+		return OK;
+	if (line->type != CONFIG_LINE_SIM) {
+		schema_fault_key(c->r, node, "tags", "found nothing, allowed: a list of maps");
+		return OK;
+	}
+	if (dev->ngroups > 1) {
+		schema_fault_key(c->r, node, "groups",
+				 "found %zu groups, allowed: one, because the device names no tags",
+				 dev->ngroups);
+		return OK;
+	}
+	return add_channels(c, dev);
+}
+
+int gateway_check_tags(struct checker *c, const struct doc_node *node, struct config_device *dev,
+		       const struct config_line *line)
+{
+	const struct doc_node *list = doc_get(node, "tags");
+	struct name_set groups, names;
+	int rc;
+
+	if ((rc = check_groups(c, node, dev, &groups)) < 0)
+		return rc;
+	if (!list)
+		return no_tags(c, node, dev, line);
+	if ((rc = name_set_init(&names, c->r->arena, dev->ntags)) < 0)
+		return rc;
+	for (const struct doc_node *n = dev->ntags ? list->first : NULL; n; n = n->next) {
+		if (n->kind != DOC_MAP)
+			continue;
+		gateway_check_unique(c, &names, n, dev->tags[n->index].name, n->index, "tag of this device");
+		check_tag_group(c, n, dev, &groups, &dev->tags[n->index]);
+		check_tag(c, n, &dev->tags[n->index], line);
+	}
+	return OK;
+}

@@ -1,0 +1,177 @@
+/*
+ * The configuration of a gateway as plain data: loaded from one file (YAML, or JSON when its name ends in
+ * .json), checked as a whole, complete with every default. Readers never see a half-valid one.
+ *
+ * A `struct gateway_config` does not change after it was made; any thread may read it. All its pointers live
+ * until gateway_config_destroy(). Texts are NUL terminated UTF-8; lists are arrays with a count.
+ * Source: PRODUCT "Configuration", "Topics and payloads".
+ */
+#ifndef CONFIG_GATEWAY_CONFIG_H
+#define CONFIG_GATEWAY_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/err.h"
+#include "base/value_types.h"
+#include "config/faults.h"
+
+/* The simulated rack has this many channels of each kind. */
+#define CONFIG_RACK_CHANNELS 4
+
+#define CONFIG_NAME_MAX    64 /* characters in a name */
+#define CONFIG_WORKERS_MAX 63 /* with the field side one lane less than 64, the bits of a word */
+
+struct config_gateway {
+	const char *name;
+	const char *root; /* first levels of every topic; the name when not set */
+};
+
+struct config_broker {
+	uint32_t workers; /* 0: one per CPU */
+	uint32_t max_packet_size;
+	uint32_t max_inflight;
+	uint32_t max_queued_messages; /* per session */
+	uint64_t max_queued_bytes;    /* per session */
+	uint32_t max_connections;     /* 0: not set, what the descriptor limit allows */
+	uint32_t max_subscriptions;   /* per session */
+	uint32_t max_topic_levels;
+	uint32_t connect_timeout_ms;
+	uint64_t memory_limit; /* 0: none, the only value of this version */
+};
+
+enum config_protocol { CONFIG_PROTOCOL_MQTT };
+
+struct config_listener {
+	const char *name;
+	enum config_protocol protocol;
+	const char *address; /* numeric, a loopback address */
+	uint16_t port;       /* 0: any free one */
+	bool allow_anonymous;
+};
+
+struct config_log {
+	int level; /* enum log_level */
+};
+
+enum config_line_type { CONFIG_LINE_MODBUS_TCP, CONFIG_LINE_SIM };
+
+struct config_backoff {
+	uint32_t first_ms;
+	uint32_t max_ms; /* >= first_ms */
+};
+
+struct config_line {
+	const char *name;
+	enum config_line_type type;
+	/* Modbus/TCP only */
+	const char *host;
+	uint16_t port;
+	uint32_t timeout_ms;
+	uint32_t retries;
+	struct config_backoff backoff;
+	uint32_t max_in_flight; /* requests on the wire at once, 1..16 */
+};
+
+enum config_publish { CONFIG_PUBLISH_EVERY_SCAN, CONFIG_PUBLISH_ON_CHANGE, CONFIG_PUBLISH_PERIOD };
+
+struct config_group {
+	const char *name;
+	uint32_t scan_ms;
+	enum config_publish publish;
+	uint32_t period_ms; /* with publish: period; else 0 */
+};
+
+enum config_area {
+	CONFIG_AREA_COIL,
+	CONFIG_AREA_DISCRETE,
+	CONFIG_AREA_INPUT,
+	CONFIG_AREA_HOLDING,
+	CONFIG_AREA_DI, /* channels of a rack; number < CONFIG_RACK_CHANNELS */
+	CONFIG_AREA_DO,
+	CONFIG_AREA_AI
+};
+
+struct config_address {
+	enum config_area area;
+	uint16_t number;
+	int8_t bit; /* 0..15 of a register, -1: none */
+};
+
+struct config_tag {
+	const char *name;
+	struct config_address address;
+	enum value_type type;
+	enum byte_order order; /* fits the type; the type's own when not set */
+	bool high_byte;        /* int8, uint8: the high byte of the register */
+	bool writable;
+	uint16_t length; /* bytes of a string or bytes value, 1..VALUE_BYTES_MAX; else 0 */
+	double scale;    /* finite, not 0 */
+	double offset;
+	double deadband;  /* >= 0 */
+	double min;       /* -INFINITY when not set */
+	double max;       /* INFINITY when not set */
+	const char *unit; /* NULL when not set */
+	const char *group_name;
+	size_t group; /* index into the device's groups */
+};
+
+struct config_device {
+	const char *name;
+	const char *line_name;
+	size_t line; /* index into gateway_config.lines */
+	uint8_t unit;
+	uint16_t max_gap;   /* registers nobody asked for that a block may contain */
+	uint16_t max_block; /* registers in one read, 1..125; of coils sixteen times as many */
+	struct config_group *groups;
+	size_t ngroups; /* at least 1 */
+	struct config_tag *tags;
+	size_t ntags;
+};
+
+struct gateway_config {
+	struct config_gateway gateway;
+	struct config_broker broker;
+	struct config_log log;
+	struct config_listener *listeners;
+	size_t nlisteners;
+	struct config_line *lines;
+	size_t nlines;
+	struct config_device *devices;
+	size_t ndevices;
+};
+
+/*
+ * Load and check a file.
+ *   path    borrowed
+ *   out     on OK a configuration to destroy; untouched on failure
+ *   faults  initialised by the caller; gets every fault found, at most FAULTS_MAX
+ * Returns OK, ERR_CONFIG (faults say why), ERR_IO (the file can't be read; errno), ERR_NOMEM.
+ */
+MUST_USE int gateway_config_load(const char *path, struct gateway_config **out, struct faults *faults);
+
+/* The same of bytes in memory; `name` stands in faults, and its ending says whether they are JSON. */
+MUST_USE int gateway_config_parse(const char *name, const void *bytes, size_t len,
+				  struct gateway_config **out, struct faults *faults);
+
+/*
+ * What runs without a file: gateway "lineside", broker on 127.0.0.1:1883 in memory, the simulated rack as
+ * device "rack". ERR_NOMEM.
+ */
+MUST_USE int gateway_config_default(struct gateway_config **out);
+
+/* Accepts NULL. */
+void gateway_config_destroy(struct gateway_config *cfg);
+
+/* Equal in all that a running one of them sees. A device's line may differ though its name is the same. */
+bool config_broker_equal(const struct config_broker *a, const struct config_broker *b);
+bool config_listener_equal(const struct config_listener *a, const struct config_listener *b);
+bool config_line_equal(const struct config_line *a, const struct config_line *b);
+bool config_device_equal(const struct config_device *a, const struct config_device *b);
+
+/* The JSON Schema (draft 2020-12) of the file, from the same table that checks it. ERR_IO when writing fails. */
+MUST_USE int gateway_config_schema_print(FILE *out);
+
+#endif

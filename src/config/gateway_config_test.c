@@ -1,0 +1,558 @@
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/alloc_fail.h"
+#include "base/log.h"
+#include "config/gateway_config.h"
+
+/* Everything around what a row is about: `broker` stands for the text of a top-level key. */
+#define LISTENERS \
+	"listeners: [{name: l, protocol: mqtt, address: 127.0.0.1, port: 1883, allow_anonymous: true}]\n"
+#define LINES       "lines: [{name: p, type: modbus-tcp, host: h}, {name: r, type: sim}]\n"
+#define DEVICE(x)   LINES "devices: [{name: d, line: p, " x "}]\n"
+#define TAG(x)      DEVICE("tags: [{name: t, " x "}]")
+#define RACK(x)     LINES "devices: [{name: d, line: r, " x "}]\n"
+#define RACK_TAG(x) RACK("tags: [{name: t, " x "}]")
+
+static int parse(const char *text, struct gateway_config **cfg, struct faults *faults)
+{
+	faults_init(faults, "f");
+	return gateway_config_parse("f.yaml", text, strlen(text), cfg, faults);
+}
+
+struct row {
+	const char *text;
+	const char *fault; /* what stands behind the place; NULL: no fault */
+};
+
+static void check_rows(const struct row *rows, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct gateway_config *cfg = NULL;
+		struct faults faults;
+		char got[1024] = "";
+		int rc = parse(rows[i].text, &cfg, &faults);
+
+		if (faults.count)
+			snprintf(got, sizeof(got), "%s: %s", faults.list[0].path, faults.list[0].text);
+		assert_string_equal(got, rows[i].fault ? rows[i].fault : "");
+		assert_int_equal(faults.count, rows[i].fault ? 1 : 0);
+		assert_int_equal(rc, rows[i].fault ? ERR_CONFIG : OK);
+		gateway_config_destroy(cfg);
+		faults_fini(&faults);
+	}
+}
+#define CHECK_ROWS(rows) check_rows(rows, sizeof(rows) / sizeof((rows)[0]))
+
+#define NAME_RULE "allowed: 1 to 64 characters without / + #, not starting with $ or _, and not \"set\""
+#define X16       "xxxxxxxxxxxxxxxx"
+
+static void names_follow_their_rule(void **state)
+{
+	static const struct row rows[] = {
+		{"gateway: {name: a}\n", NULL},
+		{"gateway: {name: " X16 X16 X16 X16 "}\n", NULL},
+		{"gateway: {name: sett, root: a/b/c/d}\n", NULL},
+		{"gateway: {name: a_$}\n", NULL},
+		{"gateway: {name: ''}\n", "gateway.name: found \"\", " NAME_RULE},
+		{"gateway: {name: set}\n", "gateway.name: found \"set\", " NAME_RULE},
+		{"gateway: {name: _a}\n", "gateway.name: found \"_a\", " NAME_RULE},
+		{"gateway: {name: $a}\n", "gateway.name: found \"$a\", " NAME_RULE},
+		{"gateway: {name: a/b}\n", "gateway.name: found \"a/b\", " NAME_RULE},
+		{"gateway: {name: a+}\n", "gateway.name: found \"a+\", " NAME_RULE},
+		{"gateway: {name: 'a#'}\n", "gateway.name: found \"a#\", " NAME_RULE},
+		{"gateway: {name: \"a\\n\"}\n", "gateway.name: found \"a\\x0a\", " NAME_RULE},
+		{"gateway: {name: x" X16 X16 X16 X16 "}\n",
+		 "gateway.name: found \"x" X16 X16 X16 X16 "\", " NAME_RULE},
+	};
+	static const char *const wrong_roots[] = {"/a", "a/",  "a//b",  "a/b/c/d/e",
+						  "$a", "a/+", "'a/#'", "''"};
+	char text[128];
+
+	(void)state;
+	CHECK_ROWS(rows);
+	for (size_t i = 0; i < sizeof(wrong_roots) / sizeof(wrong_roots[0]); i++) {
+		struct gateway_config *cfg = NULL;
+		struct faults faults;
+
+		snprintf(text, sizeof(text), "gateway: {root: %s}\n", wrong_roots[i]);
+		assert_int_equal(parse(text, &cfg, &faults), ERR_CONFIG);
+		assert_string_equal(faults.list[0].path, "gateway.root");
+		faults_fini(&faults);
+	}
+}
+
+static void nothing_listens_beyond_this_machine(void **state)
+{
+#define LISTENER(address, more) \
+	"listeners: [{name: l, protocol: mqtt, address: '" address "', port: 1" more "}]\n"
+#define ANYONE ", allow_anonymous: true"
+#define BEYOND                                                                                           \
+	"\", allowed: 127.0.0.1 or ::1; accounts and certificates are not in this version, and nothing " \
+	"listens beyond "                                                                                \
+	"this machine without them"
+	static const struct row rows[] = {
+		{LISTENER("127.0.0.1", ANYONE), NULL},
+		{LISTENER("127.1.2.3", ANYONE), NULL},
+		{LISTENER("::1", ANYONE), NULL},
+		{LISTENER("0.0.0.0", ANYONE), "listeners[0].address: found \"0.0.0.0" BEYOND},
+		{LISTENER("128.0.0.1", ANYONE), "listeners[0].address: found \"128.0.0.1" BEYOND},
+		{LISTENER("::", ANYONE), "listeners[0].address: found \"::" BEYOND},
+		{LISTENER("localhost", ANYONE), "listeners[0].address: found \"localhost\", allowed: an IP "
+						"address such as 127.0.0.1 or ::1"},
+		{LISTENER("::1", ""),
+		 "listeners[0].allow_anonymous: found nothing, allowed: true; accounts are not in "
+		 "this version, so nobody could connect"},
+		{LISTENER("::1", ", allow_anonymous: false"),
+		 "listeners[0].allow_anonymous: found false, allowed: true; accounts are not in this "
+		 "version, so nobody "
+		 "could connect"},
+		{LISTENER("::1", ANYONE ", tls: {cert: a}"),
+		 "listeners[0].tls: is not in this version (Certificate and key)"},
+		{"listeners: [{name: l, protocol: http, address: '::1', port: 1" ANYONE "}]\n",
+		 "listeners[0].protocol: \"http\" is not in this version"},
+		{"listeners: [{name: l, protocol: mqtt, address: '::1', port: 1" ANYONE
+		 "}, {name: m, protocol: mqtt, address: '::1', port: 1" ANYONE "}]\n",
+		 "listeners[1].port: found 1, the port of listeners[0] at the same address"},
+		{"listeners: [{name: l, protocol: mqtt, address: '::1', port: 0" ANYONE
+		 "}, {name: l, protocol: mqtt, address: '::1', port: 0" ANYONE "}]\n",
+		 "listeners[1].name: found \"l\", the name of another listener at line 1"},
+	};
+
+	(void)state;
+	CHECK_ROWS(rows);
+}
+
+static void lines_have_the_keys_of_their_type(void **state)
+{
+	static const struct row rows[] = {
+		{"lines: [{name: r, type: sim}]\n", NULL},
+		{"lines: [{name: p, type: modbus-tcp, host: plc.example, backoff: {first: 1s, max: 1s}}]\n",
+		 NULL},
+		{"lines: [{name: p, type: modbus-tcp}]\n",
+		 "lines[0].host: found nothing, allowed: a host name or an IP address"},
+		{"lines: [{name: r, type: sim, port: 502}]\n",
+		 "lines[0].port: is not a key of a line of type sim"},
+		{"lines: [{name: p, type: modbus-rtu}]\n",
+		 "lines[0].type: \"modbus-rtu\" is not in this version"},
+		{"lines: [{name: p, type: modbus-tpc}]\n", "lines[0].type: found \"modbus-tpc\", allowed: "
+							   "modbus-tcp, sim; did you mean \"modbus-tcp\"?"},
+		{"lines: [{name: p, type: modbus-tcp, host: 'a b'}]\n",
+		 "lines[0].host: found \"a b\", allowed: a host name or an IP address"},
+		{"lines: [{name: p, type: modbus-tcp, host: h, backoff: {first: 2s, max: 1s}}]\n",
+		 "lines[0].backoff.max: found 1000 ms, allowed: no less than first, 2000 ms"},
+		{"lines: [{name: p, type: modbus-tcp, host: h, max_in_flight: 17}]\n",
+		 "lines[0].max_in_flight: found \"17\", allowed: a whole number, 1..16"},
+		{"lines: [{name: r, type: sim}, {name: r, type: sim}]\n",
+		 "lines[1].name: found \"r\", the name of another line at line 1"},
+	};
+
+	(void)state;
+	CHECK_ROWS(rows);
+}
+
+static void devices_and_groups_refer_to_what_is_there(void **state)
+{
+	static const struct row rows[] = {
+		{LINES "devices: [{name: d, line: q}]\n",
+		 "devices[0].line: found \"q\", allowed: the name of one of the lines"},
+		{LINES "devices: [{name: d, line: r}, {name: d, line: r}]\n",
+		 "devices[1].name: found \"d\", the name of another device at line 2"},
+		{LINES "devices: [{name: d, line: p}]\n",
+		 "devices[0].tags: found nothing, allowed: a list of maps"},
+		{DEVICE("unit: 255, max_block: 125, max_gap: 0, tags: []"), NULL},
+		{DEVICE("unit: 256, tags: []"),
+		 "devices[0].unit: found \"256\", allowed: a whole number, 0..255"},
+		{DEVICE("max_block: 126, tags: []"),
+		 "devices[0].max_block: found \"126\", allowed: a whole number, 1..125"},
+		{DEVICE("max_block: 0, tags: []"),
+		 "devices[0].max_block: found \"0\", allowed: a whole number, 1..125"},
+		{DEVICE("groups: [{name: g}], tags: [{name: t, address: coil:0}]"), NULL},
+		{DEVICE("groups: [{name: g}, {name: h}], tags: [{name: t, address: coil:0, group: h}]"),
+		 NULL},
+		{DEVICE("groups: [{name: g}, {name: h}], tags: [{name: t, address: coil:0}]"),
+		 "devices[0].tags[0].group: found nothing, needed because the device has 2 groups"},
+		{DEVICE("groups: [{name: g}], tags: [{name: t, address: coil:0, group: h}]"),
+		 "devices[0].tags[0].group: found \"h\", allowed: the name of one of the device's groups"},
+		{DEVICE("groups: [{name: g}, {name: g}], tags: []"),
+		 "devices[0].groups[1].name: found \"g\", the name of another group of this device at line "
+		 "2"},
+		{DEVICE("groups: [{name: g, publish: period, period: 10s}], tags: []"), NULL},
+		{DEVICE("groups: [{name: g, publish: period}], tags: []"),
+		 "devices[0].groups[0].period: found nothing, needed with publish: period"},
+		{DEVICE("groups: [{name: g, period: 1s}], tags: []"),
+		 "devices[0].groups[0].period: applies only with publish: period"},
+		{DEVICE("groups: [{name: g, publish: threshold}], tags: []"),
+		 "devices[0].groups[0].publish: \"threshold\" is not in this version"},
+		{DEVICE("tags: [{name: t, address: coil:0}, {name: t, address: coil:1}]"),
+		 "devices[0].tags[1].name: found \"t\", the name of another tag of this device at line 2"},
+		{RACK("groups: [{name: g}, {name: h}]"),
+		 "devices[0].groups: found 2 groups, allowed: one, because the device names no tags"},
+	};
+
+	(void)state;
+	CHECK_ROWS(rows);
+}
+
+static void addresses_hold_what_their_area_has(void **state)
+{
+#define ADDRESS_RULE                                                                                         \
+	"allowed: area:number or area:number.bit, area coil, discrete, input or holding (di, do or ai of a " \
+	"rack), number 0..65535, bit 0..15"
+	static const struct row rows[] = {
+		{TAG("address: holding:65535, type: uint16"), NULL},
+		{TAG("address: holding:65534, type: float32"), NULL},
+		{TAG("address: holding:7.15, type: bool, access: rw"), NULL},
+		{TAG("address: input:7.0, type: bool"), NULL},
+		{TAG("address: discrete:65535, type: bool"), NULL},
+		{TAG("address: coil:0, access: rw"), NULL},
+		{TAG("address: holding:65411, type: string, length: 250"), NULL},
+		{TAG("address: holding:65536, type: uint16"),
+		 "devices[0].tags[0].address: found \"holding:65536\", " ADDRESS_RULE},
+		{TAG("address: holding:7.16, type: bool"),
+		 "devices[0].tags[0].address: found \"holding:7.16\", " ADDRESS_RULE},
+		{TAG("address: holding7, type: bool"),
+		 "devices[0].tags[0].address: found \"holding7\", " ADDRESS_RULE},
+		{TAG("address: 'holding:', type: bool"),
+		 "devices[0].tags[0].address: found \"holding:\", " ADDRESS_RULE},
+		{TAG("address: 'hold:1', type: bool"),
+		 "devices[0].tags[0].address: found \"hold:1\", " ADDRESS_RULE},
+		{TAG("address: 'coil:1 ', type: bool"),
+		 "devices[0].tags[0].address: found \"coil:1 \", " ADDRESS_RULE},
+		{TAG("address: 'coil:1.', type: bool"),
+		 "devices[0].tags[0].address: found \"coil:1.\", " ADDRESS_RULE},
+		{TAG("type: bool"), "devices[0].tags[0].address: found nothing, " ADDRESS_RULE},
+		{TAG("address: holding:65535, type: float32"),
+		 "devices[0].tags[0].address: 2 registers from 65535 on end behind 65535"},
+		{TAG("address: holding:65412, type: string, length: 250"),
+		 "devices[0].tags[0].address: 125 registers from 65412 on end behind 65535"},
+		{TAG("address: holding:7, type: bool"),
+		 "devices[0].tags[0].address: a bool of a register needs its bit, such as holding:7.0"},
+		{TAG("address: holding:7.1, type: int16"),
+		 "devices[0].tags[0].address: found bit 1, allowed only for a bool of a register"},
+		{TAG("address: coil:7.1"),
+		 "devices[0].tags[0].address: found bit 1, allowed only for a bool of a register"},
+		{TAG("address: holding:7"),
+		 "devices[0].tags[0].type: found nothing, needed in the area holding"},
+		{TAG("address: coil:7, type: int16"),
+		 "devices[0].tags[0].type: found \"int16\", allowed in the area coil: bool"},
+		{TAG("address: discrete:7, access: rw"),
+		 "devices[0].tags[0].access: found \"rw\", but the area discrete can only be read"},
+		{TAG("address: input:7, type: int16, access: rw"),
+		 "devices[0].tags[0].access: found \"rw\", but the area input can only be read"},
+		{TAG("address: do:0"), "devices[0].tags[0].address: found the area do, allowed on this line: "
+				       "coil, discrete, input, holding"},
+		{RACK_TAG("address: do:3, access: rw"), NULL},
+		{RACK_TAG("address: ai:0, unit: V, deadband: 0.1"), NULL},
+		{RACK_TAG("address: do:4"), "devices[0].tags[0].address: found channel 4, allowed: 0..3"},
+		{RACK_TAG("address: di:0, access: rw"),
+		 "devices[0].tags[0].access: found \"rw\", but the area di can only be read"},
+		{RACK_TAG("address: ai:0, type: int16"),
+		 "devices[0].tags[0].type: found \"int16\", allowed in the area ai: float64"},
+		{RACK_TAG("address: ai:0, order: ABCD"),
+		 "devices[0].tags[0].order: found \"ABCD\", which does not fit a channel of a rack"},
+		{RACK_TAG("address: coil:0"),
+		 "devices[0].tags[0].address: found the area coil, allowed on this line: di, do, ai"},
+	};
+
+	(void)state;
+	CHECK_ROWS(rows);
+}
+
+static void keys_of_a_tag_fit_its_type(void **state)
+{
+	static const struct row rows[] = {
+		{TAG("address: holding:0, type: float32, order: CDAB"), NULL},
+		{TAG("address: holding:0, type: float64, order: CDAB"), NULL},
+		{TAG("address: holding:0, type: string, order: BA, length: 16"), NULL},
+		{TAG("address: holding:0, type: int8, byte: high"), NULL},
+		{TAG("address: holding:0, type: bytes, length: 1"), NULL},
+		{TAG("address: holding:0, type: int16, access: rw, min: 5, max: 5"), NULL},
+		{TAG("address: holding:0, type: float32, order: HGFEDCBA"),
+		 "devices[0].tags[0].order: found \"HGFEDCBA\", which does not fit float32"},
+		{TAG("address: holding:0, type: float32, order: AB"),
+		 "devices[0].tags[0].order: found \"AB\", which does not fit float32"},
+		{TAG("address: coil:0, order: AB"),
+		 "devices[0].tags[0].order: found \"AB\", which does not fit bool"},
+		{TAG("address: holding:0, type: int16, byte: high"),
+		 "devices[0].tags[0].byte: does not apply to the type int16"},
+		{TAG("address: holding:0, type: int16, length: 2"),
+		 "devices[0].tags[0].length: does not apply to the type int16"},
+		{TAG("address: holding:0, type: string"),
+		 "devices[0].tags[0].length: found nothing, needed with the type string: 1..250 bytes"},
+		{TAG("address: holding:0, type: string, length: 251"),
+		 "devices[0].tags[0].length: found \"251\", allowed: a whole number, 1..250"},
+		{TAG("address: holding:0, type: string, length: 0"),
+		 "devices[0].tags[0].length: found \"0\", allowed: a whole number, 1..250"},
+		{TAG("address: holding:0, type: bytes, length: 4, scale: 2"),
+		 "devices[0].tags[0].scale: does not apply to the type bytes"},
+		{TAG("address: coil:0, deadband: 1"),
+		 "devices[0].tags[0].deadband: does not apply to the type bool"},
+		{TAG("address: holding:0, type: int16, scale: 0"),
+		 "devices[0].tags[0].scale: found 0, allowed: any other number"},
+		{TAG("address: holding:0, type: int16, deadband: -1"),
+		 "devices[0].tags[0].deadband: found \"-1\", allowed: a number, 0..1e+300"},
+		{TAG("address: holding:0, type: int16, min: 1"),
+		 "devices[0].tags[0].min: applies only with access: rw"},
+		{TAG("address: holding:0, type: int16, access: rw, min: 2, max: 1"),
+		 "devices[0].tags[0].max: found 1, allowed: no less than min, 2"},
+		{TAG("address: holding:0, type: int16, access: w"),
+		 "devices[0].tags[0].access: found \"w\", allowed: r, rw; did you mean \"rw\"?"},
+		{TAG("address: holding:0, type: int16, hysteresis: 1"),
+		 "devices[0].tags[0].hysteresis: is not in this version (How far a value must return)"},
+	};
+
+	(void)state;
+	CHECK_ROWS(rows);
+}
+
+static void features_to_come_are_refused_by_name(void **state)
+{
+	static const char *const keys[] = {"storage", "users", "roles", "templates", "uplinks", "views"};
+	char text[64];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		struct gateway_config *cfg = NULL;
+		struct faults faults;
+
+		snprintf(text, sizeof(text), "%s: {}\n", keys[i]);
+		assert_int_equal(parse(text, &cfg, &faults), ERR_CONFIG);
+		assert_string_equal(faults.list[0].path, keys[i]);
+		assert_non_null(strstr(faults.list[0].text, "is not in this version"));
+		faults_fini(&faults);
+	}
+}
+
+static void all_faults_are_found_at_once_in_order(void **state)
+{
+	static const char text[] =
+		"devices: [{name: a, line: b}]\ngateway: {nam: x}\nlog: {level: loud}\nlog: {}\n";
+	static const char *const paths[] = {"devices[0].line", "gateway.nam", "log.level", "log"};
+	struct gateway_config *cfg = NULL;
+	struct faults faults;
+
+	(void)state;
+	assert_int_equal(parse(text, &cfg, &faults), ERR_CONFIG);
+	assert_int_equal(faults.count, 4);
+	for (size_t i = 0; i < 4; i++) {
+		assert_string_equal(faults.list[i].path, paths[i]);
+		assert_int_equal(faults.list[i].line, i + 1);
+	}
+	faults_fini(&faults);
+	assert_int_equal(parse("", &cfg, &faults), ERR_CONFIG);
+	assert_string_equal(faults.list[0].text, "found an empty document, allowed: a map");
+	faults_fini(&faults);
+}
+
+/* Found by a fuzzer: the places came from the first list, the items from the second. */
+static void the_longer_of_two_lists_of_one_key_is_not_read_past_the_other(void **state)
+{
+	static const char *const texts[] = {
+		LINES "devices: [{name: a, line: p}, {name: b, line: r}]\ndevices: []\n",
+		DEVICE("tags: [{name: a, address: coil:0}, {name: b, address: coil:1}], tags: [{}]"),
+		DEVICE("groups: [{name: a}, {name: b}], groups: [], tags: []"),
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		struct gateway_config *cfg = NULL;
+		struct faults faults;
+
+		assert_int_equal(parse(texts[i], &cfg, &faults), ERR_CONFIG);
+		faults_fini(&faults);
+	}
+}
+
+static const char full[] =
+	"gateway: {name: plant1, root: site/plant1}\n"
+	"log: {level: debug}\n"
+	"broker: {workers: 4, max_packet_size: 2MiB, max_inflight: 20, max_queued_messages: 30, "
+	"max_queued_bytes: "
+	"40KiB,\n  max_connections: 50, max_subscriptions: 60, max_topic_levels: 70, connect_timeout: 8s, "
+	"memory_limit: 0}\n" LISTENERS "lines:\n"
+	"  - {name: press, type: modbus-tcp, host: 10.0.0.9, port: 1502, timeout: 250ms, retries: 3, "
+	"backoff: {first: "
+	"1s, max: 1min}, max_in_flight: 4}\n"
+	"  - {name: rack, type: sim}\n"
+	"devices:\n"
+	"  - {name: rack, line: rack}\n"
+	"  - name: m\n"
+	"    line: press\n"
+	"    unit: 9\n"
+	"    max_gap: 4\n"
+	"    max_block: 60\n"
+	"    groups:\n"
+	"      - {name: fast, scan: 100ms, publish: every_scan}\n"
+	"      - {name: slow, scan: 1min, publish: period, period: 10min}\n"
+	"    tags:\n"
+	"      - {name: u, address: \"holding:0\", type: float32, order: CDAB, scale: 0.1, offset: -2, unit: "
+	"V, group: "
+	"fast, deadband: 0.5}\n"
+	"      - {name: s, address: \"input:20\", type: string, length: 16, group: slow, order: BA}\n"
+	"      - {name: b, address: \"input:20\", type: uint8, byte: high, group: slow}\n"
+	"      - {name: l, address: \"holding:30\", type: int16, access: rw, min: 0, max: 500, group: "
+	"fast}\n";
+
+static void check_full(const struct gateway_config *cfg)
+{
+	const struct config_device *m = &cfg->devices[1];
+
+	assert_string_equal(cfg->gateway.root, "site/plant1");
+	assert_int_equal(cfg->log.level, LOG_DEBUG);
+	assert_int_equal(cfg->broker.workers, 4);
+	assert_int_equal(cfg->broker.max_packet_size, 2 << 20);
+	assert_true(cfg->broker.max_queued_bytes == 40960);
+	assert_int_equal(cfg->broker.connect_timeout_ms, 8000);
+	assert_int_equal(cfg->listeners[0].port, 1883);
+	assert_string_equal(cfg->lines[0].host, "10.0.0.9");
+	assert_int_equal(cfg->lines[0].backoff.max_ms, 60000);
+	assert_int_equal(cfg->devices[0].line, 1);
+	assert_int_equal(m->line, 0);
+	assert_int_equal(m->unit, 9);
+	assert_int_equal(m->groups[1].publish, CONFIG_PUBLISH_PERIOD);
+	assert_int_equal(m->groups[1].period_ms, 600000);
+	assert_int_equal(m->ntags, 4);
+	assert_int_equal(m->tags[0].order, BYTE_ORDER_CDAB);
+	assert_true(m->tags[0].scale == 0.1 && m->tags[0].offset == -2 && m->tags[0].deadband == 0.5);
+	assert_true(isinf(m->tags[0].min) && isinf(m->tags[0].max));
+	assert_int_equal(m->tags[1].group, 1);
+	assert_int_equal(m->tags[1].length, 16);
+	assert_true(m->tags[2].high_byte);
+	assert_true(m->tags[3].writable && m->tags[3].max == 500);
+	assert_int_equal(m->tags[3].order, BYTE_ORDER_AB);
+}
+
+static void every_key_reaches_its_member(void **state)
+{
+	struct gateway_config *cfg = NULL;
+	struct faults faults;
+
+	(void)state;
+	assert_int_equal(parse(full, &cfg, &faults), OK);
+	check_full(cfg);
+	gateway_config_destroy(cfg);
+	faults_fini(&faults);
+}
+
+static void the_default_is_a_rack_on_loopback(void **state)
+{
+	struct gateway_config *cfg = NULL;
+	const struct config_device *rack;
+
+	(void)state;
+	assert_int_equal(gateway_config_default(&cfg), OK);
+	assert_string_equal(cfg->gateway.root, "lineside");
+	assert_int_equal(cfg->nlisteners, 1);
+	assert_string_equal(cfg->listeners[0].address, "127.0.0.1");
+	assert_int_equal(cfg->broker.workers, 0);
+	assert_int_equal(cfg->broker.max_inflight, 1000);
+	rack = &cfg->devices[0];
+	assert_int_equal(rack->ntags, 3 * CONFIG_RACK_CHANNELS);
+	assert_string_equal(rack->tags[0].name, "di0");
+	assert_false(rack->tags[0].writable);
+	assert_string_equal(rack->tags[CONFIG_RACK_CHANNELS + 1].name, "do1");
+	assert_true(rack->tags[CONFIG_RACK_CHANNELS + 1].writable);
+	assert_int_equal(rack->tags[3 * CONFIG_RACK_CHANNELS - 1].type, VALUE_TYPE_FLOAT64);
+	assert_int_equal(rack->groups[0].scan_ms, 1000);
+	gateway_config_destroy(cfg);
+}
+
+static void a_file_that_cannot_be_read_is_an_error_of_its_own(void **state)
+{
+	struct gateway_config *cfg = NULL;
+	struct faults faults;
+
+	(void)state;
+	faults_init(&faults, "f");
+	assert_int_equal(gateway_config_load("/nonexistent/f.yaml", &cfg, &faults), ERR_IO);
+	assert_int_equal(gateway_config_load("/", &cfg, &faults), ERR_IO);
+	assert_false(faults_any(&faults));
+	faults_fini(&faults);
+}
+
+static void every_failing_allocation_is_reported(void **state)
+{
+	bool hit = true;
+
+	(void)state;
+	for (long n = 1; hit; n++) {
+		struct gateway_config *cfg = NULL;
+		struct faults faults;
+		int rc;
+
+		alloc_fail_at(n);
+		rc = parse(full, &cfg, &faults);
+		hit = alloc_fail_end();
+		assert_int_equal(rc, hit ? ERR_NOMEM : OK);
+		gateway_config_destroy(cfg);
+		faults_fini(&faults);
+	}
+}
+
+static void a_change_of_any_key_makes_a_device_differ(void **state)
+{
+#define MINE(x) \
+	LINES "devices: [{name: d, line: p, groups: [{name: g}, {name: h}], tags: [{name: t, " x "}]}]\n"
+	static const char *const texts[] = {
+		MINE("address: holding:0, type: int16, group: g"),
+		MINE("address: holding:1, type: int16, group: g"),
+		MINE("address: holding:0, type: uint16, group: g"),
+		MINE("address: holding:0, type: int16, group: h"),
+		MINE("address: holding:0, type: int16, group: g, scale: 2"),
+		MINE("address: holding:0, type: int16, group: g, unit: V"),
+		MINE("address: holding:0, type: int16, group: g, deadband: 1"),
+		MINE("address: holding:0, type: int16, group: g, access: rw"),
+		MINE("address: holding:0, type: int16, group: g, access: rw, min: 1"),
+		DEVICE("unit: 2, tags: []"),
+		DEVICE("max_gap: 2, tags: []"),
+		DEVICE("groups: [{name: g, scan: 2s}], tags: []"),
+	};
+	enum { N = sizeof(texts) / sizeof(texts[0]) };
+	struct gateway_config *cfgs[N];
+	struct faults faults;
+
+	(void)state;
+	for (size_t i = 0; i < N; i++) {
+		assert_int_equal(parse(texts[i], &cfgs[i], &faults), OK);
+		faults_fini(&faults);
+	}
+	for (size_t i = 0; i < N; i++)
+		for (size_t k = 0; k < N; k++)
+			assert_int_equal(config_device_equal(&cfgs[i]->devices[0], &cfgs[k]->devices[0]),
+					 i == k);
+	for (size_t i = 0; i < 2; i++)
+		for (size_t k = 0; k < 2; k++)
+			assert_int_equal(config_line_equal(&cfgs[0]->lines[i], &cfgs[1]->lines[k]), i == k);
+	for (size_t i = 0; i < N; i++)
+		gateway_config_destroy(cfgs[i]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(names_follow_their_rule),
+		cmocka_unit_test(nothing_listens_beyond_this_machine),
+		cmocka_unit_test(lines_have_the_keys_of_their_type),
+		cmocka_unit_test(devices_and_groups_refer_to_what_is_there),
+		cmocka_unit_test(addresses_hold_what_their_area_has),
+		cmocka_unit_test(keys_of_a_tag_fit_its_type),
+		cmocka_unit_test(features_to_come_are_refused_by_name),
+		cmocka_unit_test(all_faults_are_found_at_once_in_order),
+		cmocka_unit_test(the_longer_of_two_lists_of_one_key_is_not_read_past_the_other),
+		cmocka_unit_test(every_key_reaches_its_member),
+		cmocka_unit_test(the_default_is_a_rack_on_loopback),
+		cmocka_unit_test(a_file_that_cannot_be_read_is_an_error_of_its_own),
+		cmocka_unit_test(every_failing_allocation_is_reported),
+		cmocka_unit_test(a_change_of_any_key_makes_a_device_differ),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,63 @@
+#include <string.h>
+
+#include "config/gateway_config.h"
+
+static bool text_equal(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+bool config_broker_equal(const struct config_broker *a, const struct config_broker *b)
+{
+	return a->workers == b->workers && a->max_packet_size == b->max_packet_size &&
+	       a->max_inflight == b->max_inflight && a->max_queued_messages == b->max_queued_messages &&
+	       a->max_queued_bytes == b->max_queued_bytes && a->max_connections == b->max_connections &&
+	       a->max_subscriptions == b->max_subscriptions && a->max_topic_levels == b->max_topic_levels &&
+	       a->connect_timeout_ms == b->connect_timeout_ms && a->memory_limit == b->memory_limit;
+}
+
+bool config_listener_equal(const struct config_listener *a, const struct config_listener *b)
+{
+	return text_equal(a->name, b->name) && a->protocol == b->protocol &&
+	       text_equal(a->address, b->address) && a->port == b->port &&
+	       a->allow_anonymous == b->allow_anonymous;
+}
+
+bool config_line_equal(const struct config_line *a, const struct config_line *b)
+{
+	return text_equal(a->name, b->name) && a->type == b->type && text_equal(a->host, b->host) &&
+	       a->port == b->port && a->timeout_ms == b->timeout_ms && a->retries == b->retries &&
+	       a->backoff.first_ms == b->backoff.first_ms && a->backoff.max_ms == b->backoff.max_ms &&
+	       a->max_in_flight == b->max_in_flight;
+}
+
+static bool group_equal(const struct config_group *a, const struct config_group *b)
+{
+	return text_equal(a->name, b->name) && a->scan_ms == b->scan_ms && a->publish == b->publish &&
+	       a->period_ms == b->period_ms;
+}
+
+static bool tag_equal(const struct config_tag *a, const struct config_tag *b)
+{
+	return text_equal(a->name, b->name) && a->address.area == b->address.area &&
+	       a->address.number == b->address.number && a->address.bit == b->address.bit &&
+	       a->type == b->type && a->order == b->order && a->high_byte == b->high_byte &&
+	       a->writable == b->writable && a->length == b->length && a->scale == b->scale &&
+	       a->offset == b->offset && a->deadband == b->deadband && a->min == b->min && a->max == b->max &&
+	       text_equal(a->unit, b->unit) && a->group == b->group;
+}
+
+bool config_device_equal(const struct config_device *a, const struct config_device *b)
+{
+	if (!text_equal(a->name, b->name) || !text_equal(a->line_name, b->line_name) || a->unit != b->unit ||
+	    a->max_gap != b->max_gap || a->max_block != b->max_block || a->ngroups != b->ngroups ||
+	    a->ntags != b->ntags)
+		return false;
+	for (size_t i = 0; i < a->ngroups; i++)
+		if (!group_equal(&a->groups[i], &b->groups[i]))
+			return false;
+	for (size_t i = 0; i < a->ntags; i++)
+		if (!tag_equal(&a->tags[i], &b->tags[i]))
+			return false;
+	return true;
+}

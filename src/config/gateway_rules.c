@@ -1,0 +1,166 @@
+#include "config/gateway_rules.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+#include "base/utf8.h"
+
+/* `{root}/{device}/{tag}/set/result` has at most 8 levels (PRODUCT "Topics and payloads"). */
+#define ROOT_LEVELS_MAX 4
+#define ROOT_BYTES_MAX  200
+#define HOST_BYTES_MAX  253
+
+/* Well-formed UTF-8 of 1..max characters, none of them a control character or in `without`. */
+static bool is_clean(const char *text, size_t max, const char *without)
+{
+	const uint8_t *p = (const uint8_t *)text;
+	size_t left = strlen(text), n, chars = 0;
+	uint32_t point;
+
+	for (; left; p += n, left -= n, chars++) {
+		n = utf8_char(p, left, &point);
+		if (!n || point < 0x20 || (point >= 0x7F && point < 0xA0) || chars == max)
+			return false;
+		if (point < 0x80 && strchr(without, (int)point))
+			return false;
+	}
+	return chars > 0;
+}
+
+static bool name_parse(const char *text, void *out)
+{
+	(void)out;
+	return is_clean(text, CONFIG_NAME_MAX, "/+#") && text[0] != '$' && text[0] != '_' &&
+	       strcmp(text, "set") != 0;
+}
+
+const struct schema_rule rule_name = {
+	.parse = name_parse,
+	.allowed = "1 to 64 characters without / + #, not starting with $ or _, and not \"set\"",
+	.pattern =
+		"^(?!set$)[^$_/+#\\u0000-\\u001f\\u007f-\\u009f][^/+#\\u0000-\\u001f\\u007f-\\u009f]{0,63}$",
+};
+
+static bool root_parse(const char *text, void *out)
+{
+	size_t levels = 1, len = strlen(text);
+
+	(void)out;
+	if (!is_clean(text, ROOT_BYTES_MAX, "+#") || text[0] == '$' || text[0] == '/' ||
+	    text[len - 1] == '/' || strstr(text, "//"))
+		return false;
+	for (; *text; text++)
+		levels += *text == '/';
+	return levels <= ROOT_LEVELS_MAX;
+}
+
+const struct schema_rule rule_root = {
+	.parse = root_parse,
+	.allowed = "1 to 4 topic levels such as site/plant1, without + #, not starting with $ or /",
+	.pattern = "^[^$/+#][^/+#]*(/[^/+#]+){0,3}$",
+};
+
+static bool unit_parse(const char *text, void *out)
+{
+	(void)out;
+	return is_clean(text, 32, "");
+}
+
+const struct schema_rule rule_unit = {
+	.parse = unit_parse,
+	.allowed = "1 to 32 characters",
+	.pattern = "^.{1,32}$",
+};
+
+/* Letters, digits and dots of a name; hexadecimal and colons of an IPv6 address. */
+static bool host_parse(const char *text, void *out)
+{
+	static const char chars[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:%";
+	size_t len = strlen(text);
+
+	(void)out;
+	return len && len <= HOST_BYTES_MAX && strspn(text, chars) == len && text[0] != '-';
+}
+
+const struct schema_rule rule_host = {
+	.parse = host_parse,
+	.allowed = "a host name or an IP address",
+	.pattern = "^[A-Za-z0-9_.:%][-A-Za-z0-9_.:%]{0,252}$",
+};
+
+static bool ip_parse(const char *text, void *out)
+{
+	struct in6_addr ipv6;
+	struct in_addr ipv4;
+
+	(void)out;
+	return inet_pton(AF_INET, text, &ipv4) == 1 || inet_pton(AF_INET6, text, &ipv6) == 1;
+}
+
+const struct schema_rule rule_ip = {
+	.parse = ip_parse,
+	.allowed = "an IP address such as 127.0.0.1 or ::1",
+	.pattern = "^[0-9a-fA-F.:]+$",
+};
+
+static const char *const area_texts[] = {
+	[CONFIG_AREA_COIL] = "coil",   [CONFIG_AREA_DISCRETE] = "discrete",
+	[CONFIG_AREA_INPUT] = "input", [CONFIG_AREA_HOLDING] = "holding",
+	[CONFIG_AREA_DI] = "di",       [CONFIG_AREA_DO] = "do",
+	[CONFIG_AREA_AI] = "ai",
+};
+
+const char *config_area_text(enum config_area area)
+{
+	return area_texts[area];
+}
+
+/* Digits up to `max`; returns what stands behind them, or NULL. */
+static const char *take_number(const char *p, unsigned max, unsigned *value)
+{
+	size_t digits = strspn(p, "0123456789");
+
+	*value = 0;
+	if (!digits || digits > 5)
+		return NULL;
+	for (; digits; digits--, p++)
+		*value = *value * 10 + (unsigned)(*p - '0');
+	return *value <= max ? p : NULL;
+}
+
+static bool address_parse(const char *text, void *out)
+{
+	const size_t nareas = sizeof(area_texts) / sizeof(area_texts[0]);
+	struct config_address address = {.bit = -1};
+	const char *colon = strchr(text, ':'), *p;
+	unsigned number, bit = 0;
+	size_t area = 0;
+
+	if (!colon)
+		return false;
+	while (area < nareas && (strncmp(area_texts[area], text, (size_t)(colon - text)) != 0 ||
+				 strlen(area_texts[area]) != (size_t)(colon - text)))
+		area++;
+	p = take_number(colon + 1, 65535, &number);
+	if (area == nareas || !p)
+		return false;
+	if (*p == '.') {
+		p = take_number(p + 1, 15, &bit);
+		address.bit = (int8_t)bit;
+	}
+	if (!p || *p)
+		return false;
+	address.area = (enum config_area)area;
+	address.number = (uint16_t)number;
+	if (out)
+		*(struct config_address *)out = address;
+	return true;
+}
+
+const struct schema_rule rule_address = {
+	.parse = address_parse,
+	.allowed = "area:number or area:number.bit, area coil, discrete, input or holding (di, do or ai of a "
+		   "rack), "
+		   "number 0..65535, bit 0..15",
+	.pattern = "^(coil|discrete|input|holding|di|do|ai):[0-9]{1,5}(\\.[0-9]{1,2})?$",
+};

@@ -1,0 +1,181 @@
+#include "daemon/field_thread.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "daemon/field_port.h"
+#include "north/table.h"
+#include "south/table.h"
+
+#define STATUS_MS 60000u
+
+struct field_thread {
+	struct loop *loop;
+	pthread_t thread;
+	bool is_running;
+	const char *root;
+	struct field_port port;
+
+	/* The question: the asker writes it before the notify of inbox, the field thread the answer before that of answered. */
+	struct loop_source inbox;
+	struct loop_source *answered;
+	enum field_ask what;
+	const struct gateway_config *cfg;
+	int answer;
+
+	/* The field thread's own. */
+	struct field *field;
+	struct loop_timer status;
+	uint64_t start_ms;
+};
+
+static void publish_status(struct field_thread *t, const char *state)
+{
+	char topic[1024], payload[192];
+	struct tag_message m = {.topic = topic, .qos = 1, .retain = true, .content_type = "application/json"};
+	uint64_t uptime_s = (loop_now_ms(t->loop) - t->start_ms) / 1000;
+
+	snprintf(topic, sizeof(topic), "%s/_gateway/status", t->root);
+	snprintf(payload, sizeof(payload), "{\"state\":\"%s\",\"version\":\"%s\",\"uptime_s\":%" PRIu64 "}",
+		 state, LINESIDE_VERSION, uptime_s);
+	m.payload = span_str(payload);
+	t->port.sink.publish(&t->port.sink, &m);
+}
+
+static void tell_status(struct loop_timer *timer)
+{
+	struct field_thread *t = container_of(timer, struct field_thread, status);
+
+	publish_status(t, "online");
+	loop_timer_set(t->loop, &t->status, STATUS_MS);
+}
+
+static int begin(struct field_thread *t)
+{
+	int rc;
+
+	rc = field_create(t->loop, &t->port.sink, &south_factory, &north_json, &t->field);
+	if (rc < 0)
+		return rc;
+	t->port.field = t->field;
+	t->start_ms = loop_now_ms(t->loop);
+	tell_status(&t->status);
+	return field_port_take_commands(&t->port, t->root);
+}
+
+static int apply(struct field_thread *t)
+{
+	int rc;
+
+	if (!t->field && (rc = begin(t)) < 0)
+		return rc;
+	return field_apply(t->field, t->cfg);
+}
+
+static void end(struct field_thread *t)
+{
+	t->port.field = NULL;
+	field_destroy(t->field);
+	t->field = NULL;
+	loop_timer_cancel(t->loop, &t->status);
+	publish_status(t, "offline");
+}
+
+static void answer_question(struct loop_source *s)
+{
+	struct field_thread *t = container_of(s, struct field_thread, inbox);
+
+	t->answer = OK;
+	if (t->what == FIELD_APPLY)
+		t->answer = apply(t);
+	else if (t->what == FIELD_END)
+		end(t);
+	loop_notify(t->answered);
+}
+
+int field_thread_create(struct broker *broker, const char *root, struct loop_source *answered,
+			struct field_thread **out)
+{
+	struct field_thread *t = calloc(1, sizeof(*t));
+	int rc;
+
+	if (!t)
+		return ERR_NOMEM;
+	t->root = root;
+	t->answered = answered;
+	loop_timer_init(&t->status, tell_status);
+	if ((rc = loop_create(&t->loop)) < 0)
+		goto failed;
+	loop_source_add(t->loop, &t->inbox, answer_question);
+	if ((rc = field_port_open(&t->port, broker, t->loop)) < 0)
+		goto failed;
+	*out = t;
+	return OK;
+failed:
+	field_thread_destroy(t);
+	return rc;
+}
+
+static void *run_field(void *arg)
+{
+	struct field_thread *t = arg;
+
+	pthread_setname_np(pthread_self(), "field");
+	if (loop_run(t->loop) < 0)
+		log_error("daemon", "field: waiting for events failed, devices are no longer read");
+	return NULL;
+}
+
+int field_thread_start(struct field_thread *t)
+{
+	int error = pthread_create(&t->thread, NULL, run_field, t);
+
+	if (error) {
+		log_error("daemon", "field: no thread: %s", strerror(error));
+		return ERR_IO;
+	}
+	t->is_running = true;
+	return OK;
+}
+
+void field_thread_ask(struct field_thread *t, enum field_ask what, const struct gateway_config *cfg)
+{
+	t->what = what;
+	t->cfg = cfg;
+	loop_notify(&t->inbox);
+}
+
+int field_thread_answer(const struct field_thread *t)
+{
+	return t->answer;
+}
+
+void field_thread_stop(struct field_thread *t)
+{
+	if (!t->is_running)
+		return;
+	loop_stop(t->loop);
+	pthread_join(t->thread, NULL);
+	t->is_running = false;
+	/* Only when it was not asked to end, after a failure: the broker is still there for its last words. */
+	t->port.field = NULL;
+	field_destroy(t->field);
+	t->field = NULL;
+}
+
+void field_thread_destroy(struct field_thread *t)
+{
+	if (!t)
+		return;
+	if (t->loop) {
+		loop_timer_cancel(t->loop, &t->status);
+		if (t->inbox.loop)
+			loop_source_remove(&t->inbox);
+		loop_destroy(t->loop);
+	}
+	free(t);
+}

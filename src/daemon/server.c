@@ -1,0 +1,390 @@
+#include "daemon/server.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "daemon/field_thread.h"
+#include "daemon/limits.h"
+#include "daemon/own_topics.h"
+#include "daemon/reload.h"
+#include "daemon/signals.h"
+#include "daemon/workers.h"
+#include "mqtt/broker.h"
+#include "net/stream_tcp.h"
+
+#define CLOSING_POLL_MS 20u
+#define CLOSING_MAX_MS  2000u
+
+/*
+ *   STARTING --field runs--> RUNNING <--all workers saw the new topics-- SETTLING
+ *      |                      |   \--SIGHUP--> RELOADING --field runs it-----^
+ *      |                      |                   \--not taken--> RUNNING
+ *      \--failed--> ENDING <--/ SIGTERM, SIGINT
+ *                     \--field ended--> PASSING --its last words are with the workers--> FLUSHING
+ *                           --workers took them--> CLOSING --clients are gone, or late--> the main loop stops
+ */
+enum server_state {
+	SERVER_STARTING,
+	SERVER_RUNNING,
+	SERVER_RELOADING,
+	SERVER_SETTLING,
+	SERVER_ENDING,
+	SERVER_PASSING,
+	SERVER_FLUSHING,
+	SERVER_CLOSING
+};
+
+struct server { /* the main thread's, but for what the threads own */
+	const struct server_options *options;
+	struct gateway_config *first; /* what listeners, broker and topics are made of, until the end */
+	struct gateway_config *cfg;   /* what the field side runs; the first one until a reload */
+	struct gateway_config *next;
+	enum server_state state;
+	bool is_stop_wanted, is_reload_wanted;
+	int rc;
+
+	struct loop *loop;
+	struct signals signals;
+	struct loop_source answered, marked;
+	struct loop_timer closing;
+	uint64_t closing_until_ms;
+
+	struct workers *workers;
+	struct own_topics *topics;
+	struct own_table *next_table, *old_table;
+	struct broker *broker;
+	struct field_thread *field;
+	struct acceptor acceptor;
+	struct listener **listeners;
+	size_t nlisteners;
+};
+
+static void set_log_level(const struct server *s)
+{
+	log_set_level(s->options->has_level ? s->options->level : (enum log_level)s->cfg->log.level);
+}
+
+/* ---- stopping ---- */
+
+static void close_listeners(struct server *s)
+{
+	for (size_t i = 0; i < s->nlisteners; i++)
+		listener_close(s->listeners[i]);
+	s->nlisteners = 0;
+}
+
+static void begin_stop(struct server *s)
+{
+	log_notice("daemon", "stopping");
+	close_listeners(s);
+	s->state = SERVER_ENDING;
+	field_thread_ask(s->field, FIELD_END, NULL);
+}
+
+static void watch_closing(struct loop_timer *t)
+{
+	struct server *s = container_of(t, struct server, closing);
+	uint32_t left = broker_connections(s->broker);
+
+	if (left && loop_now_ms(s->loop) < s->closing_until_ms) {
+		loop_timer_set(s->loop, &s->closing, CLOSING_POLL_MS);
+		return;
+	}
+	if (left)
+		log_warning("daemon", "%u clients did not take their last bytes in time", left);
+	loop_stop(s->loop);
+}
+
+static void begin_closing(struct server *s)
+{
+	s->state = SERVER_CLOSING;
+	broker_stop(s->broker);
+	s->closing_until_ms = loop_now_ms(s->loop) + CLOSING_MAX_MS;
+	watch_closing(&s->closing);
+}
+
+/* ---- reloading ---- */
+
+static void drop_next(struct server *s)
+{
+	gateway_config_destroy(s->next);
+	own_table_destroy(s->next_table);
+	s->next = NULL;
+	s->next_table = NULL;
+}
+
+static void begin_reload(struct server *s)
+{
+	if (!s->options->path) {
+		log_notice("daemon", "there is no configuration file to read again");
+		return;
+	}
+	if (reload_config(s->options->path, s->first, &s->next) < 0)
+		return;
+	if (own_table_create(s->next, &s->next_table) < 0) {
+		log_error("daemon", "no memory to read the configuration again");
+		drop_next(s);
+		return;
+	}
+	s->state = SERVER_RELOADING;
+	field_thread_ask(s->field, FIELD_APPLY, s->next);
+}
+
+static void go_on(struct server *s)
+{
+	s->state = SERVER_RUNNING;
+	if (s->is_stop_wanted) {
+		begin_stop(s);
+	} else if (s->is_reload_wanted) {
+		s->is_reload_wanted = false;
+		begin_reload(s);
+	}
+}
+
+static void end_reload(struct server *s, int answer)
+{
+	if (answer < 0) {
+		log_error("daemon", "%s: not taken, the gateway runs on as it was: %s", s->options->path,
+			  err_text(answer));
+		drop_next(s);
+		go_on(s);
+		return;
+	}
+	s->old_table = own_topics_replace(s->topics, s->next_table);
+	s->next_table = NULL;
+	if (s->cfg != s->first)
+		gateway_config_destroy(s->cfg);
+	s->cfg = s->next;
+	s->next = NULL;
+	set_log_level(s);
+	log_notice("daemon", "%s was read again: lines: %zu, devices: %zu", s->options->path, s->cfg->nlines,
+		   s->cfg->ndevices);
+	s->state = SERVER_SETTLING;
+	workers_mark(s->workers);
+}
+
+/* ---- events of the main loop ---- */
+
+static void end_start(struct server *s, int answer)
+{
+	if (answer < 0) {
+		log_error("daemon", "the field side did not start: %s", err_text(answer));
+		s->rc = answer;
+		s->is_stop_wanted = true;
+	} else {
+		log_notice("daemon", "lineside %s runs gateway %s: lines: %zu, devices: %zu",
+			   LINESIDE_VERSION, s->cfg->gateway.name, s->cfg->nlines, s->cfg->ndevices);
+	}
+	go_on(s);
+}
+
+static void field_answered(struct loop_source *source)
+{
+	struct server *s = container_of(source, struct server, answered);
+	int answer = field_thread_answer(s->field);
+
+	switch (s->state) {
+	case SERVER_STARTING:
+		end_start(s, answer);
+		break;
+	case SERVER_RELOADING:
+		end_reload(s, answer);
+		break;
+	case SERVER_ENDING:
+		s->state = SERVER_PASSING;
+		field_thread_ask(s->field, FIELD_PASS, NULL);
+		break;
+	case SERVER_PASSING:
+		s->state = SERVER_FLUSHING;
+		workers_mark(s->workers);
+		break;
+	default:
+		break;
+	}
+}
+
+static void workers_marked(struct loop_source *source)
+{
+	struct server *s = container_of(source, struct server, marked);
+
+	if (s->state == SERVER_SETTLING) {
+		own_table_destroy(s->old_table);
+		s->old_table = NULL;
+		go_on(s);
+	} else if (s->state == SERVER_FLUSHING) {
+		begin_closing(s);
+	}
+}
+
+static void signal_arrived(struct signals *signals, int signo)
+{
+	struct server *s = container_of(signals, struct server, signals);
+
+	if (signo == SIGHUP) {
+		if (s->state == SERVER_RUNNING)
+			begin_reload(s);
+		else
+			s->is_reload_wanted = true;
+		return;
+	}
+	if (s->state >= SERVER_ENDING) {
+		log_notice("daemon", "stopping at once");
+		loop_stop(s->loop);
+	} else if (s->state == SERVER_RUNNING) {
+		begin_stop(s);
+	} else {
+		s->is_stop_wanted = true;
+	}
+}
+
+static void stream_accepted(struct acceptor *a, struct stream *stream)
+{
+	broker_accept(container_of(a, struct server, acceptor)->broker, stream);
+}
+
+/* ---- starting ---- */
+
+static int open_main_loop(struct server *s)
+{
+	int rc;
+
+	if ((rc = loop_create(&s->loop)) < 0)
+		return rc;
+	loop_source_add(s->loop, &s->answered, field_answered);
+	loop_source_add(s->loop, &s->marked, workers_marked);
+	loop_timer_init(&s->closing, watch_closing);
+	s->signals.arrived = signal_arrived;
+	return signals_open(&s->signals, s->loop);
+}
+
+static void fill_broker_config(struct server *s, uint32_t nworkers, struct broker_config *b)
+{
+	const struct config_broker *c = &s->cfg->broker;
+
+	broker_config_default(b);
+	b->max_packet_size = c->max_packet_size;
+	b->max_inflight = c->max_inflight;
+	b->max_queued_messages = c->max_queued_messages;
+	b->max_queued_bytes = c->max_queued_bytes;
+	b->max_connections = limits_connections(s->cfg, nworkers, limits_raise_descriptors());
+	b->max_subscriptions = c->max_subscriptions;
+	b->max_topic_levels = c->max_topic_levels;
+	b->connect_timeout_ms = c->connect_timeout_ms;
+	b->policy = own_topics_policy(s->topics);
+	if (getrandom(&b->seed, sizeof(b->seed), GRND_NONBLOCK) != (ssize_t)sizeof(b->seed))
+		log_warning("daemon", "no random numbers from the system yet: hashes can be foreseen");
+	if (b->max_connections < c->max_connections)
+		log_warning("daemon", "max_connections is %u, but the descriptor limit leaves room for %u",
+			    c->max_connections, b->max_connections);
+}
+
+static int make_broker(struct server *s)
+{
+	uint32_t nworkers = limits_workers(s->cfg);
+	struct broker_config config;
+	struct own_table *table = NULL;
+	int rc;
+
+	if ((rc = own_table_create(s->cfg, &table)) < 0)
+		return rc;
+	if ((rc = own_topics_create(table, &s->topics)) < 0) {
+		own_table_destroy(table);
+		return rc;
+	}
+	fill_broker_config(s, nworkers, &config);
+	if ((rc = workers_create(nworkers, &s->marked, &s->workers)) < 0)
+		return rc;
+	if ((rc = broker_create(&config, workers_loops(s->workers), nworkers, &s->broker)) < 0)
+		return rc;
+	return field_thread_create(s->broker, s->first->gateway.root, &s->answered, &s->field);
+}
+
+static int open_listeners(struct server *s)
+{
+	s->listeners = calloc(s->cfg->nlisteners + 1, sizeof(struct listener *));
+	if (!s->listeners)
+		return ERR_NOMEM;
+	s->acceptor.accepted = stream_accepted;
+	for (size_t i = 0; i < s->cfg->nlisteners; i++) {
+		const struct config_listener *l = &s->cfg->listeners[i];
+		bool is_v6 = strchr(l->address, ':') != NULL;
+		int rc;
+
+		rc = listener_tcp_open(s->loop, l->address, l->port, &s->acceptor, &s->listeners[i]);
+		if (rc < 0) {
+			log_error("daemon", "listener %s: %s port %u: %s", l->name, l->address, l->port,
+				  rc == ERR_IO ? strerror(errno) : err_text(rc));
+			return rc;
+		}
+		s->nlisteners++;
+		log_notice("daemon", "listener %s: mqtt on %s%s%s:%u", l->name, is_v6 ? "[" : "", l->address,
+			   is_v6 ? "]" : "", listener_port(s->listeners[i]));
+	}
+	return OK;
+}
+
+static int start(struct server *s)
+{
+	int rc;
+
+	if ((rc = open_main_loop(s)) < 0)
+		return rc;
+	if ((rc = make_broker(s)) < 0)
+		return rc;
+	/* Before the threads: an address in use then ends it with nothing started. */
+	if ((rc = open_listeners(s)) < 0)
+		return rc;
+	if ((rc = workers_start(s->workers)) < 0)
+		return rc;
+	if ((rc = field_thread_start(s->field)) < 0)
+		return rc;
+	field_thread_ask(s->field, FIELD_APPLY, s->cfg);
+	return OK;
+}
+
+/* Threads first, then what they stood on, in the reverse of make_broker(). */
+static void tear_down(struct server *s)
+{
+	close_listeners(s);
+	free(s->listeners);
+	if (s->field)
+		field_thread_stop(s->field);
+	if (s->workers)
+		workers_stop(s->workers);
+	broker_destroy(s->broker);
+	field_thread_destroy(s->field);
+	workers_destroy(s->workers);
+	own_topics_destroy(s->topics);
+	own_table_destroy(s->old_table);
+	drop_next(s);
+	if (s->loop) {
+		signals_close(&s->signals);
+		loop_timer_cancel(s->loop, &s->closing);
+		loop_source_remove(&s->answered);
+		loop_source_remove(&s->marked);
+		loop_destroy(s->loop);
+	}
+	if (s->cfg != s->first)
+		gateway_config_destroy(s->cfg);
+	gateway_config_destroy(s->first);
+}
+
+int server_run(const struct server_options *options, struct gateway_config *cfg)
+{
+	struct server s = {.options = options, .first = cfg, .cfg = cfg};
+	int rc;
+
+	set_log_level(&s);
+	rc = start(&s);
+	if (rc < 0)
+		log_error("daemon", "not started: %s", err_text(rc));
+	else
+		rc = loop_run(s.loop);
+	tear_down(&s);
+	if (rc == OK && s.rc == OK)
+		log_notice("daemon", "stopped");
+	return rc < 0 ? rc : s.rc;
+}

@@ -1,0 +1,452 @@
+/*
+ * One unit on a line: its tags and groups, when they are read, and whether it answers.
+ */
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "field/internal.h"
+
+static struct loop *loop_of(const struct device *d)
+{
+	return d->line->field->loop;
+}
+
+/* ---- making ---- */
+
+static bool has_tag(const struct config_device *cfg, const char *name)
+{
+	for (size_t i = 0; i < cfg->ntags; i++)
+		if (strcmp(cfg->tags[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+static int add_attribute(struct device *d, const struct config_tag *channel, const struct source_attribute *a)
+{
+	size_t size = strlen(channel->name) + 1 + strlen(a->name) + 1;
+	struct config_tag *tag = &d->extras[d->nextras];
+	char *name = malloc(size);
+
+	if (!name)
+		return ERR_NOMEM;
+	snprintf(name, size, "%s.%s", channel->name, a->name);
+	if (has_tag(d->cfg, name)) { /* the user has a tag of that name: theirs */
+		free(name);
+		return OK;
+	}
+	*tag = (struct config_tag){
+		.name = name,
+		.address = {.area = a->area,
+			    .number = (uint16_t)(channel->address.number * SOURCE_CHANNEL_REGS + a->offset),
+			    .bit = -1},
+		.type = a->type,
+		.order = value_type_default_order(a->type),
+		.length = a->length,
+		.scale = 1,
+		.group = channel->group,
+	};
+	d->nextras++;
+	return OK;
+}
+
+static int add_attributes(struct device *d)
+{
+	const struct source *source = d->line->source;
+	int rc;
+
+	if (source->nattributes == 0)
+		return OK;
+	d->extras = calloc(d->cfg->ntags * source->nattributes, sizeof(*d->extras));
+	if (!d->extras && d->cfg->ntags)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < d->cfg->ntags; i++)
+		for (size_t k = 0; k < source->nattributes; k++)
+			if (source->attributes[k].area == d->cfg->tags[i].address.area &&
+			    (rc = add_attribute(d, &d->cfg->tags[i], &source->attributes[k])) < 0)
+				return rc;
+	return OK;
+}
+
+static const char *unit_of(const struct device *d, enum config_area area, uint16_t number)
+{
+	const struct source *source = d->line->source;
+
+	return source->ops->channel_unit ? source->ops->channel_unit(source, area, number) : NULL;
+}
+
+/* The channel's own unit, unless the configuration names another. */
+static const char *extra_unit(const struct device *d, const struct config_tag *extra)
+{
+	uint16_t channel = extra->address.number / SOURCE_CHANNEL_REGS;
+	const struct source *source = d->line->source;
+
+	for (size_t k = 0; k < source->nattributes; k++)
+		if (source->attributes[k].area == extra->address.area &&
+		    source->attributes[k].offset == extra->address.number % SOURCE_CHANNEL_REGS &&
+		    !source->attributes[k].has_unit)
+			return NULL;
+	for (size_t i = 0; i < d->cfg->ntags; i++)
+		if (d->cfg->tags[i].address.area == extra->address.area &&
+		    d->cfg->tags[i].address.number == channel && d->cfg->tags[i].unit)
+			return d->cfg->tags[i].unit;
+	return unit_of(d, extra->address.area, channel);
+}
+
+static int make_tags(struct device *d)
+{
+	d->ntags = d->cfg->ntags + d->nextras;
+	if (d->ntags == 0)
+		return OK;
+	d->tags = calloc(d->ntags, sizeof(*d->tags));
+	if (!d->tags)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < d->ntags; i++) {
+		struct tag *t = &d->tags[i];
+		bool is_extra = i >= d->cfg->ntags;
+
+		tag_init(t, is_extra ? &d->extras[i - d->cfg->ntags] : &d->cfg->tags[i]);
+		if (is_extra)
+			t->unit = extra_unit(d, t->cfg);
+		else if (!t->unit)
+			t->unit = unit_of(d, t->cfg->address.area, t->cfg->address.number);
+		if (t->cfg->address.area == CONFIG_AREA_AI && !is_extra)
+			t->start = (uint16_t)(t->start * SOURCE_CHANNEL_REGS);
+		if (t->format.length && !(t->text = malloc(t->format.length + 1u)))
+			return ERR_NOMEM;
+	}
+	return OK;
+}
+
+static void group_due(struct loop_timer *timer);
+
+static int make_group(struct device *d, size_t index, struct plan_item *items)
+{
+	struct group *g = &d->groups[index];
+	size_t n = 0;
+
+	g->device = d;
+	g->cfg = &d->cfg->groups[index];
+	loop_timer_init(&g->timer, group_due);
+	for (size_t i = 0; i < d->ntags; i++) {
+		const struct tag *t = &d->tags[i];
+
+		if (t->cfg->group == index)
+			items[n++] = (struct plan_item){.area = t->cfg->address.area,
+							.is_bits = t->is_bits,
+							.start = t->start,
+							.count = t->count,
+							.tag = i};
+	}
+	return plan_create(&g->plan, items, n, d->cfg->max_gap, d->cfg->max_block);
+}
+
+static int make_groups(struct device *d)
+{
+	struct plan_item *items = calloc(d->ntags + 1, sizeof(*items));
+	int rc = ERR_NOMEM;
+
+	d->groups = calloc(d->cfg->ngroups, sizeof(*d->groups));
+	if (items && d->groups) {
+		rc = OK;
+		for (size_t i = 0; i < d->cfg->ngroups && rc == OK; i++)
+			rc = make_group(d, i, items);
+	}
+	free(items);
+	return rc;
+}
+
+static void probe_due(struct loop_timer *timer)
+{
+	struct device *d = container_of(timer, struct device, backoff_timer);
+
+	d->is_probe_due = true;
+	line_wake(d->line);
+}
+
+int device_create(struct line *line, const struct config_device *cfg, struct device **out)
+{
+	struct device *d = calloc(1, sizeof(*d));
+	int rc;
+
+	if (!d)
+		return ERR_NOMEM;
+	d->line = line;
+	d->cfg = cfg;
+	list_init(&d->node);
+	loop_timer_init(&d->backoff_timer, probe_due);
+	if ((rc = add_attributes(d)) < 0 || (rc = make_tags(d)) < 0 || (rc = make_groups(d)) < 0) {
+		device_destroy(d);
+		return rc;
+	}
+	*out = d;
+	return OK;
+}
+
+void device_destroy(struct device *d)
+{
+	if (!d)
+		return;
+	for (size_t i = 0; d->groups && i < d->cfg->ngroups; i++)
+		plan_destroy(&d->groups[i].plan);
+	for (size_t i = 0; d->tags && i < d->ntags; i++)
+		free(d->tags[i].text);
+	for (size_t i = 0; i < d->nextras; i++)
+		free((void *)(uintptr_t)d->extras[i].name);
+	free(d->groups);
+	free(d->tags);
+	free(d->extras);
+	free(d);
+}
+
+/* `cfg` is equal to the one in use, which is about to go. */
+void device_repoint(struct device *d, const struct config_device *cfg)
+{
+	d->cfg = cfg;
+	for (size_t i = 0; i < cfg->ngroups; i++)
+		d->groups[i].cfg = &cfg->groups[i];
+	for (size_t i = 0; i < cfg->ntags; i++) {
+		d->tags[i].cfg = &cfg->tags[i];
+		if (cfg->tags[i].unit)
+			d->tags[i].unit = cfg->tags[i].unit;
+	}
+	for (size_t i = 0; i < d->nextras; i++)
+		d->tags[cfg->ntags + i].unit = extra_unit(d, &d->extras[i]);
+}
+
+struct tag *device_tag(struct device *d, const char *name, size_t len)
+{
+	for (size_t i = 0; i < d->ntags; i++)
+		if (strlen(d->tags[i].cfg->name) == len && memcmp(d->tags[i].cfg->name, name, len) == 0)
+			return &d->tags[i];
+	return NULL;
+}
+
+/* ---- scans ---- */
+
+static bool is_scanning(const struct group *g)
+{
+	for (size_t i = 0; i < g->plan.nblocks; i++)
+		if (g->plan.blocks[i].is_pending || g->plan.blocks[i].is_in_flight)
+			return true;
+	return false;
+}
+
+static void scan_begin(struct group *g)
+{
+	g->is_open = g->plan.nitems > 0;
+	g->begun_at = loop_now_ms(loop_of(g->device));
+	for (size_t i = 0; i < g->plan.nblocks; i++)
+		g->plan.blocks[i].is_pending = true;
+	line_wake(g->device->line);
+}
+
+/* A block was read or refused. The scan it was of is done with the last one, and late when that took longer than an interval. */
+void scan_progress(struct group *g)
+{
+	uint64_t took = loop_now_ms(loop_of(g->device)) - g->begun_at;
+
+	if (!g->is_open || is_scanning(g))
+		return;
+	g->is_open = false;
+	if (took > g->cfg->scan_ms && took - g->cfg->scan_ms > g->device->counters.late_ms)
+		g->device->counters.late_ms = took - g->cfg->scan_ms;
+}
+
+/* A scan that is still going on is not joined by another: it counts as late, and the next start is the next of the grid. */
+static void group_due(struct loop_timer *timer)
+{
+	struct group *g = container_of(timer, struct group, timer);
+	struct loop *loop = loop_of(g->device);
+	uint64_t now = loop_now_ms(loop);
+
+	if (is_scanning(g)) {
+		g->device->counters.late++;
+	} else {
+		if (g->plan.is_split && now - g->split_at >= REPLAN_AFTER_MS)
+			plan_reset(&g->plan);
+		scan_begin(g);
+	}
+	do
+		g->due += g->cfg->scan_ms;
+	while (g->due <= now);
+	loop_timer_set(loop, &g->timer, g->due - now);
+}
+
+/*
+ * Begin to scan: everything at once now, so that values are there soon; then each group on its own grid, the
+ * groups of a line spread over their interval.
+ */
+static void groups_start(struct device *d)
+{
+	struct loop *loop = loop_of(d);
+	uint64_t now = loop_now_ms(loop);
+
+	for (size_t i = 0; i < d->cfg->ngroups; i++) {
+		struct group *g = &d->groups[i];
+		uint64_t share = g->cfg->scan_ms - (uint64_t)g->cfg->scan_ms * (g->ordinal % 8) / 8;
+
+		if (g->plan.nitems == 0)
+			continue;
+		scan_begin(g);
+		g->due = now + share;
+		loop_timer_set(loop, &g->timer, share);
+	}
+}
+
+static void groups_stop(struct device *d)
+{
+	for (size_t i = 0; i < d->cfg->ngroups; i++) {
+		d->groups[i].is_open = false;
+		loop_timer_cancel(loop_of(d), &d->groups[i].timer);
+		for (size_t b = 0; b < d->groups[i].plan.nblocks; b++)
+			d->groups[i].plan.blocks[b].is_pending = false;
+	}
+}
+
+size_t group_block(const struct group *g, size_t first)
+{
+	size_t low = 0, high = g->plan.nblocks;
+
+	while (high - low > 1) {
+		size_t middle = low + (high - low) / 2;
+
+		if (g->plan.blocks[middle].first <= first)
+			low = middle;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static bool group_next_block(struct group *g, size_t *block)
+{
+	for (size_t i = 0; i < g->plan.nblocks; i++) {
+		size_t b = (g->next_block + i) % g->plan.nblocks;
+
+		if (!g->plan.blocks[b].is_pending || g->plan.blocks[b].is_in_flight)
+			continue;
+		g->next_block = b + 1;
+		*block = b;
+		return true;
+	}
+	return false;
+}
+
+/* Any block will do to see whether the device is there; each probe takes another. */
+static bool probe_block(struct device *d, struct group **g, size_t *block)
+{
+	size_t total = 0, at;
+
+	for (size_t i = 0; i < d->cfg->ngroups; i++)
+		total += d->groups[i].plan.nblocks;
+	if (total == 0)
+		return false;
+	at = d->next_probe++ % total;
+	for (size_t i = 0; i < d->cfg->ngroups; at -= d->groups[i].plan.nblocks, i++)
+		if (at < d->groups[i].plan.nblocks) {
+			*g = &d->groups[i];
+			*block = at;
+			return true;
+		}
+	return false;
+}
+
+bool device_next_block(struct device *d, struct group **g, size_t *block)
+{
+	if (d->state == DEVICE_OFFLINE) {
+		if (!d->is_probe_due)
+			return false;
+		d->is_probe_due = false;
+		return probe_block(d, g, block);
+	}
+	for (size_t i = 0; i < d->cfg->ngroups; i++) {
+		*g = &d->groups[(d->next_group + i) % d->cfg->ngroups];
+		if (!group_next_block(*g, block))
+			continue;
+		d->next_group = (d->next_group + i + 1) % d->cfg->ngroups;
+		return true;
+	}
+	return false;
+}
+
+/* ---- states ---- */
+
+static void enter(struct device *d, enum device_state state)
+{
+	d->state = state;
+	d->since_ms = loop_wall_ms(loop_of(d));
+	publish_status(d);
+}
+
+void device_error(struct device *d, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(d->last_error, sizeof(d->last_error), fmt, args);
+	va_end(args);
+}
+
+void device_start(struct device *d)
+{
+	d->backoff_ms = d->line->backoff_first_ms;
+	enter(d, DEVICE_CONNECTING);
+	groups_start(d);
+}
+
+void device_stop(struct device *d)
+{
+	groups_stop(d);
+	loop_timer_cancel(loop_of(d), &d->backoff_timer);
+	d->is_probe_due = false;
+}
+
+void device_online(struct device *d)
+{
+	bool was_offline = d->state == DEVICE_OFFLINE;
+
+	d->backoff_ms = d->line->backoff_first_ms;
+	loop_timer_cancel(loop_of(d), &d->backoff_timer);
+	d->is_probe_due = false;
+	if (d->state == DEVICE_ONLINE)
+		return;
+	log_notice("field", "device \"%s\" on line \"%s\": online", d->cfg->name, d->line->cfg->name);
+	enter(d, DEVICE_ONLINE);
+	if (was_offline)
+		groups_start(d);
+}
+
+void device_offline(struct device *d, enum reason reason)
+{
+
+	if (d->state == DEVICE_OFFLINE && d->reason == reason)
+		return;
+	log_warning("field", "device \"%s\" on line \"%s\": offline: %s", d->cfg->name, d->line->cfg->name,
+		    d->last_error);
+	groups_stop(d);
+	line_forget_device(d->line, d);
+	d->reason = reason;
+	if (d->state == DEVICE_OFFLINE)
+		publish_status(d); /* for another reason, but offline since the same time */
+	else
+		enter(d, DEVICE_OFFLINE);
+	for (size_t i = 0; i < d->ntags; i++)
+		publish_bad(d, &d->tags[i], reason);
+	jobs_fail(d, reason == REASON_OFFLINE ? "offline" : "timeout", "offline");
+}
+
+/*
+ * The next probe goes out when seven eighths of the back-off have passed, so that the connection and a read of each block
+ * after it end within the back-off.
+ */
+void device_backoff(struct device *d)
+{
+	uint64_t wait = d->backoff_ms - d->backoff_ms / 8;
+
+	loop_timer_set(loop_of(d), &d->backoff_timer, wait);
+	d->backoff_ms =
+		d->backoff_ms < d->line->backoff_max_ms / 2 ? d->backoff_ms * 2 : d->line->backoff_max_ms;
+}

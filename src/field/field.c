@@ -1,0 +1,242 @@
+/*
+ * The field side as a whole: which lines and devices there are, and how they follow the configuration.
+ */
+#include "field/field.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "field/internal.h"
+
+int field_create(struct loop *loop, struct tag_sink *sink, struct source_factory *factory,
+		 const struct payload_format *format, struct field **out)
+{
+	struct field *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return ERR_NOMEM;
+	f->loop = loop;
+	f->sink = sink;
+	f->factory = factory;
+	f->format = format;
+	list_init(&f->lines);
+	*out = f;
+	return OK;
+}
+
+static struct line *find_line(struct list *lines, const char *name)
+{
+	list_for_each (node, lines) {
+		struct line *l = container_of(node, struct line, node);
+
+		if (strcmp(l->cfg->name, name) == 0)
+			return l;
+	}
+	return NULL;
+}
+
+static struct device *find_device(struct line *l, const char *name)
+{
+	list_for_each (node, &l->devices) {
+		struct device *d = container_of(node, struct device, node);
+
+		if (strcmp(d->cfg->name, name) == 0)
+			return d;
+	}
+	return NULL;
+}
+
+/* ---- the new state, made aside ---- */
+
+/* For each line and device of `cfg`: the one that is kept, or one that was made for it. */
+struct change {
+	struct line **lines;
+	struct device **devices;
+	bool *is_new_device;
+};
+
+static void change_free(struct change *c, const struct gateway_config *cfg, bool with_new)
+{
+	for (size_t i = 0; with_new && c->devices && c->is_new_device && i < cfg->ndevices; i++)
+		if (c->is_new_device[i])
+			device_destroy(c->devices[i]);
+	for (size_t i = 0; with_new && c->lines && i < cfg->nlines; i++)
+		if (c->lines[i] && !c->lines[i]->is_kept)
+			line_destroy(c->lines[i]);
+	free(c->lines);
+	free(c->devices);
+	free(c->is_new_device);
+}
+
+static int prepare_line(struct field *f, const struct config_line *cfg, bool may_keep, struct line **out)
+{
+	struct line *old = may_keep ? find_line(&f->lines, cfg->name) : NULL;
+
+	if (old && config_line_equal(old->cfg, cfg)) {
+		old->is_kept = true;
+		*out = old;
+		return OK;
+	}
+	return line_create(f, cfg, out);
+}
+
+static int prepare_device(const struct config_device *cfg, struct line *line, struct device **out,
+			  bool *is_new)
+{
+	struct device *old = line->is_kept ? find_device(line, cfg->name) : NULL;
+	int rc;
+
+	if (old && config_device_equal(old->cfg, cfg)) {
+		old->is_kept = true;
+		*out = old;
+		return OK;
+	}
+	rc = device_create(line, cfg, out);
+	*is_new = rc == OK;
+	return rc;
+}
+
+static int prepare(struct field *f, const struct gateway_config *cfg, struct change *c)
+{
+	bool may_keep = f->cfg && strcmp(f->cfg->gateway.root, cfg->gateway.root) == 0;
+	int rc = OK;
+
+	*c = (struct change){
+		.lines = calloc(cfg->nlines + 1, sizeof(struct line *)),
+		.devices = calloc(cfg->ndevices + 1, sizeof(struct device *)),
+		.is_new_device = calloc(cfg->ndevices + 1, sizeof(bool)),
+	};
+	if (!c->lines || !c->devices || !c->is_new_device)
+		rc = ERR_NOMEM;
+	for (size_t i = 0; rc == OK && i < cfg->nlines; i++)
+		rc = prepare_line(f, &cfg->lines[i], may_keep, &c->lines[i]);
+	for (size_t i = 0; rc == OK && i < cfg->ndevices; i++)
+		rc = prepare_device(&cfg->devices[i], c->lines[cfg->devices[i].line], &c->devices[i],
+				    &c->is_new_device[i]);
+	return rc;
+}
+
+static void forget_marks(struct field *f)
+{
+	list_for_each (line_node, &f->lines) {
+		struct line *l = container_of(line_node, struct line, node);
+
+		l->is_kept = false;
+		list_for_each (node, &l->devices)
+			container_of(node, struct device, node)->is_kept = false;
+	}
+}
+
+/* ---- the change, which cannot fail ---- */
+
+static const struct config_device *config_device(const struct gateway_config *cfg, const char *name)
+{
+	for (size_t i = 0; i < cfg->ndevices; i++)
+		if (strcmp(cfg->devices[i].name, name) == 0)
+			return &cfg->devices[i];
+	return NULL;
+}
+
+static bool still_has(struct change *c, const struct gateway_config *cfg, const char *device, const char *tag)
+{
+	for (size_t i = 0; i < cfg->ndevices; i++)
+		if (strcmp(cfg->devices[i].name, device) == 0)
+			return device_tag(c->devices[i], tag, strlen(tag)) != NULL;
+	return false;
+}
+
+/* An empty retained message removes what subscribers would otherwise find for ever. f->cfg is still the old one. */
+static void clear_topics(struct field *f, struct device *d, const struct gateway_config *cfg,
+			 struct change *c)
+{
+	bool same_root = strcmp(f->cfg->gateway.root, cfg->gateway.root) == 0;
+
+	for (size_t i = 0; i < d->ntags; i++)
+		if (!(same_root && still_has(c, cfg, d->cfg->name, d->tags[i].cfg->name)) &&
+		    topic_compose(f, d->cfg->name, d->tags[i].cfg->name))
+			publish(f, f->topic, true, span_of(NULL, 0));
+	if (!(same_root && config_device(cfg, d->cfg->name)) && topic_compose(f, d->cfg->name, "_status"))
+		publish(f, f->topic, true, span_of(NULL, 0));
+}
+
+static void remove_old(struct field *f, const struct gateway_config *cfg, struct change *c)
+{
+	list_for_each (line_node, &f->lines) {
+		struct line *l = container_of(line_node, struct line, node);
+
+		list_for_each (node, &l->devices) {
+			struct device *d = container_of(node, struct device, node);
+
+			if (d->is_kept)
+				continue;
+			line_stop_device(l, d);
+			clear_topics(f, d, cfg, c);
+			device_destroy(d);
+		}
+		if (l->is_kept)
+			continue;
+		list_remove(&l->node);
+		line_destroy(l);
+	}
+}
+
+static void take_new(struct field *f, const struct gateway_config *cfg, struct change *c)
+{
+	unsigned ordinal = 0;
+
+	for (size_t i = 0; i < cfg->nlines; i++) {
+		line_repoint(c->lines[i], &cfg->lines[i]);
+		if (c->lines[i]->is_kept)
+			continue;
+		list_append(&f->lines, &c->lines[i]->node);
+		line_start(c->lines[i]);
+	}
+	for (size_t i = 0; i < cfg->ndevices; i++) {
+		struct device *d = c->devices[i];
+
+		for (size_t k = 0; k < cfg->devices[i].ngroups; k++)
+			d->groups[k].ordinal = ordinal++;
+		device_repoint(d, &cfg->devices[i]);
+		if (!c->is_new_device[i])
+			continue;
+		list_append(&d->line->devices, &d->node);
+		device_start(d);
+	}
+}
+
+int field_apply(struct field *f, const struct gateway_config *cfg)
+{
+	struct change c;
+	int rc = prepare(f, cfg, &c);
+
+	if (rc < 0) {
+		change_free(&c, cfg, true);
+		forget_marks(f);
+		return rc;
+	}
+	remove_old(f, cfg, &c);
+	f->cfg = cfg;
+	take_new(f, cfg, &c);
+	forget_marks(f);
+	change_free(&c, cfg, false);
+	return OK;
+}
+
+void field_destroy(struct field *f)
+{
+	if (!f)
+		return;
+	list_for_each (line_node, &f->lines) {
+		struct line *l = container_of(line_node, struct line, node);
+
+		list_for_each (node, &l->devices) {
+			struct device *d = container_of(node, struct device, node);
+
+			line_stop_device(l, d);
+			device_destroy(d);
+		}
+		list_remove(&l->node);
+		line_destroy(l);
+	}
+	free(f);
+}

@@ -1,0 +1,58 @@
+/*
+ * A payload format: how tags, commands and their results stand in bytes. north/ implements it; the field side owns
+ * the interface.  Pure functions of their arguments.
+ */
+#ifndef FIELD_FORMAT_H
+#define FIELD_FORMAT_H
+
+#include "base/bytes.h"
+#include "tags/value.h"
+
+#define SET_PAYLOAD_MAX 1024u /* bytes of a /set payload; a longer one is refused */
+#define SET_ID_MAX      128u  /* bytes of its id */
+#define SET_TEXT_MAX    512u  /* bytes of its value when it is text: 250 bytes in hexadecimal fit */
+#define SET_FAULT_MAX   96u
+
+/* A command, decoded. Holds its own bytes, but must not be copied: value may point into text. */
+struct set_command {
+	struct tag_value value; /* BOOL, INT, UINT, DOUBLE or STRING */
+	bool has_id;
+	char id[SET_ID_MAX + 1];
+	size_t id_len;
+	char text[SET_TEXT_MAX + 1];
+};
+
+/* What a /set came to. */
+struct set_outcome {
+	struct span id; /* p NULL: the command had none */
+	bool ok;
+	struct tag_value value; /* what was written; with ok */
+	int64_t ts_ms;          /* when the device confirmed, or when it was clear that it will not */
+	const char *error;      /* word; when not ok */
+	const char *text;       /* for people, or NULL */
+	uint8_t exception;      /* 0: none */
+};
+
+struct device_status {
+	const char *state;
+	int64_t since_ms;
+	int64_t last_ok_ms;     /* 0: never */
+	const char *last_error; /* NULL: none */
+	uint64_t ok, timeouts, exceptions, errors, writes, late, late_ms;
+};
+
+struct payload_format {
+	const char *name;
+	const char *content_type;
+	/* Each writes one payload to w; when it does not fit, w->bad. */
+	void (*encode_tag)(struct wr *w, const struct tag_sample *sample, const char *unit);
+	void (*encode_result)(struct wr *w, const struct set_outcome *o);
+	void (*encode_status)(struct wr *w, const struct device_status *s);
+	/*
+	 * OK; ERR_TOO_LARGE, ERR_MALFORMED or ERR_RANGE with a sentence in fault (at least SET_FAULT_MAX bytes), ERR_NOMEM. With any
+	 * but OK, out->id still holds the id when one was found.
+	 */
+	int (*decode_set)(struct span payload, struct set_command *out, char *fault);
+};
+
+#endif

@@ -1,0 +1,475 @@
+/*
+ * A line owns the wire: what is sent next, and what an answer or its absence means.
+ *
+ * Order: commands, then probes and polls, in turn between devices.  An attempt that got no answer is repeated at
+ * once; when all are used up the device is silent and only probed, so that a dead unit costs the others one time-out for each of
+ * its back-offs.  When nobody takes the connection all devices are offline together, and one probe speaks for them.
+ */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "field/internal.h"
+#include "wire/modbus.h"
+
+static struct loop *loop_of(const struct line *l)
+{
+	return l->field->loop;
+}
+
+static void answered(struct source_request *r);
+static void pump(struct line *l);
+
+/* ---- slots ---- */
+
+static struct plan_block *block_of(const struct slot *s)
+{
+	return &s->group->plan.blocks[group_block(s->group, s->first)];
+}
+
+static void slot_release(struct slot *s)
+{
+	if (s->group)
+		block_of(s)->is_in_flight = false;
+	if (s->group)
+		scan_progress(s->group);
+	s->is_used = false;
+	s->device = NULL;
+	s->group = NULL;
+	s->job = NULL;
+	s->line->nused--;
+}
+
+static struct slot *slot_take(struct line *l, struct device *d)
+{
+	struct slot *s = l->slots;
+
+	while (s->is_used)
+		s++;
+	assert(s < l->slots + l->nslots);
+	s->is_used = true;
+	s->is_probe = d->state == DEVICE_OFFLINE;
+	s->device = d;
+	s->group = NULL;
+	s->job = NULL;
+	s->attempts = 0;
+	s->req.unit = d->cfg->unit;
+	s->req.timeout_ms = l->timeout_ms;
+	l->nused++;
+	return s;
+}
+
+static void slot_submit(struct slot *s)
+{
+	s->line->source->ops->submit(s->line->source, &s->req);
+}
+
+static void poll_block(struct line *l, struct device *d, struct group *g, size_t block)
+{
+	struct plan_block *b = &g->plan.blocks[block];
+	struct slot *s = slot_take(l, d);
+
+	b->is_pending = false;
+	b->is_in_flight = true;
+	s->group = g;
+	s->first = b->first;
+	s->req.is_write = false;
+	s->req.area = (enum config_area)b->area;
+	s->req.start = b->start;
+	s->req.count = b->count;
+	slot_submit(s);
+}
+
+static bool pump_job(struct line *l)
+{
+	struct job *job = jobs_next(l);
+	struct slot *s;
+
+	if (!job)
+		return false;
+	s = slot_take(l, job->device);
+	job_start(s, job);
+	slot_submit(s);
+	return true;
+}
+
+/* The device that was served goes behind the others. */
+static bool pump_poll(struct line *l)
+{
+	list_for_each (node, &l->devices) {
+		struct device *d = container_of(node, struct device, node);
+		struct group *g;
+		size_t block;
+
+		if (!device_next_block(d, &g, &block))
+			continue;
+		list_remove(&d->node);
+		list_append(&l->devices, &d->node);
+		poll_block(l, d, g, block);
+		return true;
+	}
+	return false;
+}
+
+/* Commands first; but whoever sends them without end does not stop the polls. */
+static bool pump_one(struct line *l)
+{
+	if (l->jobs_in_a_row < JOBS_IN_A_ROW && pump_job(l)) {
+		l->jobs_in_a_row++;
+		return true;
+	}
+	l->jobs_in_a_row = 0;
+	return pump_poll(l) || pump_job(l);
+}
+
+static void pump(struct line *l)
+{
+	while (l->nused < l->nslots && pump_one(l))
+		;
+}
+
+static void pump_now(struct loop_timer *timer)
+{
+	pump(container_of(timer, struct line, pump_timer));
+}
+
+void line_wake(struct line *l)
+{
+	if (!loop_timer_pending(&l->pump_timer))
+		loop_timer_set(loop_of(l), &l->pump_timer, 0);
+}
+
+/* ---- down and up ---- */
+
+static void line_backoff(struct line *l)
+{
+	loop_timer_set(loop_of(l), &l->backoff_timer,
+		       l->backoff_ms - l->backoff_ms / 8); /* as device_backoff() */
+	l->backoff_ms = l->backoff_ms < l->backoff_max_ms / 2 ? l->backoff_ms * 2 : l->backoff_max_ms;
+}
+
+static void line_down(struct line *l)
+{
+	char place[ERROR_TEXT_MAX / 2];
+
+	snprintf(place, sizeof(place), "%s:%u", l->cfg->host ? l->cfg->host : l->cfg->name, l->cfg->port);
+	if (!l->is_down)
+		log_warning("field", "line \"%s\": no connection to %s", l->cfg->name, place);
+	l->is_down = true;
+	list_for_each (node, &l->devices) {
+		struct device *d = container_of(node, struct device, node);
+
+		device_error(d, "no connection to %s", place);
+		loop_timer_cancel(loop_of(l), &d->backoff_timer);
+		d->is_probe_due = false;
+		d->backoff_ms = l->backoff_first_ms;
+		device_offline(d, REASON_OFFLINE);
+	}
+	if (!loop_timer_pending(&l->backoff_timer))
+		line_backoff(l);
+}
+
+static void line_probe(struct loop_timer *timer)
+{
+	struct line *l = container_of(timer, struct line, backoff_timer);
+	struct list *first = list_first(&l->devices);
+
+	if (!first)
+		return;
+	container_of(first, struct device, node)->is_probe_due = true; /* pump_poll() turns the list */
+	pump(l);
+}
+
+/* Somebody is there again: ask all others at once. */
+static void line_up(struct line *l, const struct device *probed)
+{
+	l->backoff_ms = l->backoff_first_ms;
+	if (!l->is_down)
+		return;
+	l->is_down = false;
+	loop_timer_cancel(loop_of(l), &l->backoff_timer);
+	log_notice("field", "line \"%s\": connected again", l->cfg->name);
+	list_for_each (node, &l->devices) {
+		struct device *d = container_of(node, struct device, node);
+
+		if (d != probed)
+			d->is_probe_due = true;
+	}
+}
+
+/* ---- answers ---- */
+
+static void block_read(struct slot *s)
+{
+	const struct group *g = s->group;
+	const struct plan_block *b = block_of(s);
+	struct modbus_value scratch;
+
+	for (size_t i = b->first; i < b->first + b->nitems; i++) {
+		const struct plan_item *item = &g->plan.items[i];
+		struct tag *t = &s->device->tags[item->tag];
+		struct tag_sample sample = tag_decode(t, &s->req.data, (unsigned)item->start - b->start,
+						      s->req.answered_ms, &scratch);
+
+		publish_sample(s->device, t, &sample);
+	}
+}
+
+static void block_bad(struct slot *s, enum reason reason)
+{
+	const struct plan_block *b = block_of(s);
+
+	for (size_t i = b->first; i < b->first + b->nitems; i++)
+		publish_bad(s->device, &s->device->tags[s->group->plan.items[i].tag], reason);
+}
+
+/*
+ * Exceptions 2 and 3 say that something in the block is not there, or that it is too much at once: cut it and
+ * read the halves, and only the tag that remains alone is bad. Any other concerns the whole block.
+ */
+static void block_refused(struct slot *s)
+{
+	uint8_t e = s->req.exception;
+	bool is_part = e == MODBUS_EXCEPTION_ILLEGAL_DATA_ADDRESS || e == MODBUS_EXCEPTION_ILLEGAL_DATA_VALUE;
+	size_t b = group_block(s->group, s->first);
+
+	if (!is_part || !plan_split(&s->group->plan, b)) {
+		block_bad(s, REASON_EXCEPTION);
+		return;
+	}
+	s->group->split_at = loop_now_ms(loop_of(s->line));
+	for (size_t i = b; i < b + 2; i++) {
+		s->group->plan.blocks[i].is_in_flight = false;
+		s->group->plan.blocks[i].is_pending = true;
+	}
+}
+
+static void note_exception(struct slot *s)
+{
+	struct device *d = s->device;
+
+	d->counters.exceptions++;
+	device_error(d, "exception %u (%s), %s %u items from %u", s->req.exception,
+		     modbus_exception_text(s->req.exception), s->req.is_write ? "writing" : "reading",
+		     s->req.count, s->req.start);
+}
+
+/* The device is there: with data, or with an exception. */
+static void device_spoke(struct slot *s)
+{
+	struct device *d = s->device;
+
+	line_up(s->line, d);
+	if (s->req.rc == OK) {
+		d->counters.ok++;
+		d->last_ok_ms = s->req.answered_ms;
+	} else {
+		note_exception(s);
+	}
+	device_online(d);
+	if (s->job) {
+		if (job_answered(s)) {
+			slot_submit(s);
+			return;
+		}
+	} else if (s->req.rc == OK) {
+		block_read(s);
+	} else {
+		block_refused(s);
+	}
+	slot_release(s);
+}
+
+static void device_silent(struct slot *s)
+{
+	int rc = s->req.rc;
+	struct device *d = s->device;
+
+	slot_release(s);
+	device_offline(d, rc == ERR_CLOSED                              ? REASON_OFFLINE
+			  : rc == ERR_MALFORMED || rc == ERR_UNEXPECTED ? REASON_CRC
+									: REASON_TIMEOUT);
+	device_backoff(d);
+}
+
+static void no_answer(struct slot *s)
+{
+	struct device *d = s->device;
+
+	if (s->req.rc == ERR_REMOTE) {
+		note_exception(s);
+	} else {
+		if (s->req.rc == ERR_TIMEOUT)
+			d->counters.timeouts++;
+		else
+			d->counters.errors++;
+		device_error(d, "%s", err_text(s->req.rc));
+	}
+	if (s->is_probe && s->req.rc == ERR_CLOSED && s->attempts++ == 0) {
+		slot_submit(s); /* a peer that was restarted breaks the old connection when we use it */
+	} else if (s->is_probe) {
+		line_up(s->line,
+			d); /* if it was down: somebody took the connection, or the next probes will tell */
+		slot_release(s);
+		device_backoff(d);
+	} else if (++s->attempts < s->line->attempts_max) {
+		slot_submit(s);
+	} else {
+		device_silent(s);
+	}
+}
+
+/* The request itself cannot be sent: nothing went to the device, and nothing ever will. */
+static void not_sent(struct slot *s)
+{
+	s->device->counters.errors++;
+	device_error(s->device, "%s", err_text(s->req.rc));
+	if (s->job)
+		(void)job_answered(s);
+	else
+		block_bad(s, REASON_CONFIG);
+	if (s->is_probe)
+		device_backoff(s->device);
+	slot_release(s);
+}
+
+/* A gateway answers these for a unit that does not. */
+static bool is_unit_absent(const struct slot *s)
+{
+	return !s->job && (s->req.exception == MODBUS_EXCEPTION_GATEWAY_PATH_UNAVAILABLE ||
+			   s->req.exception == MODBUS_EXCEPTION_GATEWAY_TARGET_FAILED);
+}
+
+static bool is_worth_another(struct slot *s)
+{
+	return s->req.exception == MODBUS_EXCEPTION_SERVER_DEVICE_BUSY && !s->is_probe &&
+	       ++s->attempts < s->line->attempts_max;
+}
+
+static void answered(struct source_request *r)
+{
+	struct slot *s = container_of(r, struct slot, req);
+	struct line *l = s->line;
+
+	switch (r->rc) {
+	case OK:
+		device_spoke(s);
+		break;
+	case ERR_REMOTE:
+		if (is_unit_absent(s))
+			no_answer(s);
+		else if (is_worth_another(s))
+			slot_submit(s);
+		else
+			device_spoke(s);
+		break;
+	case ERR_IO:
+		slot_release(s);
+		line_down(l);
+		break;
+	case ERR_TIMEOUT:
+	case ERR_CLOSED:
+	case ERR_MALFORMED:
+	case ERR_UNEXPECTED:
+	case ERR_NOMEM: /* of ours, but it may pass like the others */
+		no_answer(s);
+		break;
+	default:
+		not_sent(s);
+	}
+	pump(l);
+}
+
+/* ---- life ---- */
+
+/* Counters of a device that works change all the time: at most every ten seconds. */
+static void status_due(struct loop_timer *timer)
+{
+	struct line *l = container_of(timer, struct line, status_timer);
+
+	list_for_each (node, &l->devices) {
+		struct device *d = container_of(node, struct device, node);
+
+		if (memcmp(&d->counters, &d->shown, sizeof(d->shown)) != 0)
+			publish_status(d);
+	}
+	loop_timer_set(loop_of(l), &l->status_timer, STATUS_INTERVAL_MS);
+}
+
+int line_create(struct field *f, const struct config_line *cfg, struct line **out)
+{
+	struct line *l = calloc(1, sizeof(*l));
+	int rc;
+
+	if (!l)
+		return ERR_NOMEM;
+	l->field = f;
+	list_init(&l->node);
+	list_init(&l->devices);
+	list_init(&l->jobs);
+	loop_timer_init(&l->backoff_timer, line_probe);
+	loop_timer_init(&l->status_timer, status_due);
+	loop_timer_init(&l->pump_timer, pump_now);
+	line_repoint(l, cfg);
+	l->nslots = cfg->max_in_flight ? cfg->max_in_flight : 1;
+	assert(l->nslots <= SOURCE_IN_FLIGHT_MAX);
+	l->timeout_ms = cfg->timeout_ms ? cfg->timeout_ms : DEFAULT_TIMEOUT_MS;
+	l->attempts_max = cfg->retries + 1;
+	l->backoff_first_ms = cfg->backoff.first_ms ? cfg->backoff.first_ms : DEFAULT_BACKOFF_FIRST_MS;
+	l->backoff_max_ms = cfg->backoff.max_ms ? cfg->backoff.max_ms : DEFAULT_BACKOFF_MAX_MS;
+	l->backoff_ms = l->backoff_first_ms;
+	for (unsigned i = 0; i < l->nslots; i++) {
+		l->slots[i].line = l;
+		l->slots[i].req.done = answered;
+	}
+	if ((rc = f->factory->create(f->factory, f->loop, cfg, &l->source)) < 0) {
+		free(l);
+		return rc;
+	}
+	*out = l;
+	return OK;
+}
+
+void line_repoint(struct line *l, const struct config_line *cfg)
+{
+	l->cfg = cfg;
+}
+
+void line_start(struct line *l)
+{
+	loop_timer_set(loop_of(l), &l->status_timer, STATUS_INTERVAL_MS);
+}
+
+void line_forget_device(struct line *l, struct device *d)
+{
+	for (unsigned i = 0; i < l->nslots; i++) {
+		struct slot *s = &l->slots[i];
+
+		if (!s->is_used || s->device != d)
+			continue;
+		l->source->ops->cancel(l->source, &s->req);
+		slot_release(s);
+	}
+}
+
+void line_stop_device(struct line *l, struct device *d)
+{
+	device_stop(d);
+	line_forget_device(l, d);
+	jobs_fail(d, "cancelled", "cancelled");
+	list_remove(&d->node);
+	line_wake(l);
+}
+
+void line_destroy(struct line *l)
+{
+	if (!l)
+		return;
+	assert(list_empty(&l->devices) && list_empty(&l->jobs) && l->nused == 0);
+	loop_timer_cancel(loop_of(l), &l->backoff_timer);
+	loop_timer_cancel(loop_of(l), &l->status_timer);
+	loop_timer_cancel(loop_of(l), &l->pump_timer);
+	l->source->ops->destroy(l->source);
+	free(l);
+}

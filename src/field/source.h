@@ -1,0 +1,95 @@
+/*
+ * What a driver (south/) is to a line of the field side: something that reads blocks of bits or registers of
+ * units and writes them.  The field side owns this interface; a driver knows nothing of tags, scans, retries or back-off.
+ *
+ * One source serves one line and belongs to that line's loop. It connects by itself when there is a request, and reports
+ * each failure once.
+ *
+ * Registers of a rack (area ai): channel k has the SOURCE_CHANNEL_REGS registers from k * SOURCE_CHANNEL_REGS on. Its
+ * value is a float64 in the first four; where its attributes are, source->attributes tells.
+ */
+#ifndef FIELD_SOURCE_H
+#define FIELD_SOURCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/value_types.h"
+#include "config/gateway_config.h"
+#include "loop/loop.h"
+
+#define SOURCE_REGS_MAX      125u
+#define SOURCE_BITS_MAX      2000u
+#define SOURCE_CHANNEL_REGS  32u
+#define SOURCE_IN_FLIGHT_MAX 16u
+
+/* Host-order registers, or bits packed from the lowest bit of byte 0. */
+union source_data {
+	uint16_t regs[SOURCE_REGS_MAX];
+	uint8_t bits[SOURCE_BITS_MAX / 8];
+};
+
+/* The line embeds it and leaves it alone from submit() until done() or cancel(). */
+struct source_request {
+	/* the line's, set before submit() */
+	bool is_write;
+	uint8_t unit;
+	enum config_area area;
+	uint16_t start, count;
+	uint32_t timeout_ms;
+	/* Called once, never from inside submit(); may submit it again, and may call any function of the source. */
+	void (*done)(struct source_request *r);
+
+	union source_data data; /* `count` items to write; or what was read, with OK */
+
+	/*
+	 * The outcome: OK; ERR_REMOTE (exception says why); ERR_TIMEOUT (no connection or answer in time); ERR_CLOSED (the
+	 * connection broke meanwhile); ERR_IO (connecting failed: nobody there); ERR_MALFORMED or ERR_UNEXPECTED (an answer that is
+	 * none: checksum, length); ERR_RANGE, ERR_UNSUPPORTED or ERR_NOMEM (not sent).
+	 */
+	int rc;
+	uint8_t exception;
+	int64_t answered_ms; /* wall clock, with OK and ERR_REMOTE */
+
+	void *driver; /* the driver's while it has the request */
+};
+
+/* An attribute that every channel of an area has beside its value: the tag ai0.mode of ai0. */
+struct source_attribute {
+	enum config_area area;
+	const char *name; /* "mode" */
+	uint16_t offset;  /* register within the channel */
+	enum value_type type;
+	uint16_t length; /* bytes, of a string */
+	bool has_unit;   /* the channel's own unit */
+};
+
+struct source;
+
+struct source_ops {
+	/* At most config's max_in_flight at once. Never fails: a failure is an outcome. */
+	void (*submit)(struct source *s, struct source_request *r);
+	/* Forget a request that is submitted; done() is not called. */
+	void (*cancel)(struct source *s, struct source_request *r);
+	/* No request is submitted. */
+	void (*destroy)(struct source *s);
+	/* The unit in which channel `number` of `area` measures (static), or NULL. The function may be NULL. */
+	const char *(*channel_unit)(const struct source *s, enum config_area area, uint16_t number);
+};
+
+struct source {
+	const struct source_ops *ops;
+	const struct source_attribute *attributes; /* static; of racks, else NULL */
+	size_t nattributes;
+};
+
+/* Makes the source of a line; the daemon passes south/'s, a test its own. */
+struct source_factory {
+	/* `line` is borrowed for the call. ERR_NOMEM, or ERR_UNSUPPORTED for a type without driver. */
+	int (*create)(struct source_factory *f, struct loop *loop, const struct config_line *line,
+		      struct source **out);
+};
+
+#endif

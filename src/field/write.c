@@ -1,0 +1,336 @@
+/*
+ * Commands: from {root}/{device}/{tag}/set to the device and back to who asked.  Each gets exactly one result.
+ */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "field/internal.h"
+
+/* Where a result goes, before and after there is a job. */
+struct asker {
+	const char *topic;
+	const char *response_topic;
+	struct span correlation;
+	struct span id;
+};
+
+static void answer(struct field *f, const struct asker *a, struct set_outcome *o)
+{
+	struct tag_message m = {.qos = 1, .content_type = f->format->content_type};
+	struct wr w = wr_of(f->payload, sizeof(f->payload));
+	char result_topic[TOPIC_BUFFER];
+
+	o->id = a->id;
+	o->ts_ms = o->ts_ms ? o->ts_ms : loop_wall_ms(f->loop);
+	f->format->encode_result(&w, o);
+	assert(!w.bad); /* id, value and sentence are bounded far below the buffer */
+	m.payload = span_of(f->payload, sizeof(f->payload) - w.left);
+	m.topic = a->response_topic;
+	m.correlation_data = a->correlation;
+	if (!m.topic) {
+		snprintf(result_topic, sizeof(result_topic), "%s/result", a->topic);
+		m.topic = result_topic;
+	}
+	f->sink->publish(f->sink, &m);
+}
+
+static void refuse(struct field *f, const struct asker *a, const char *error, const char *text)
+{
+	struct set_outcome o = {.error = error, .text = text && text[0] ? text : NULL};
+
+	answer(f, a, &o);
+}
+
+/* ---- jobs ---- */
+
+/* The job ends here; *o says how. */
+static void job_end(struct job *job, struct set_outcome *o)
+{
+	struct line *l = job->device->line;
+	struct asker a = {.topic = job->topic,
+			  .response_topic = job->response_topic,
+			  .correlation = job->correlation,
+			  .id = job->id};
+
+	list_remove(&job->node);
+	l->njobs--;
+	answer(l->field, &a, o);
+	free(job);
+}
+
+static void job_fail(struct job *job, const char *error)
+{
+	struct set_outcome o = {.error = error};
+
+	job_end(job, &o);
+}
+
+static bool is_busy(const struct line *l, const struct device *d)
+{
+	for (unsigned i = 0; i < l->nslots; i++)
+		if (l->slots[i].is_used && l->slots[i].job && l->slots[i].device == d)
+			return true;
+	return false;
+}
+
+struct job *jobs_next(struct line *l)
+{
+	uint64_t now = loop_now_ms(l->field->loop);
+
+	list_for_each (node, &l->jobs) {
+		struct job *job = container_of(node, struct job, node);
+
+		if (job->phase != JOB_WAITS || is_busy(l, job->device))
+			continue;
+		if (!job->has_expiry || now < job->expires_at)
+			return job;
+		job_fail(job, "expired");
+	}
+	return NULL;
+}
+
+void jobs_fail(struct device *d, const char *sent_error, const char *waiting_error)
+{
+	list_for_each (node, &d->line->jobs) {
+		struct job *job = container_of(node, struct job, node);
+
+		if (job->device == d)
+			job_fail(job, job->phase == JOB_WAITS ? waiting_error : sent_error);
+	}
+}
+
+/* s->req.data holds the registers as they are, or zeros: put the value in and make it the write. */
+static int make_write(struct slot *s)
+{
+	struct job *job = s->job;
+	const struct tag *t = job->tag;
+	int rc;
+
+	job->phase = JOB_WRITES;
+	s->req.is_write = true;
+	if (t->is_bits) {
+		s->req.data.bits[0] = job->value.b;
+		return OK;
+	}
+	rc = modbus_value_encode(&t->format, &job->value, s->req.data.regs);
+	assert(rc == OK); /* tag_command_check() tried it */
+	return rc;
+}
+
+void job_start(struct slot *s, struct job *job)
+{
+	const struct tag *t = job->tag;
+
+	s->job = job;
+	s->req.area = t->cfg->address.area;
+	s->req.start = t->start;
+	s->req.count = t->count;
+	s->req.data = (union source_data){0};
+	if (!t->is_bits && modbus_format_is_partial(&t->format)) {
+		job->phase = JOB_READS; /* the other bits of its registers stay as they are */
+		s->req.is_write = false;
+		return;
+	}
+	(void)make_write(s);
+}
+
+/* So that the new value shows. */
+static void poll_soon(struct device *d, const struct tag *t)
+{
+	struct group *g = &d->groups[t->cfg->group];
+	size_t index = (size_t)(t - d->tags);
+
+	for (size_t b = 0; b < g->plan.nblocks; b++)
+		for (size_t i = 0; i < g->plan.blocks[b].nitems; i++)
+			if (g->plan.items[g->plan.blocks[b].first + i].tag == index)
+				g->plan.blocks[b].is_pending = true;
+}
+
+bool job_answered(struct slot *s)
+{
+	struct job *job = s->job;
+	struct set_outcome o = {.ts_ms = s->req.answered_ms};
+	struct device *d = s->device;
+	struct modbus_value scratch;
+
+	if (s->req.rc == OK && job->phase == JOB_READS) {
+		(void)make_write(s);
+		s->attempts = 0;
+		return true;
+	}
+	if (s->req.rc == OK) {
+		d->counters.writes++;
+		poll_soon(d, job->tag);
+		o.ok = true;
+		o.value = tag_decode(job->tag, &s->req.data, 0, o.ts_ms, &scratch).value;
+	} else if (s->req.rc == ERR_REMOTE) {
+		o.error = "exception";
+		o.exception = s->req.exception;
+	} else {
+		o.error = "failed";
+		o.text = err_text(s->req.rc);
+	}
+	job_end(job, &o);
+	return false;
+}
+
+/* ---- commands ---- */
+
+/* Bytes and a NUL, from the room behind a job. */
+static const char *stow(char **room, const void *bytes, size_t len)
+{
+	char *at = *room;
+
+	if (len)
+		memcpy(at, bytes, len);
+	at[len] = '\0';
+	*room += len + 1;
+	return at;
+}
+
+static struct job *job_create(const struct asker *a)
+{
+	size_t topic_len = strlen(a->topic), response_len = a->response_topic ? strlen(a->response_topic) : 0;
+	struct job *job =
+		malloc(sizeof(*job) + topic_len + response_len + a->correlation.len + a->id.len + 4);
+	char *room;
+
+	if (!job)
+		return NULL;
+	*job = (struct job){0};
+	list_init(&job->node);
+	room = (char *)(job + 1);
+	job->topic = stow(&room, a->topic, topic_len);
+	if (a->response_topic)
+		job->response_topic = stow(&room, a->response_topic, response_len);
+	if (a->correlation.p)
+		job->correlation =
+			span_of(stow(&room, a->correlation.p, a->correlation.len), a->correlation.len);
+	if (a->id.p)
+		job->id = span_of(stow(&room, a->id.p, a->id.len), a->id.len);
+	return job;
+}
+
+static struct device *find_device(struct field *f, const char *name, size_t len)
+{
+	list_for_each (line_node, &f->lines) {
+		struct line *l = container_of(line_node, struct line, node);
+
+		list_for_each (node, &l->devices) {
+			struct device *d = container_of(node, struct device, node);
+
+			if (strlen(d->cfg->name) == len && memcmp(d->cfg->name, name, len) == 0)
+				return d;
+		}
+	}
+	return NULL;
+}
+
+/* The two levels between root and "set". */
+static int split_topic(const struct field *f, const char *topic, struct span *device, struct span *tag)
+{
+	const char *root = f->cfg ? f->cfg->gateway.root : "", *at = topic + strlen(root), *slash;
+
+	if (!f->cfg || strncmp(topic, root, strlen(root)) != 0 || *at != '/' ||
+	    strlen(topic) + 8 > TOPIC_BUFFER)
+		return ERR_TOPIC;
+	at++;
+	slash = strchr(at, '/');
+	if (!slash || slash == at)
+		return ERR_TOPIC;
+	*device = span_of(at, (size_t)(slash - at));
+	at = slash + 1;
+	slash = strchr(at, '/');
+	if (!slash || slash == at || strcmp(slash, "/set") != 0)
+		return ERR_TOPIC;
+	*tag = span_of(at, (size_t)(slash - at));
+	return OK;
+}
+
+/*
+ * Nobody but the gateway publishes below its root (PRODUCT.md, "Topics and payloads") or below $: an answer is no way around
+ * that, and goes to {topic}/result then.
+ */
+static bool may_answer_at(const struct field *f, const char *topic)
+{
+	const char *root = f->cfg->gateway.root;
+	size_t n = strlen(root);
+
+	return topic[0] && topic[0] != '$' && !strpbrk(topic, "+#") &&
+	       !(strncmp(topic, root, n) == 0 && (topic[n] == '/' || topic[n] == '\0'));
+}
+
+static void queue_job(struct field *f, const struct asker *a, struct device *d, struct tag *t,
+		      const struct modbus_value *raw, const struct field_set *set)
+{
+	struct job *job;
+
+	if (d->line->njobs >= JOBS_MAX) {
+		refuse(f, a, "busy", "too many commands wait for this line");
+		return;
+	}
+	job = job_create(a);
+	if (!job) {
+		refuse(f, a, "busy", err_text(ERR_NOMEM));
+		return;
+	}
+	job->device = d;
+	job->tag = t;
+	job->value = *raw;
+	job->has_expiry = set->has_expiry;
+	job->expires_at = loop_now_ms(f->loop) + set->expiry_ms;
+	list_append(&d->line->jobs, &job->node);
+	d->line->njobs++;
+	line_wake(d->line);
+}
+
+/* NULL, or why the device will not be asked. */
+static const char *check(struct field *f, struct span device, struct span tag, struct device **d,
+			 struct tag **t, char *text)
+{
+	*d = find_device(f, (const char *)device.p, device.len);
+	*t = *d ? device_tag(*d, (const char *)tag.p, tag.len) : NULL;
+	if (!*t) {
+		snprintf(text, SET_FAULT_MAX, "no such %s", *d ? "tag" : "device");
+		return "unknown_tag";
+	}
+	if (!(*t)->cfg->writable)
+		return "read_only";
+	if ((*d)->state == DEVICE_OFFLINE) {
+		snprintf(text, SET_FAULT_MAX, "%s", (*d)->last_error);
+		return "offline";
+	}
+	return NULL;
+}
+
+int field_set(struct field *f, const struct field_set *set)
+{
+	struct asker a = {
+		.topic = set->topic, .response_topic = set->response_topic, .correlation = set->correlation};
+	struct modbus_value raw;
+	struct set_command command;
+	struct span device, tag;
+	char text[SET_FAULT_MAX] = "";
+	const char *error = NULL;
+	struct device *d;
+	struct tag *t;
+	int rc;
+
+	if (split_topic(f, set->topic, &device, &tag) < 0)
+		return ERR_TOPIC;
+	if (a.response_topic && !may_answer_at(f, a.response_topic))
+		a.response_topic = NULL;
+	rc = f->format->decode_set(set->payload, &command, text);
+	if (command.has_id)
+		a.id = span_of(command.id, command.id_len);
+	if (rc < 0)
+		error = rc == ERR_RANGE ? "range" : "malformed";
+	else if (!(error = check(f, device, tag, &d, &t, text)))
+		error = tag_command_check(t, &command.value, &raw, text);
+	if (error)
+		refuse(f, &a, error, text);
+	else
+		queue_job(f, &a, d, t, &raw, set);
+	return OK;
+}

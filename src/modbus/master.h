@@ -1,0 +1,146 @@
+/*
+ * A Modbus master (client) as its users see it: requests go in, each is answered or fails exactly once. What is
+ * below, TCP today, is known to modbus_master_*_create() only.
+ *
+ * A master never blocks, reads no clock but its loop's, and reports each failure once: retries, back-off and the choice
+ * of what goes first belong to the caller. It belongs to its loop's thread.
+ *
+ * Sources: MODBUS Application Protocol V1.1b3; MODBUS Messaging on TCP/IP V1.0b, 4.3.
+ */
+#ifndef MODBUS_MASTER_H
+#define MODBUS_MASTER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/list.h"
+#include "loop/loop.h"
+#include "net/stream.h"
+#include "wire/modbus.h"
+
+struct modbus_master;
+
+enum modbus_request_state {
+	MODBUS_REQUEST_IDLE,      /* the caller's; zero-initialised is idle */
+	MODBUS_REQUEST_QUEUED,    /* waits for the line */
+	MODBUS_REQUEST_IN_FLIGHT, /* sent, waits for its answer */
+	MODBUS_REQUEST_FINISHED,  /* done() is about to be called */
+};
+
+/*
+ * One request, embedded and owned by the caller, who leaves it alone from submit until done() or cancel.
+ */
+struct modbus_request {
+	/* set by the caller before submit */
+	uint8_t unit;
+	struct modbus_req req; /* one that modbus_req_encode() accepts */
+	uint32_t
+		timeout_ms; /* >0; from sending to answer, and for connecting when it is first in the queue */
+	void (*done)(struct modbus_request
+			     *r); /* may submit it again, free it, and call any function of the master */
+	void *owner;
+
+	/*
+	 * The outcome, valid in done() and after it:
+	 *   OK              data holds what was read
+	 *   ERR_REMOTE      the device answered with `exception`
+	 *   ERR_TIMEOUT     no connection, or no answer, in time
+	 *   ERR_CLOSED      the connection broke while it was in flight
+	 *   ERR_IO          connecting failed: refused, unreachable, unknown name
+	 *   ERR_MALFORMED, ERR_UNEXPECTED   an answer that cannot be one to this request
+	 *   ERR_RANGE, ERR_UNSUPPORTED      req cannot be encoded; nothing was sent
+	 *   ERR_NOMEM
+	 */
+	int rc;
+	uint8_t exception;
+	int64_t answered_ms; /* wall clock, Unix ms, when the answer came: OK and ERR_REMOTE; 0 otherwise */
+	union modbus_data data;
+
+	/* the master's */
+	struct list node;
+	enum modbus_request_state state;
+	uint16_t transaction;
+	struct loop_timer timer;
+	struct modbus_master *master;
+};
+
+struct modbus_master_stats {
+	uint64_t sent;        /* requests that went out */
+	uint64_t answered;    /* answers, exceptions among them */
+	uint64_t timeouts;    /* requests sent that got no answer in time */
+	uint64_t stray;       /* answers to nothing: late ones, mostly; dropped */
+	uint64_t connections; /* that came up */
+};
+
+struct modbus_master_ops {
+	void (*submit)(struct modbus_master *m, struct modbus_request *r);
+	void (*cancel)(struct modbus_master *m, struct modbus_request *r);
+	bool (*connected)(const struct modbus_master *m);
+	void (*stats)(const struct modbus_master *m, struct modbus_master_stats *out);
+	void (*destroy)(struct modbus_master *m);
+};
+
+struct modbus_master {
+	const struct modbus_master_ops *ops;
+};
+
+/*
+ * Queue `r` (idle) behind those already queued. done(r) is called exactly once, later, never from inside
+ * this call, unless the request is cancelled or the master destroyed before.
+ */
+static inline void modbus_master_submit(struct modbus_master *m, struct modbus_request *r)
+{
+	m->ops->submit(m, r);
+}
+
+/* Take `r` back: done() is not called, its answer will be dropped. Nothing happens to an idle one. */
+static inline void modbus_master_cancel(struct modbus_master *m, struct modbus_request *r)
+{
+	m->ops->cancel(m, r);
+}
+
+/* Is a connection up now? */
+static inline bool modbus_master_connected(const struct modbus_master *m)
+{
+	return m->ops->connected(m);
+}
+
+static inline void modbus_master_stats(const struct modbus_master *m, struct modbus_master_stats *out)
+{
+	m->ops->stats(m, out);
+}
+
+/* Requests that it still has are cancelled. May be called from done(). Accepts NULL. */
+static inline void modbus_master_destroy(struct modbus_master *m)
+{
+	if (m)
+		m->ops->destroy(m);
+}
+
+/* ---- Modbus/TCP ---- */
+
+#define MODBUS_IN_FLIGHT_MAX 16u /* TCP 4.3.2.2: what a server must be ready for; many devices take one */
+
+struct modbus_master_tcp_options {
+	unsigned max_in_flight; /* 1..MODBUS_IN_FLIGHT_MAX; 0: 1 */
+	/*
+	 * After so many requests in a row without an answer, with nothing received meanwhile, the connection is given up and
+	 * made anew: the peer may have forgotten it. 0: 3.
+	 */
+	unsigned quiet_timeouts;
+};
+
+/*
+ * A master over connections that `dialer` makes: the first when a request is there, a new one when a request
+ * is there and the last one broke.
+ *   loop     borrowed; outlives the master
+ *   dialer   the master's with OK, still the caller's on failure
+ *   options  copied; NULL: defaults
+ * Returns OK, ERR_NOMEM or ERR_RANGE (max_in_flight).
+ */
+MUST_USE int modbus_master_tcp_create(struct loop *loop, struct dialer *dialer,
+				      const struct modbus_master_tcp_options *options,
+				      struct modbus_master **out);
+
+#endif

@@ -1,0 +1,455 @@
+/*
+ * The Modbus/TCP master.
+ *
+ *            a request is queued                WRITABLE
+ *   DOWN ---------------------------> DIALING -----------> UP
+ *    ^                                   |                  |
+ *    +---- refused, or no connection ----+                  |
+ *    |     within the first request's time-out:             |
+ *    |     everything queued fails                          |
+ *    +---- closed, not Modbus, silent too long: ------------+
+ *          what is in flight fails, what is queued stays
+ *
+ * Requests end in `finished` and are handed back by deliver(), which every event handler calls last: the
+ * callbacks may do anything, destroying the master included.
+ */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "modbus/master.h"
+
+#define IN_FLIGHT_DEFAULT 1u
+#define QUIET_DEFAULT     3u
+#define NAME_MAX_BYTES    128u
+
+enum link_state { LINK_DOWN, LINK_DIALING, LINK_UP };
+
+struct master_tcp {
+	struct modbus_master master;
+	struct loop *loop;
+	struct dialer *dialer;
+	unsigned max_in_flight, quiet_timeouts;
+	char name[NAME_MAX_BYTES]; /* of the other side, for the log */
+
+	enum link_state state;
+	struct stream *stream;
+	struct loop_timer dial_timer;
+	struct loop_timer kick; /* something to do that no event announces */
+
+	struct list queued, in_flight, finished;
+	struct list delivered; /* of `finished`, those that this round hands back */
+	unsigned nin_flight;
+	uint16_t next_transaction;
+	unsigned quiet; /* time-outs in a row with nothing received */
+
+	struct modbus_request *sending; /* the one in `out`; NULL when that is empty or its request is over */
+	size_t out_at, out_len;
+	size_t in_len;
+	uint8_t out[MODBUS_ADU_MAX];
+	uint8_t in[2 * MODBUS_ADU_MAX];
+
+	bool is_delivering, is_doomed;
+	struct modbus_master_stats stats;
+};
+
+static struct master_tcp *tcp_of(struct modbus_master *m)
+{
+	return container_of(m, struct master_tcp, master);
+}
+
+static void pump(struct master_tcp *m);
+
+/* ---- handing back ---- */
+
+static void kick(struct master_tcp *m)
+{
+	if (!loop_timer_pending(&m->kick))
+		loop_timer_set(m->loop, &m->kick, 0);
+}
+
+/* Take it out of whatever it is in. */
+static void detach(struct master_tcp *m, struct modbus_request *r)
+{
+	if (r->state == MODBUS_REQUEST_IN_FLIGHT)
+		m->nin_flight--;
+	list_remove(&r->node);
+	loop_timer_cancel(m->loop, &r->timer);
+	r->state = MODBUS_REQUEST_IDLE;
+}
+
+static void finish(struct master_tcp *m, struct modbus_request *r, int rc)
+{
+	detach(m, r);
+	r->rc = rc;
+	r->state = MODBUS_REQUEST_FINISHED;
+	list_append(&m->finished, &r->node);
+}
+
+/* Call back what is finished. The last act of every handler: the master may be gone after it. */
+static void deliver(struct master_tcp *m)
+{
+	struct list *node;
+
+	/* One round: what the callbacks finish in their turn waits for the next, so a round ends. */
+	list_splice(&m->delivered, &m->finished);
+	m->is_delivering = true;
+	while ((node = list_take_first(&m->delivered))) {
+		struct modbus_request *r = container_of(node, struct modbus_request, node);
+
+		r->state = MODBUS_REQUEST_IDLE;
+		r->done(r);
+	}
+	m->is_delivering = false;
+	if (m->is_doomed)
+		free(m);
+	else if (!list_empty(&m->finished))
+		kick(m);
+}
+
+/* ---- the connection ---- */
+
+static void link_drop(struct master_tcp *m)
+{
+	stream_close(m->stream);
+	m->stream = NULL;
+	m->state = LINK_DOWN;
+	m->sending = NULL;
+	m->in_len = m->out_at = m->out_len = 0;
+	m->quiet = 0;
+	loop_timer_cancel(m->loop, &m->dial_timer);
+}
+
+static void fail_all(struct master_tcp *m, struct list *requests, int rc)
+{
+	list_for_each (node, requests)
+		finish(m, container_of(node, struct modbus_request, node), rc);
+}
+
+/* An established connection is over: what is in flight fails with rc, what is queued gets a new one. */
+static void link_lost(struct master_tcp *m, int rc, const char *why)
+{
+	log_info("modbus", "%s: connection ended: %s", m->name, why);
+	link_drop(m);
+	fail_all(m, &m->in_flight, rc);
+	kick(m);
+}
+
+static void dial_failed(struct master_tcp *m, int rc)
+{
+	log_info("modbus", "%s: cannot connect: %s", m->name, err_text(rc));
+	link_drop(m);
+	fail_all(m, &m->queued, rc);
+	kick(m);
+}
+
+/* ---- sending ---- */
+
+/* Write what is in `out`. False: it has to wait for WRITABLE, or the connection is lost. */
+static bool flush(struct master_tcp *m)
+{
+	while (m->out_at < m->out_len) {
+		struct iovec iov = {.iov_base = m->out + m->out_at, .iov_len = m->out_len - m->out_at};
+		size_t put = 0;
+		int rc = stream_write(m->stream, &iov, 1, &put);
+
+		if (rc < 0) {
+			link_lost(m, ERR_CLOSED, err_text(rc));
+			return false;
+		}
+		m->out_at += put;
+		if (put < iov.iov_len)
+			return false;
+	}
+	m->sending = NULL;
+	m->out_at = m->out_len = 0;
+	return true;
+}
+
+static bool transaction_in_use(const struct master_tcp *m, uint16_t transaction)
+{
+	for (const struct list *n = m->in_flight.next; n != &m->in_flight; n = n->next) {
+		const struct modbus_request *r =
+			(const void *)((const char *)n - offsetof(struct modbus_request, node));
+
+		if (r->transaction == transaction)
+			return true;
+	}
+	return false;
+}
+
+static MUST_USE int encode(struct master_tcp *m, struct modbus_request *r)
+{
+	uint8_t *pdu = m->out + MODBUS_MBAP_SIZE;
+	size_t len = 0;
+	int rc;
+
+	if ((rc = modbus_req_encode(&r->req, pdu, MODBUS_PDU_MAX, &len)) < 0)
+		return rc;
+	/* With long time-outs one may still be open when the numbers have come round. */
+	do
+		r->transaction = m->next_transaction++;
+	while (transaction_in_use(m, r->transaction));
+	return modbus_adu_encode(r->transaction, r->unit, span_of(pdu, len), m->out, sizeof(m->out),
+				 &m->out_len);
+}
+
+static void send_request(struct master_tcp *m, struct modbus_request *r)
+{
+	int rc = encode(m, r);
+
+	if (rc < 0) {
+		finish(m, r, rc);
+		kick(m);
+		return;
+	}
+	list_remove(&r->node);
+	list_append(&m->in_flight, &r->node);
+	r->state = MODBUS_REQUEST_IN_FLIGHT;
+	m->nin_flight++;
+	m->stats.sent++;
+	m->sending = r;
+	loop_timer_set(m->loop, &r->timer, r->timeout_ms);
+}
+
+/* Send as much as may be in flight. */
+static void pump(struct master_tcp *m)
+{
+	while (m->state == LINK_UP && flush(m) && m->nin_flight < m->max_in_flight && !list_empty(&m->queued))
+		send_request(m, container_of(list_first(&m->queued), struct modbus_request, node));
+}
+
+/* ---- receiving ---- */
+
+static void answered(struct master_tcp *m, const struct modbus_adu *adu)
+{
+	list_for_each (node, &m->in_flight) {
+		struct modbus_request *r = container_of(node, struct modbus_request, node);
+		int rc;
+
+		/* What is half sent cannot have been answered. */
+		if (r->transaction != adu->transaction || r->unit != adu->unit || r == m->sending)
+			continue;
+		rc = modbus_rsp_decode(adu->pdu.p, adu->pdu.len, &r->req, &r->data, &r->exception);
+		if (rc == OK || rc == ERR_REMOTE)
+			r->answered_ms = loop_wall_ms(m->loop);
+		m->stats.answered++;
+		finish(m, r, rc);
+		return;
+	}
+	m->stats.stray++;
+}
+
+/* All whole frames of `in`. */
+static MUST_USE int parse(struct master_tcp *m)
+{
+	struct modbus_adu adu;
+	size_t at = 0;
+	int rc;
+
+	while ((rc = modbus_adu_split(m->in + at, m->in_len - at, &adu)) == OK) {
+		answered(m, &adu);
+		at += adu.size;
+	}
+	m->in_len -= at;
+	memmove(m->in, m->in + at, m->in_len);
+	return rc == ERR_AGAIN ? OK : rc;
+}
+
+static void receive(struct master_tcp *m)
+{
+	bool more = true;
+
+	while (more) {
+		size_t got = 0;
+		/* There is room: parse() leaves less than one frame. */
+		int rc = stream_read(m->stream, m->in + m->in_len, sizeof(m->in) - m->in_len, &got, &more);
+
+		if (rc == ERR_AGAIN)
+			return;
+		if (rc < 0) {
+			link_lost(m, ERR_CLOSED, err_text(rc));
+			return;
+		}
+		m->quiet = 0;
+		m->in_len += got;
+		if ((rc = parse(m)) < 0) {
+			log_warning("modbus", "%s: sends what is not Modbus/TCP; disconnected", m->name);
+			link_lost(m, rc, err_text(rc));
+			return;
+		}
+	}
+}
+
+/* ---- events ---- */
+
+static void on_ready(struct stream *s, unsigned events)
+{
+	struct master_tcp *m = s->owner;
+
+	if (m->state == LINK_DIALING && events & LOOP_WRITABLE) {
+		loop_timer_cancel(m->loop, &m->dial_timer);
+		m->state = LINK_UP;
+		m->stats.connections++;
+		log_info("modbus", "%s: connected", m->name);
+	} else if (m->state == LINK_DIALING && events & LOOP_HANGUP) {
+		dial_failed(m, ERR_IO);
+	}
+	if (m->state == LINK_UP && events & (LOOP_READABLE | LOOP_HANGUP))
+		receive(m);
+	pump(m);
+	deliver(m);
+}
+
+static void dial(struct master_tcp *m)
+{
+	const struct modbus_request *first =
+		container_of(list_first(&m->queued), struct modbus_request, node);
+	int rc = m->dialer->dial(m->dialer, m->loop, &m->stream);
+
+	if (rc < 0) {
+		m->stream = NULL;
+		dial_failed(m, rc == ERR_NOMEM ? ERR_NOMEM : ERR_IO);
+		return;
+	}
+	m->stream->ready = on_ready;
+	m->stream->owner = m;
+	m->state = LINK_DIALING;
+	loop_timer_set(m->loop, &m->dial_timer, first->timeout_ms);
+}
+
+static void on_dial_timer(struct loop_timer *t)
+{
+	struct master_tcp *m = container_of(t, struct master_tcp, dial_timer);
+
+	dial_failed(m, ERR_TIMEOUT);
+	deliver(m);
+}
+
+static void on_kick(struct loop_timer *t)
+{
+	struct master_tcp *m = container_of(t, struct master_tcp, kick);
+
+	if (m->state == LINK_DOWN && !list_empty(&m->queued))
+		dial(m);
+	pump(m);
+	deliver(m);
+}
+
+static void on_request_timer(struct loop_timer *t)
+{
+	struct modbus_request *r = container_of(t, struct modbus_request, timer);
+	struct master_tcp *m = tcp_of(r->master);
+	bool stuck = m->sending == r;
+
+	m->stats.timeouts++;
+	finish(m, r, ERR_TIMEOUT);
+	if (stuck)
+		link_lost(m, ERR_CLOSED, "it takes no more bytes");
+	else if (++m->quiet >= m->quiet_timeouts)
+		link_lost(m, ERR_CLOSED, "too many requests without an answer");
+	pump(m);
+	deliver(m);
+}
+
+/* ---- what users call ---- */
+
+static void tcp_submit(struct modbus_master *master, struct modbus_request *r)
+{
+	struct master_tcp *m = tcp_of(master);
+
+	assert(r->state == MODBUS_REQUEST_IDLE && r->timeout_ms > 0);
+	r->master = master;
+	r->rc = OK;
+	r->exception = MODBUS_EXCEPTION_NONE;
+	r->answered_ms = 0;
+	r->state = MODBUS_REQUEST_QUEUED;
+	loop_timer_init(&r->timer, on_request_timer);
+	list_append(&m->queued, &r->node);
+	if (m->state == LINK_DOWN)
+		kick(m);
+	else
+		pump(m);
+}
+
+static void tcp_cancel(struct modbus_master *master, struct modbus_request *r)
+{
+	struct master_tcp *m = tcp_of(master);
+
+	if (r->state == MODBUS_REQUEST_IDLE)
+		return;
+	assert(r->master == master);
+	detach(m, r);
+	if (m->sending != r)
+		return;
+	/* Nothing of it went out: forget its bytes. Else the frame must be ended or the connection; nobody waits for it. */
+	if (m->out_at > 0)
+		link_lost(m, ERR_CLOSED, "a request was taken back half sent");
+	m->sending = NULL;
+	m->out_at = m->out_len = 0;
+	kick(m);
+}
+
+static bool tcp_connected(const struct modbus_master *master)
+{
+	return ((const struct master_tcp *)master)->state == LINK_UP;
+}
+
+static void tcp_stats(const struct modbus_master *master, struct modbus_master_stats *out)
+{
+	*out = ((const struct master_tcp *)master)->stats;
+}
+
+static void tcp_destroy(struct modbus_master *master)
+{
+	struct master_tcp *m = tcp_of(master);
+	struct list *const lists[] = {&m->queued, &m->in_flight, &m->finished, &m->delivered};
+
+	link_drop(m);
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		list_for_each (node, lists[i])
+			detach(m, container_of(node, struct modbus_request, node));
+	loop_timer_cancel(m->loop, &m->kick);
+	m->dialer->destroy(m->dialer);
+	if (m->is_delivering)
+		m->is_doomed = true; /* deliver() frees it */
+	else
+		free(m);
+}
+
+static const struct modbus_master_ops tcp_ops = {
+	.submit = tcp_submit,
+	.cancel = tcp_cancel,
+	.connected = tcp_connected,
+	.stats = tcp_stats,
+	.destroy = tcp_destroy,
+};
+
+int modbus_master_tcp_create(struct loop *loop, struct dialer *dialer,
+			     const struct modbus_master_tcp_options *options, struct modbus_master **out)
+{
+	static const struct modbus_master_tcp_options defaults = {0};
+	struct master_tcp *m;
+
+	if (!options)
+		options = &defaults;
+	if (options->max_in_flight > MODBUS_IN_FLIGHT_MAX)
+		return ERR_RANGE;
+	m = calloc(1, sizeof(*m));
+	if (!m)
+		return ERR_NOMEM;
+	m->master.ops = &tcp_ops;
+	m->loop = loop;
+	m->dialer = dialer;
+	m->max_in_flight = options->max_in_flight ? options->max_in_flight : IN_FLIGHT_DEFAULT;
+	m->quiet_timeouts = options->quiet_timeouts ? options->quiet_timeouts : QUIET_DEFAULT;
+	dialer->describe(dialer, m->name, sizeof(m->name));
+	list_init(&m->queued);
+	list_init(&m->in_flight);
+	list_init(&m->finished);
+	list_init(&m->delivered);
+	loop_timer_init(&m->dial_timer, on_dial_timer);
+	loop_timer_init(&m->kick, on_kick);
+	*out = &m->master;
+	return OK;
+}

@@ -1,0 +1,176 @@
+#include "mqtt/broker.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "mqtt/conn.h"
+#include "mqtt/worker.h"
+
+void broker_config_default(struct broker_config *c)
+{
+	*c = (struct broker_config){
+		.max_packet_size = 1024 * 1024,
+		.max_inflight = 1000,
+		.max_queued_messages = 100000,
+		.max_queued_bytes = 64u * 1024 * 1024,
+		.max_connections = 100000,
+		.max_subscriptions = 100000,
+		.max_topic_levels = 128,
+		.connect_timeout_ms = 10000,
+		.backlog_bytes = 16u * 1024 * 1024,
+		.seed = 1,
+	};
+}
+
+static int make_shared(struct broker *b)
+{
+	uint64_t seed = b->config.seed;
+	int rc;
+
+	b->lanes = calloc((size_t)BROKER_LANES_MAX * BROKER_LANES_MAX, sizeof(*b->lanes));
+	if (!b->lanes)
+		return ERR_NOMEM;
+	for (uint32_t from = 0; from < BROKER_LANES_MAX; from++)
+		for (uint32_t to = 0; to < BROKER_LANES_MAX; to++)
+			lane_init(broker_lane(b, from, to), (uint16_t)from, (uint16_t)to);
+	if ((rc = epoch_domain_create(&b->epoch)) < 0 || (rc = interest_create(seed, &b->interest)) < 0 ||
+	    (rc = retained_create(seed, &b->retained)) < 0)
+		return rc;
+	return registry_create(seed, &b->registry);
+}
+
+int broker_create(const struct broker_config *c, struct loop *const *loops, uint32_t nloops,
+		  struct broker **out)
+{
+	struct broker *b;
+	int rc;
+
+	*out = NULL;
+	if (nloops < 1 || nloops > BROKER_LANES_MAX)
+		return ERR_RANGE;
+	b = calloc(1, sizeof(*b));
+	if (!b)
+		return ERR_NOMEM;
+	b->config = *c;
+	rc = make_shared(b);
+	for (uint32_t i = 0; rc == OK && i < nloops; i++) {
+		rc = worker_create(b, loops[i], (uint16_t)i, &b->workers[i]);
+		if (rc == OK)
+			b->nworkers = ++b->nlanes;
+	}
+	if (rc < 0) {
+		broker_destroy(b);
+		return rc;
+	}
+	*out = b;
+	return OK;
+}
+
+void broker_destroy(struct broker *b)
+{
+	if (!b)
+		return;
+	for (uint32_t i = 0; i < b->nlanes; i++)
+		worker_destroy(b->workers[i]);
+	for (uint32_t i = 0; b->lanes && i < BROKER_LANES_MAX * BROKER_LANES_MAX; i++)
+		lane_fini(&b->lanes[i]);
+	registry_destroy(b->registry);
+	retained_destroy(b->retained);
+	interest_destroy(b->interest);
+	epoch_domain_destroy(b->epoch);
+	free(b->lanes);
+	free(b);
+}
+
+/* ---- accepting ---- */
+
+struct open_call {
+	struct worker_call call;
+	struct stream *stream;
+};
+
+static void open_run(struct worker *w, struct worker_call *c)
+{
+	struct open_call *o = container_of(c, struct open_call, call);
+
+	if (atomic_load(&w->broker->stopping)) {
+		stream_close(o->stream);
+		atomic_fetch_sub(&w->broker->connections, 1);
+	} else {
+		conn_open(w, o->stream);
+	}
+	free(o);
+}
+
+static void open_cancel(struct worker_call *c)
+{
+	struct open_call *o = container_of(c, struct open_call, call);
+
+	stream_close(o->stream);
+	free(o);
+}
+
+void broker_accept(struct broker *b, struct stream *s)
+{
+	struct open_call *o = malloc(sizeof(*o));
+	uint32_t turn = atomic_fetch_add(&b->next_worker, 1);
+	char peer[STREAM_PEER_MAX];
+
+	if (atomic_fetch_add(&b->connections, 1) >= b->config.max_connections || !o) {
+		stream_peer(s, peer, sizeof(peer));
+		log_warning("mqtt", "%s: not accepted: %s", peer,
+			    o ? "max_connections is reached" : "out of memory");
+		atomic_fetch_sub(&b->connections, 1);
+		stream_close(s);
+		free(o);
+		return;
+	}
+	*o = (struct open_call){.call = {.run = open_run, .cancel = open_cancel}, .stream = s};
+	worker_call(b->workers[turn % b->nworkers], &o->call);
+}
+
+/* ---- stopping ---- */
+
+static void stop_run(struct worker *w, struct worker_call *c)
+{
+	free(c);
+	list_for_each (n, &w->conns)
+		conn_close(container_of(n, struct conn, in_worker), MQTT_RC_SERVER_SHUTTING_DOWN,
+			   "the broker stops");
+}
+
+static void stop_cancel(struct worker_call *c)
+{
+	free(c);
+}
+
+void broker_stop(struct broker *b)
+{
+	atomic_store(&b->stopping, true);
+	for (uint32_t i = 0; i < b->nworkers; i++) {
+		struct worker_call *c = malloc(sizeof(*c));
+
+		if (!c) /* they are just closed then, by broker_destroy() */
+			return;
+		*c = (struct worker_call){.run = stop_run, .cancel = stop_cancel};
+		worker_call(b->workers[i], c);
+	}
+}
+
+uint32_t broker_connections(const struct broker *b)
+{
+	return atomic_load(&b->connections);
+}
+
+void broker_counters(const struct broker *b, struct broker_counters *out)
+{
+	*out = (struct broker_counters){0};
+	for (uint32_t i = 0; i < b->nlanes; i++) {
+		const struct worker *w = b->workers[i];
+
+#define BROKER_COUNTER_SUM(name, text) \
+	out->name += atomic_load_explicit(&w->count.name, memory_order_relaxed);
+		BROKER_COUNTERS(BROKER_COUNTER_SUM)
+#undef BROKER_COUNTER_SUM
+	}
+}

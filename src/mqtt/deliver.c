@@ -1,0 +1,564 @@
+/*
+ * From the session to its client: what is sent at once, what is kept, and what the client's answers set free.
+ *
+ * Order of what goes out: first what an earlier connection left unacknowledged, then queue and retained messages as they
+ * came to the session, then new messages. QoS 0 does not wait behind QoS 1 and 2 (4.6 orders each by itself), but behind
+ * retained messages, so that nobody sees an older value after a newer one.
+ */
+#include <stdlib.h>
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "mqtt/conn.h"
+#include "mqtt/port.h"
+#include "mqtt/session.h"
+
+/* What need not wait for an acknowledgement is added to the output while less than this is in it. */
+#define PUMP_OUTPUT_BYTES (256u * 1024)
+
+static uint32_t window(const struct session *s)
+{
+	uint32_t own = s->worker->broker->config.max_inflight;
+
+	return s->conn->receive_maximum < own ? s->conn->receive_maximum : own;
+}
+
+static bool is_open(const struct session *s)
+{
+	return s->conn && s->conn->state == CONN_OPEN;
+}
+
+static bool window_has_room(const struct session *s)
+{
+	return is_open(s) && s->unacked < window(s);
+}
+
+bool session_waits(const struct session *s)
+{
+	return s->resent < s->nresend || s->feed || (s->queue && store_queue_len(s->queue) > 0);
+}
+
+static bool output_is_full(const struct session *s)
+{
+	return s->conn->output.bytes >= s->worker->broker->config.max_queued_bytes;
+}
+
+bool session_can_take(const struct session *s, uint8_t qos)
+{
+	const struct broker_config *c = &s->worker->broker->config;
+
+	if (s->port)
+		return true;
+	if (!is_open(s))
+		return false;
+	if (qos == 0)
+		return !output_is_full(s);
+	return !s->queue || (store_queue_len(s->queue) < c->max_queued_messages &&
+			     store_queue_bytes(s->queue) < c->max_queued_bytes);
+}
+
+/* ---- sending ---- */
+
+/* Give a message that has a slot to the client. What is too large for it counts as sent and acknowledged. */
+static void slot_send(struct session *s, struct inflight_slot *slot, bool dup)
+{
+	struct publication p;
+	struct delivery d = {.qos = slot->qos, .retain = slot->retain};
+	uint64_t now = loop_now_ms(s->worker->loop);
+
+	msg_view(slot->msg, &p);
+	if (slot->sub_ids) {
+		d.nids = slot->sub_ids[0];
+		d.ids = slot->sub_ids + 1;
+	}
+	/* what was sent before must be sent again, expired or not: its state is between the two [MQTT-4.4.0-1] */
+	if (!dup && publication_expired(&p, now)) {
+		worker_count(s->worker, dropped_expired, 1);
+		inflight_remove(&s->inflight, slot);
+		return;
+	}
+	if (conn_send_publish(s->conn, &p, &d, slot->packet_id, dup)) {
+		s->unacked++;
+		return;
+	}
+	if (is_open(s)) /* else the connection went, and the slot waits for the next */
+		inflight_remove(&s->inflight, slot);
+}
+
+/* Takes the item's references. false: no memory; they are the caller's still. */
+static bool item_send(struct session *s, const struct store_item *item)
+{
+	struct inflight_slot *slot = inflight_add(&s->inflight);
+
+	if (!slot)
+		return false;
+	slot->msg = item->msg;
+	slot->sub_ids = item->sub_ids;
+	slot->qos = item->qos;
+	slot->retain = item->retain;
+	slot_send(s, slot, false);
+	return true;
+}
+
+static bool queue_is_full(const struct session *s)
+{
+	const struct broker_config *c = &s->worker->broker->config;
+
+	return s->queue && (store_queue_len(s->queue) >= c->max_queued_messages ||
+			    store_queue_bytes(s->queue) >= c->max_queued_bytes);
+}
+
+static bool item_queue(struct session *s, const struct store_item *item)
+{
+	if (queue_is_full(s)) {
+		worker_count(s->worker, dropped_queue_full, 1);
+		log_notice("mqtt", "client %s: queue full, message dropped",
+			   log_quote((char[128]){0}, 128, session_id(s)));
+		return false;
+	}
+	if ((!s->queue && store_queue_create(s->worker->store, &s->queue) < 0) ||
+	    store_queue_push(s->queue, item) < 0) {
+		worker_count(s->worker, dropped_memory, 1);
+		return false;
+	}
+	s->queued_qos0 += item->qos == 0;
+	return true;
+}
+
+static uint32_t *ids_copy(const struct delivery *d)
+{
+	uint32_t *ids = malloc((d->nids + 1) * sizeof(*ids));
+
+	if (!ids)
+		return NULL;
+	ids[0] = d->nids;
+	memcpy(ids + 1, d->ids, d->nids * sizeof(*ids));
+	return ids;
+}
+
+static bool item_make(struct session *s, struct publication *p, const struct delivery *d,
+		      struct store_item *item)
+{
+	*item = (struct store_item){.msg = publication_msg(p), .qos = d->qos, .retain = d->retain};
+	if (item->msg && d->nids)
+		item->sub_ids = ids_copy(d);
+	if (item->msg && (!d->nids || item->sub_ids))
+		return true;
+	msg_unref(item->msg);
+	worker_count(s->worker, dropped_memory, 1);
+	return false;
+}
+
+static void item_drop(const struct store_item *item)
+{
+	msg_unref(item->msg);
+	free(item->sub_ids);
+}
+
+/* QoS 1 and 2: send within the window, else keep in order. */
+static void deliver_surely(struct session *s, struct publication *p, const struct delivery *d)
+{
+	bool now = !session_waits(s) && window_has_room(s), sent;
+	struct store_item item;
+
+	if (p->command && !now) { /* never kept for later */
+		worker_count(s->worker, dropped_commands, 1);
+		return;
+	}
+	if (!item_make(s, p, d, &item))
+		return;
+	sent = now && item_send(s, &item);
+	if (!sent && !item_queue(s, &item))
+		item_drop(&item);
+}
+
+/* Behind all that waits. */
+static void deliver_in_order(struct session *s, struct publication *p, const struct delivery *d)
+{
+	struct store_item item;
+
+	if (item_make(s, p, d, &item) && !item_queue(s, &item))
+		item_drop(&item);
+}
+
+static void deliver_once(struct session *s, struct publication *p, const struct delivery *d)
+{
+	if (!is_open(s))
+		return;
+	if (output_is_full(s))
+		worker_count(s->worker, dropped_qos0, 1);
+	else if ((s->feed || s->queued_qos0) && !p->command) /* a command is never kept, and never retained */
+		deliver_in_order(s, p, d);
+	else
+		(void)conn_send_publish(s->conn, p, d, 0, false); /* it counts what it can't send */
+}
+
+void session_deliver(struct session *s, struct publication *p, const struct delivery *d)
+{
+	if (s->port)
+		port_deliver(s->port, p, d);
+	else if (d->qos == 0)
+		deliver_once(s, p, d);
+	else
+		deliver_surely(s, p, d);
+}
+
+/* ---- sending again after a reconnect (4.4) ---- */
+
+int session_resume(struct session *s)
+{
+	struct inflight_slot **list;
+
+	free(s->resend);
+	s->resend = NULL;
+	s->nresend = s->resent = 0;
+	if (s->inflight.count > 0) {
+		list = inflight_sorted(&s->inflight);
+		s->resend = list ? malloc(s->inflight.count * sizeof(*s->resend)) : NULL;
+		for (uint32_t i = 0; s->resend && i < s->inflight.count; i++)
+			s->resend[i] = list[i]->packet_id;
+		free(list);
+		if (!s->resend)
+			return ERR_NOMEM;
+		s->nresend = s->inflight.count;
+	}
+	session_pump(s);
+	return OK;
+}
+
+static void resend_next(struct session *s)
+{
+	struct inflight_slot *slot = inflight_find(&s->inflight, s->resend[s->resent++]);
+
+	if (!slot)
+		return;
+	if (slot->state == INFLIGHT_RELEASED) {
+		s->unacked++;
+		conn_send_ack(s->conn, MQTT_PUBREL, slot->packet_id, MQTT_RC_SUCCESS);
+	} else {
+		slot_send(s, slot, true);
+	}
+}
+
+/* ---- retained messages of a fresh subscription ---- */
+
+static struct delivery retained_delivery(const struct retained *value, const struct sub_options *o)
+{
+	return (struct delivery){
+		.qos = value->msg->qos < o->qos ? value->msg->qos : o->qos,
+		.retain = true,
+		.nids = o->id ? 1 : 0,
+		.ids = &o->id,
+	};
+}
+
+struct feeding {
+	struct session *session;
+	struct retained_feed *feed;
+	const struct sub *sub; /* the subscription that is fed */
+	bool existed;
+	bool other; /* another one of the session matches the topic in hand */
+};
+
+static void feed_match(void *arg, struct sub *sub)
+{
+	struct feeding *to = arg;
+
+	to->other |= sub->session == to->session && sub != to->sub;
+}
+
+/* Did the session have a subscription for this topic before? Then it is owed what is on its way. */
+static bool feed_is_owed(struct feeding *to, const struct msg *m)
+{
+	struct worker *w = to->session->worker;
+
+	to->other = to->existed;
+	if (!to->other &&
+	    topic_levels_split(w->more_levels, w->broker->config.seed, span_of(m->bytes, m->topic_len)))
+		sub_tree_match(w->subs, w->more_levels, w->walk, feed_match, to);
+	return to->other;
+}
+
+static int defer(struct feeding *to, struct retained *value)
+{
+	struct session *s = to->session;
+	struct deferred *d = malloc(sizeof(*d));
+
+	if (!d)
+		return ERR_NOMEM;
+	*d = (struct deferred){.session = s, .value = retained_ref(value), .options = to->feed->options};
+	list_append(&s->deferred, &d->in_session);
+	list_append(&s->worker->deferred, &d->in_worker);
+	return OK;
+}
+
+static int feed_append(struct retained_feed *f, struct retained *value)
+{
+	if (f->count == f->room) {
+		uint32_t room = f->room ? 2 * f->room : 8;
+		struct retained **values = realloc(f->values, room * sizeof(struct retained *));
+
+		if (!values)
+			return ERR_NOMEM;
+		f->values = values;
+		f->room = room;
+	}
+	f->values[f->count++] = retained_ref(value);
+	return OK;
+}
+
+/*
+ * Messages that are not newer than this one may still be on their way from another worker. For a new subscription they are
+ * skipped when they come; if one was there before, they are owed and come first.
+ */
+static int feed_found(void *arg, struct retained *value)
+{
+	struct feeding *to = arg;
+	struct session *s = to->session;
+	const struct msg *m = value->msg;
+
+	if (m->origin != s->worker->index &&
+	    !lane_is_past(broker_lane(s->worker->broker, m->origin, s->worker->index), m->number)) {
+		if (feed_is_owed(to, m))
+			return defer(to, value);
+		session_guard(s, span_of(m->bytes, m->topic_len), m->origin, m->number);
+	}
+	return feed_append(to->feed, value);
+}
+
+int session_feed_retained(struct session *s, struct span filter, const struct sub *sub, bool existed)
+{
+	struct worker *w = s->worker;
+	struct retained_feed *f = calloc(1, sizeof(*f)), **last = &s->feed;
+	struct feeding to = {.session = s, .feed = f, .sub = sub, .existed = existed};
+	int rc = OK;
+
+	if (!f)
+		return ERR_NOMEM;
+	f->options = sub->options;
+	if (topic_levels_split(w->levels, w->broker->config.seed, filter))
+		rc = retained_match(w->broker->retained, w->levels, feed_found, &to);
+	loop_interleave(w->loop);
+	if (f->count == 0) {
+		free(f);
+		return rc;
+	}
+	f->ahead = s->queue ? store_queue_len(s->queue) : 0;
+	for (; *last; last = &(*last)->next)
+		f->ahead -= (*last)->ahead;
+	*last = f;
+	return rc;
+}
+
+/* One retained message into output, window or oblivion; the window has room. */
+static void feed_step(struct session *s)
+{
+	struct retained_feed *f = s->feed;
+	struct retained *value = f->values[f->at++];
+	struct delivery d = retained_delivery(value, &f->options);
+	struct store_item item;
+	struct publication p;
+
+	msg_view(value->msg, &p);
+	if (publication_expired(&p, loop_now_ms(s->worker->loop)))
+		worker_count(s->worker, dropped_expired, 1);
+	else if (d.qos == 0)
+		(void)conn_send_publish(s->conn, &p, &d, 0, false);
+	else if (item_make(s, &p, &d, &item) && !item_send(s, &item))
+		item_drop(&item);
+	publication_fini(&p);
+	retained_unref(value);
+	if (f->at < f->count)
+		return;
+	s->feed = f->next;
+	free(f->values);
+	free(f);
+}
+
+void deferred_free(struct deferred *d)
+{
+	list_remove(&d->in_session);
+	list_remove(&d->in_worker);
+	retained_unref(d->value);
+	free(d);
+}
+
+static void deferred_deliver(struct deferred *d)
+{
+	struct delivery how = retained_delivery(d->value, &d->options);
+	struct publication p;
+
+	msg_view(d->value->msg, &p);
+	if (publication_expired(&p, loop_now_ms(d->session->worker->loop)))
+		worker_count(d->session->worker, dropped_expired, 1);
+	else if (session_waits(d->session))
+		deliver_in_order(d->session, &p, &how);
+	else
+		session_deliver(d->session, &p, &how);
+	publication_fini(&p);
+	deferred_free(d);
+}
+
+void deferred_release(struct worker *w, const struct lane *l, uint64_t number)
+{
+	list_for_each (n, &w->deferred) {
+		struct deferred *d = container_of(n, struct deferred, in_worker);
+		const struct msg *m = d->value->msg;
+
+		if (l ? m->origin == l->from && m->number < number
+		      : lane_is_past(broker_lane(w->broker, m->origin, w->index), m->number))
+			deferred_deliver(d);
+	}
+}
+
+/* ---- sending on ---- */
+
+static void queue_step(struct session *s, struct store_item *item)
+{
+	struct publication p;
+	struct delivery d = {.retain = item->retain};
+
+	if (item->qos > 0) {
+		if (item_send(s, item))
+			return;
+		worker_count(s->worker, dropped_memory, 1);
+	} else {
+		s->queued_qos0--;
+		msg_view(item->msg, &p);
+		if (item->sub_ids) {
+			d.nids = item->sub_ids[0];
+			d.ids = item->sub_ids + 1;
+		}
+		if (!publication_expired(&p, loop_now_ms(s->worker->loop)))
+			(void)conn_send_publish(s->conn, &p, &d, 0, false);
+	}
+	item_drop(item);
+}
+
+void session_pump(struct session *s)
+{
+	struct store_item item;
+
+	while (window_has_room(s) && s->resent < s->nresend)
+		resend_next(s);
+	while (window_has_room(s) && s->resent == s->nresend && s->conn->output.bytes < PUMP_OUTPUT_BYTES) {
+		if (s->feed && s->feed->ahead == 0) {
+			feed_step(s);
+		} else if (s->queue && store_queue_pop(s->queue, &item)) {
+			if (s->feed)
+				s->feed->ahead--;
+			queue_step(s, &item);
+		} else {
+			break;
+		}
+	}
+}
+
+/* ---- guards ---- */
+
+static uint64_t topic_hash(const struct session *s, struct span topic)
+{
+	return hash_span(s->worker->broker->config.seed, topic);
+}
+
+void session_guard(struct session *s, struct span topic, uint16_t origin, uint64_t number)
+{
+	struct guard *g = malloc(sizeof(*g));
+
+	if (!g) {
+		worker_count(s->worker, dropped_memory, 1);
+		return;
+	}
+	*g = (struct guard){.topic = topic_hash(s, topic), .number = number, .origin = origin};
+	list_append(&s->guards, &g->in_session);
+	list_append(&s->worker->guards, &g->in_worker);
+}
+
+void guard_free(struct guard *g)
+{
+	list_remove(&g->in_session);
+	list_remove(&g->in_worker);
+	free(g);
+}
+
+bool session_is_guarded(struct session *s, const struct publication *p)
+{
+	uint64_t topic = topic_hash(s, p->topic);
+
+	for (struct list *n = s->guards.next; n != &s->guards; n = n->next) {
+		const struct guard *g = container_of(n, struct guard, in_session);
+
+		if (g->origin == p->origin && g->topic == topic && p->number <= g->number)
+			return true;
+	}
+	return false;
+}
+
+void guards_expire(struct worker *w)
+{
+	list_for_each (n, &w->guards) {
+		struct guard *g = container_of(n, struct guard, in_worker);
+
+		if (lane_is_past(broker_lane(w->broker, g->origin, w->index), g->number))
+			guard_free(g);
+	}
+}
+
+/* ---- the client's answers ---- */
+
+static void slot_done(struct session *s, struct inflight_slot *slot)
+{
+	inflight_remove(&s->inflight, slot);
+	if (s->unacked > 0)
+		s->unacked--;
+	session_pump(s);
+}
+
+int session_puback(struct session *s, uint16_t packet_id)
+{
+	struct inflight_slot *slot = inflight_find(&s->inflight, packet_id);
+
+	if (!slot)
+		return OK; /* late: of an earlier connection, or of a message that is forgotten */
+	if (slot->qos != 1)
+		return ERR_PROTOCOL;
+	slot_done(s, slot);
+	return OK;
+}
+
+int session_pubrec(struct session *s, uint16_t packet_id, uint8_t reason)
+{
+	struct inflight_slot *slot = inflight_find(&s->inflight, packet_id);
+	uint8_t answer = MQTT_RC_SUCCESS;
+
+	if (slot && slot->qos != 2)
+		return ERR_PROTOCOL;
+	if (reason >= 0x80) { /* the receiver does not want it: there is no PUBREL [MQTT-4.3.3-4] */
+		if (slot)
+			slot_done(s, slot);
+		return OK;
+	}
+	if (slot && slot->state == INFLIGHT_PUBLISHED) {
+		slot->state = INFLIGHT_RELEASED;
+		msg_unref(slot->msg);
+		free(slot->sub_ids);
+		slot->msg = NULL;
+		slot->sub_ids = NULL;
+	}
+	if (!slot)
+		answer = MQTT_RC_PACKET_ID_NOT_FOUND;
+	conn_send_ack(s->conn, MQTT_PUBREL, packet_id, answer);
+	return OK;
+}
+
+int session_pubcomp(struct session *s, uint16_t packet_id)
+{
+	struct inflight_slot *slot = inflight_find(&s->inflight, packet_id);
+
+	if (!slot)
+		return OK;
+	if (slot->qos != 2 || slot->state != INFLIGHT_RELEASED)
+		return ERR_PROTOCOL;
+	slot_done(s, slot);
+	return OK;
+}

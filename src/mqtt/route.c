@@ -1,0 +1,524 @@
+#include "mqtt/route.h"
+
+#include <stdlib.h>
+
+#include "base/hash.h"
+#include "base/log.h"
+
+/*
+ * What a topic matched the last times it was published: the workers to tell and the sessions here. An entry is good
+ * while nobody anywhere subscribed or unsubscribed. Topics with share groups, no-local subscriptions or subscription
+ * identifiers are looked up each time.
+ */
+#define CACHE_ENTRIES 4096u /* power of two */
+#define CACHE_TARGETS 64u
+#define NO_LINK       UINT32_MAX
+
+/* One session that gets the message, however many of its subscriptions match. */
+struct target {
+	struct session *session;
+	uint8_t qos; /* the highest of its subscriptions [MQTT-3.3.4-2] */
+	bool retain_as_published;
+	uint32_t first_id, nids; /* chain in routes.links */
+};
+
+struct id_link {
+	uint32_t id, next;
+};
+
+struct cached_route {
+	uint64_t hash;
+	uint64_t local, global; /* generations */
+	uint64_t lanes;
+	uint32_t topic_len, ntargets;
+	uint8_t *topic; /* behind the targets, in one block */
+	struct target targets[];
+};
+
+struct routes {
+	struct target *targets;
+	struct id_link *links;
+	uint32_t *ids; /* of one target, in a row */
+	uint32_t targets_room, links_room;
+	uint32_t ntargets, nlinks;
+	uint64_t stamp;
+	/* of the publication in hand */
+	struct worker *worker;
+	uint64_t publisher;
+	uint64_t lanes;
+	struct interest_share **shares;
+	uint32_t nshares, shares_room;
+	bool cacheable;
+	struct cached_route *cache[CACHE_ENTRIES];
+};
+
+int routes_create(struct routes **out)
+{
+	*out = calloc(1, sizeof(**out));
+	return *out ? OK : ERR_NOMEM;
+}
+
+void routes_destroy(struct routes *r)
+{
+	for (uint32_t i = 0; r && i < CACHE_ENTRIES; i++)
+		free(r->cache[i]);
+	if (r) {
+		free(r->targets);
+		free(r->links);
+		free(r->ids);
+		free(r->shares);
+	}
+	free(r);
+}
+
+static bool grow(void **array, uint32_t *room, uint32_t want, size_t size)
+{
+	uint32_t n = *room ? *room : 16;
+	void *more;
+
+	if (want <= *room)
+		return true;
+	while (n < want)
+		n *= 2;
+	more = realloc(*array, n * size);
+	if (!more)
+		return false;
+	*array = more;
+	*room = n;
+	return true;
+}
+
+int route_reserve(struct worker *w, uint32_t nsessions, uint32_t nsubs)
+{
+	struct routes *r = w->routes;
+	uint32_t ids_room = r->links_room;
+
+	if (!grow((void **)&r->targets, &r->targets_room, nsessions, sizeof(*r->targets)) ||
+	    !grow((void **)&r->ids, &ids_room, nsubs, sizeof(*r->ids)) ||
+	    !grow((void **)&r->links, &r->links_room, nsubs, sizeof(*r->links)))
+		return ERR_NOMEM;
+	return OK;
+}
+
+/* ---- who wants it ---- */
+
+static void target_add_id(struct routes *r, struct target *t, uint32_t id)
+{
+	r->links[r->nlinks] = (struct id_link){.id = id, .next = t->nids ? t->first_id : NO_LINK};
+	t->first_id = r->nlinks++;
+	t->nids++;
+}
+
+static void found_sub(void *arg, struct sub *sub)
+{
+	struct routes *r = arg;
+	struct session *s = sub->session;
+	struct target *t;
+
+	if (sub->options.no_local) {
+		r->cacheable = false;
+		if (s->uid == r->publisher)
+			return; /* [MQTT-3.8.3-3] */
+	}
+	if (s->match_stamp != r->stamp) {
+		s->match_stamp = r->stamp;
+		s->match_index = r->ntargets;
+		r->targets[r->ntargets++] = (struct target){.session = s};
+	}
+	t = &r->targets[s->match_index];
+	if (sub->options.qos > t->qos)
+		t->qos = sub->options.qos;
+	t->retain_as_published |= sub->options.retain_as_published;
+	if (sub->options.id) {
+		r->cacheable = false;
+		target_add_id(r, t, sub->options.id);
+	}
+}
+
+static void found_share(void *arg, struct interest_share *share)
+{
+	struct routes *r = arg;
+
+	r->cacheable = false;
+	if (grow((void **)&r->shares, &r->shares_room, r->nshares + 1, sizeof(struct interest_share *)))
+		r->shares[r->nshares++] = share;
+	else
+		worker_count(r->worker, dropped_memory, 1);
+}
+
+static void match_here(struct worker *w, const struct publication *p)
+{
+	struct routes *r = w->routes;
+
+	r->worker = w;
+	r->publisher = p->publisher;
+	r->ntargets = r->nlinks = 0;
+	r->stamp++;
+	r->cacheable = true;
+	sub_tree_match(w->subs, w->levels, w->walk, found_sub, r);
+}
+
+static struct cached_route **cache_slot(struct worker *w, uint64_t hash)
+{
+	return &w->routes->cache[hash & (CACHE_ENTRIES - 1)];
+}
+
+/* Fill the targets from the cache. */
+static bool cache_get(struct worker *w, struct span topic, uint64_t hash, uint64_t global)
+{
+	struct routes *r = w->routes;
+	const struct cached_route *c = *cache_slot(w, hash);
+
+	if (!c || c->hash != hash || c->global != global || c->local != sub_tree_generation(w->subs) ||
+	    !span_equal(span_of(c->topic, c->topic_len), topic))
+		return false;
+	r->lanes = c->lanes;
+	r->ntargets = c->ntargets;
+	memcpy(r->targets, c->targets, c->ntargets * sizeof(*r->targets));
+	r->nshares = 0;
+	return true;
+}
+
+static void cache_put(struct worker *w, struct span topic, uint64_t hash, uint64_t global)
+{
+	struct routes *r = w->routes;
+	struct cached_route **slot = cache_slot(w, hash), *c;
+
+	if (!r->cacheable || r->ntargets > CACHE_TARGETS)
+		return;
+	c = realloc(*slot, sizeof(*c) + r->ntargets * sizeof(*r->targets) + topic.len);
+	if (!c)
+		return;
+	*c = (struct cached_route){
+		.hash = hash,
+		.local = sub_tree_generation(w->subs),
+		.global = global,
+		.lanes = r->lanes,
+		.topic_len = (uint32_t)topic.len,
+		.ntargets = r->ntargets,
+		.topic = (uint8_t *)(c->targets + r->ntargets),
+	};
+	memcpy(c->targets, r->targets, r->ntargets * sizeof(*r->targets));
+	memcpy(c->topic, topic.p, topic.len);
+	*slot = c;
+}
+
+/* Everybody who wants a message that starts here. The generation is read first: what changes later is not cached as seen. */
+static int look_up(struct worker *w, const struct publication *p)
+{
+	struct broker *b = w->broker;
+	uint64_t hash = hash_span(b->config.seed, p->topic);
+	uint64_t global = interest_generation(b->interest);
+
+	if (cache_get(w, p->topic, hash, global))
+		return OK;
+	if (!topic_levels_split(w->levels, b->config.seed, p->topic))
+		return ERR_RANGE;
+	match_here(w, p);
+	w->routes->nshares = 0;
+	interest_match(b->interest, w->levels, w->walk, &w->routes->lanes, found_share, w->routes);
+	cache_put(w, p->topic, hash, global);
+	return OK;
+}
+
+/* ---- delivering here ---- */
+
+static void deliver_target(struct worker *w, struct publication *p, const struct target *t)
+{
+	struct routes *r = w->routes;
+	struct delivery d = {
+		.qos = t->qos < p->qos ? t->qos : p->qos,
+		.retain = p->retain && t->retain_as_published, /* [MQTT-3.3.1-12], [MQTT-3.3.1-13] */
+		.nids = t->nids,
+		.ids = r->ids,
+	};
+
+	if (!list_empty(&t->session->guards) && session_is_guarded(t->session, p))
+		return;
+	for (uint32_t i = 0, at = t->first_id; i < t->nids; i++, at = r->links[at].next)
+		r->ids[i] = r->links[at].id;
+	session_deliver(t->session, p, &d);
+}
+
+static void deliver_here(struct worker *w, struct publication *p)
+{
+	if (publication_expired(p, loop_now_ms(w->loop))) {
+		worker_count(w, dropped_expired, 1);
+		return;
+	}
+	for (uint32_t i = 0; i < w->routes->ntargets; i++)
+		deliver_target(w, p, &w->routes->targets[i]);
+}
+
+/* ---- share groups (4.8.2) ---- */
+
+static uint64_t bit_of(uint32_t lane)
+{
+	return UINT64_C(1) << lane;
+}
+
+/* A lane by the weight of its members, among those not in `tried`; BROKER_LANES_MAX: there is none. */
+static uint32_t pick_lane(struct worker *w, const _Atomic uint32_t *members, uint64_t tried)
+{
+	uint64_t total = 0, at;
+
+	for (uint32_t i = 0; i < w->broker->nlanes; i++)
+		if (!(tried & bit_of(i)))
+			total += atomic_load_explicit(&members[i], memory_order_relaxed);
+	if (total == 0)
+		return BROKER_LANES_MAX;
+	at = worker_random(w) % total;
+	for (uint32_t i = 0; i < w->broker->nlanes; i++) {
+		uint32_t n = tried & bit_of(i) ? 0 : atomic_load_explicit(&members[i], memory_order_relaxed);
+
+		if (at < n)
+			return i;
+		at -= n;
+	}
+	return BROKER_LANES_MAX; /* the counts changed meanwhile */
+}
+
+static void member_deliver(struct worker *w, struct publication *p, struct sub *sub)
+{
+	struct delivery d = {
+		.qos = sub->options.qos < p->qos ? sub->options.qos : p->qos,
+		.retain = p->retain && sub->options.retain_as_published,
+		.nids = sub->options.id ? 1 : 0,
+		.ids = &sub->options.id,
+	};
+
+	/* the members take turns */
+	list_remove(&sub->in_filter);
+	list_append(&sub->group->members, &sub->in_filter);
+	if (publication_expired(p, loop_now_ms(w->loop)))
+		worker_count(w, dropped_expired, 1);
+	else
+		session_deliver(sub->session, p, &d);
+}
+
+/* A member here that takes it; or, as a last resort, one that is away and keeps it. */
+static bool member_find(struct worker *w, struct publication *p, struct span key, bool queue_it)
+{
+	struct sub_group *g = sub_tree_group(w->subs, key);
+
+	if (!g)
+		return false;
+	list_for_each (n, &g->members) {
+		struct sub *sub = container_of(n, struct sub, in_filter);
+		uint8_t qos = sub->options.qos < p->qos ? sub->options.qos : p->qos;
+
+		if (session_can_take(sub->session, qos) || (queue_it && !sub->session->conn && qos > 0)) {
+			member_deliver(w, p, sub);
+			return true;
+		}
+	}
+	return false;
+}
+
+static struct interest_share *share_of(struct routes *r, struct span key)
+{
+	for (uint32_t i = 0; i < r->nshares; i++)
+		if (span_equal(r->shares[i]->key, key))
+			return r->shares[i];
+	return NULL;
+}
+
+static void lane_send(struct worker *w, uint32_t to, const struct publication *p,
+		      const struct share_route *share)
+{
+	struct lane *l = broker_lane(w->broker, w->index, to);
+
+	lane_put(l, p, share);
+	w->touched |= bit_of(to);
+	w->handed_bytes += lane_record_size(p, share);
+	worker_count(w, handed_over, 1);
+}
+
+/*
+ * Bring a message to one member of a group: here if the pick falls on this worker, else over a lane; a worker that has nobody
+ * passes it on until all are tried, then to a queue.
+ */
+static bool share_route(struct worker *w, struct publication *p, struct interest_share *share,
+			struct share_route *route)
+{
+	for (;;) {
+		uint32_t to = route->queue_it ? BROKER_LANES_MAX : pick_lane(w, share->online, route->tried);
+
+		if (to == BROKER_LANES_MAX) {
+			if (!route->queue_it) /* now for those who are away: everybody may be asked again */
+				route->tried = 0;
+			route->queue_it = true;
+			to = pick_lane(w, share->away, route->tried);
+		}
+		if (to == BROKER_LANES_MAX)
+			return false;
+		if (to != w->index) {
+			if (lane_reserve(broker_lane(w->broker, w->index, to), lane_record_size(p, route)) <
+			    0)
+				return false;
+			lane_send(w, to, p, route);
+			return true;
+		}
+		if (member_find(w, p, route->key, route->queue_it))
+			return true;
+		route->tried |= bit_of(w->index);
+	}
+}
+
+static void share_publish(struct worker *w, struct publication *p, struct interest_share *share,
+			  bool *matched)
+{
+	struct share_route route = {.key = share->key};
+
+	if (share_route(w, p, share, &route))
+		*matched = true;
+	else
+		worker_count(w, dropped_no_member, 1);
+}
+
+static void share_record(struct worker *w, struct publication *p, struct share_route *route)
+{
+	struct routes *r = w->routes;
+	struct interest_share *share;
+	uint64_t lanes;
+
+	if (member_find(w, p, route->key, route->queue_it))
+		return;
+	route->tried |= bit_of(w->index);
+	p->number = 0; /* it is no publish of the lane it goes on over */
+	r->worker = w;
+	r->nshares = 0;
+	if (topic_levels_split(w->levels, w->broker->config.seed, p->topic))
+		interest_match(w->broker->interest, w->levels, w->walk, &lanes, found_share, r);
+	share = share_of(r, route->key);
+	if (!share || !share_route(w, p, share, route))
+		worker_count(w, dropped_no_member, 1);
+}
+
+/* ---- publishing ---- */
+
+static int store_retained(struct worker *w, struct publication *p)
+{
+	struct broker *b = w->broker;
+	struct retained *value;
+
+	if (!p->retain || p->command)
+		return OK;
+	if (!topic_levels_split(w->levels, b->config.seed, p->topic))
+		return ERR_RANGE;
+	if (p->payload.len == 0) {
+		retained_clear(b->retained, w->reader, w->levels); /* [MQTT-3.3.1-6] */
+		return OK;
+	}
+	value = retained_make(p);
+	if (!value)
+		return ERR_NOMEM;
+	return retained_set(b->retained, w->reader, w->levels, value);
+}
+
+static int reserve_lanes(struct worker *w, uint64_t lanes, const struct publication *p)
+{
+	size_t size = lane_record_size(p, NULL);
+
+	for (; lanes; lanes &= lanes - 1) {
+		uint32_t to = (uint32_t)__builtin_ctzll(lanes);
+
+		if (lane_reserve(broker_lane(w->broker, w->index, to), size) < 0)
+			return ERR_NOMEM;
+	}
+	return OK;
+}
+
+/* Retained before matched: a subscriber does it the other way round, so that one of them sees the other. */
+static int publish(struct worker *w, struct publication *p, bool *matched)
+{
+	struct routes *r = w->routes;
+	uint64_t others;
+	int rc = store_retained(w, p);
+
+	if (p->retain)
+		loop_interleave(w->loop);
+	if (rc == OK)
+		rc = look_up(w, p);
+	if (p->retain)
+		loop_interleave(w->loop);
+	if (rc < 0)
+		return rc;
+	others = r->lanes & ~bit_of(w->index);
+	if (reserve_lanes(w, others, p) < 0)
+		return ERR_NOMEM;
+	*matched = r->ntargets > 0 || others;
+	for (; others; others &= others - 1)
+		lane_send(w, (uint32_t)__builtin_ctzll(others), p, NULL);
+	deliver_here(w, p);
+	for (uint32_t i = 0; i < r->nshares; i++)
+		share_publish(w, p, r->shares[i], matched);
+	return OK;
+}
+
+int route_publish(struct worker *w, struct publication *p, bool *matched)
+{
+	struct blob *blob = NULL;
+	int rc;
+
+	*matched = false;
+	p->origin = w->index;
+	p->number = ++w->published;
+	if (p->payload.len >= BLOB_MIN && !p->blob) {
+		blob = blob_create(p->payload);
+		if (!blob)
+			return ERR_NOMEM;
+		p->blob = blob;
+	}
+	rc = publish(w, p, matched);
+	if (blob) {
+		p->blob = NULL;
+		blob_unref(blob);
+	}
+	return rc;
+}
+
+/* What another worker published: for everybody here, or one member of a group. */
+void route_record(void *worker, struct lane *l, struct publication *p, struct share_route *share)
+{
+	struct worker *w = worker;
+	uint64_t hash;
+
+	if (!list_empty(&w->deferred))
+		deferred_release(w, l, p->number);
+	if (share) {
+		share_record(w, p, share);
+		return;
+	}
+	hash = hash_span(w->broker->config.seed, p->topic) ^ 1; /* not the entry of what starts here */
+	if (!cache_get(w, p->topic, hash, 0)) {
+		if (!topic_levels_split(w->levels, w->broker->config.seed, p->topic))
+			return;
+		match_here(w, p);
+		w->routes->lanes = 0;
+		cache_put(w, p->topic, hash, 0);
+	}
+	deliver_here(w, p);
+}
+
+void route_flush(struct worker *w)
+{
+	struct broker *b = w->broker;
+
+	for (uint32_t to = 0; to < b->nlanes; to++) {
+		struct lane *l = broker_lane(b, w->index, to);
+
+		if (to == w->index)
+			continue;
+		lane_flush(l, w->published);
+		if (!(w->touched & bit_of(to)) || atomic_load(&l->backlog) <= b->config.backlog_bytes)
+			continue;
+		w->stopped_reading = true;
+		atomic_store(&l->sender_waits, true);
+		/* taken before the receiver could see the flag: then nobody else takes it down */
+		if (atomic_load(&l->backlog) == 0 && atomic_exchange(&l->sender_waits, false))
+			loop_notify(&w->drained);
+	}
+	w->touched = 0;
+	w->handed_bytes = 0;
+}

@@ -1,0 +1,144 @@
+/*
+ * Packets to the client.
+ */
+#include <stdlib.h>
+
+#include "mqtt/conn.h"
+#include "mqtt/session.h"
+#include "wire/mqtt_forward.h"
+
+#define ACK_MAX 8u
+
+void conn_send_ack(struct conn *c, enum mqtt_type type, uint16_t packet_id, uint8_t reason)
+{
+	struct mqtt_ack ack = {.packet_id = packet_id, .reason = reason};
+	uint8_t packet[ACK_MAX], *at;
+	struct wr w = wr_of(packet, sizeof(packet));
+	uint32_t n;
+
+	mqtt_props_clear(&ack.props);
+	if (mqtt_ack_encode(&w, c->version, type, &ack) < 0)
+		return;
+	n = (uint32_t)(sizeof(packet) - w.left);
+	at = conn_take(c, n);
+	if (at)
+		memcpy(at, packet, n);
+}
+
+void aliases_free(struct aliases *a)
+{
+	for (uint16_t i = 0; a && i < ALIASES_MAX; i++)
+		free(a->at[i].topic);
+	free(a);
+}
+
+/*
+ * The alias for a topic, if the client takes any: the first topics sent get one and keep it. *is_new: the packet has to carry
+ * the topic, too.
+ */
+static uint16_t alias_for(struct conn *c, struct span topic, bool *is_new)
+{
+	struct aliases *a = c->aliases_out;
+
+	*is_new = false;
+	if (!c->aliases_out_max || topic.len < 4)
+		return 0;
+	if (!a) {
+		a = c->aliases_out = calloc(1, sizeof(*a));
+		if (!a)
+			return 0;
+	}
+	for (uint16_t i = 0; i < a->count; i++)
+		if (span_equal(span_of(a->at[i].topic, a->at[i].len), topic))
+			return (uint16_t)(i + 1);
+	if (a->count >= c->aliases_out_max)
+		return 0;
+	a->at[a->count].topic = malloc(topic.len);
+	if (!a->at[a->count].topic)
+		return 0;
+	memcpy(a->at[a->count].topic, topic.p, topic.len);
+	a->at[a->count].len = (uint32_t)topic.len;
+	*is_new = true;
+	return ++a->count;
+}
+
+static bool send_encoded(struct conn *c, struct encoded *once)
+{
+	uint8_t *at = conn_take(c, once->len);
+
+	if (!at)
+		return false;
+	memcpy(at, once->p, once->len);
+	return true;
+}
+
+static bool send_forward(struct conn *c, const struct publication *p, const struct mqtt_forward *f,
+			 size_t size, size_t head, struct encoded *once)
+{
+	uint8_t *at = conn_take(c, (uint32_t)(p->blob ? head : size)), *payload;
+
+	if (!at)
+		return false;
+	payload = mqtt_forward_write(at, c->version, f);
+	if (p->blob) {
+		if (output_blob(&c->output, c->worker->out_pool, p->blob))
+			return true;
+		conn_drop(c); /* half a packet is out */
+		return false;
+	}
+	if (p->payload.len)
+		memcpy(payload, p->payload.p, p->payload.len);
+	if (once)
+		*once = (struct encoded){.p = at, .len = (uint32_t)size};
+	return true;
+}
+
+static uint32_t expiry_left_s(const struct worker *w, const struct publication *p)
+{
+	uint64_t now = loop_now_ms(w->loop);
+
+	return p->expires_ms > now ? (uint32_t)((p->expires_ms - now + 999) / 1000) : 0;
+}
+
+bool conn_send_publish(struct conn *c, struct publication *p, const struct delivery *d, uint16_t packet_id,
+		       bool dup)
+{
+	bool v5 = c->version == MQTT_V5, is_new = false;
+	bool plain = d->qos == 0 && d->nids == 0 && !p->blob && !c->aliases_out_max;
+	struct encoded *once = plain ? &p->once[v5][d->retain] : NULL;
+	struct mqtt_forward f = {
+		.dup = dup,
+		.retain = d->retain,
+		.qos = d->qos,
+		.packet_id = packet_id,
+		.topic = p->topic,
+		.props = p->props,
+		.nids = d->nids,
+		.ids = d->ids,
+		.payload_len = p->payload.len,
+		.has_expiry = p->expires_ms != 0,
+	};
+	size_t head, size;
+
+	if (once && once->p && (!c->max_packet || once->len <= c->max_packet)) {
+		worker_count(c->worker, messages_sent, 1);
+		return send_encoded(c, once);
+	}
+	if (f.has_expiry)
+		f.expiry_s = expiry_left_s(c->worker, p);
+	size = mqtt_forward_size(c->version, &f, &head);
+	/* [MQTT-3.1.2-24], [MQTT-3.1.2-25]: not sent, as if it had been */
+	if (size == 0 || (c->max_packet && size > c->max_packet)) {
+		worker_count(c->worker, dropped_too_large, 1);
+		return false;
+	}
+	if (v5 && (!c->max_packet || size + 3 <= c->max_packet))
+		f.alias = alias_for(c, p->topic, &is_new);
+	if (f.alias) {
+		if (!is_new)
+			f.topic = span_of(NULL, 0);
+		size = mqtt_forward_size(c->version, &f, &head);
+	}
+	worker_count(c->worker, messages_sent, 1);
+	return send_forward(c, p, &f, size, head, once);
+}

@@ -1,0 +1,211 @@
+#include "mqtt/session.h"
+
+#include <stdlib.h>
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "mqtt/conn.h"
+#include "mqtt/route.h"
+
+static void expiry_fired(struct loop_timer *t)
+{
+	struct session *s = container_of(t, struct session, expiry);
+
+	log_info("mqtt", "client %s: session expired", log_quote((char[128]){0}, 128, session_id(s)));
+	session_end(s);
+}
+
+static void will_publish(struct session *s)
+{
+	struct will *will = s->will;
+	struct publication p;
+	bool matched;
+
+	if (!will)
+		return;
+	s->will = NULL;
+	loop_timer_cancel(s->worker->loop, &s->will_timer);
+	msg_view(will->msg, &p);
+	if (p.expires_ms) /* counted from now on: until here it was the interval itself */
+		p.expires_ms += loop_now_ms(s->worker->loop);
+	if (route_publish(s->worker, &p, &matched) < 0)
+		log_warning("mqtt", "client %s: will not published: out of memory",
+			    log_quote((char[128]){0}, 128, session_id(s)));
+	publication_fini(&p);
+	msg_unref(will->msg);
+	free(will);
+}
+
+static void will_forget(struct session *s)
+{
+	if (!s->will)
+		return;
+	loop_timer_cancel(s->worker->loop, &s->will_timer);
+	msg_unref(s->will->msg);
+	free(s->will);
+	s->will = NULL;
+}
+
+static void will_fired(struct loop_timer *t)
+{
+	will_publish(container_of(t, struct session, will_timer));
+}
+
+struct session *session_find(struct worker *w, struct span client_id)
+{
+	struct hmap_node *n = hmap_find(&w->sessions, hash_span(w->broker->config.seed, client_id));
+
+	for (; n; n = hmap_next(n)) {
+		struct session *s = container_of(n, struct session, by_id);
+
+		if (span_equal(session_id(s), client_id))
+			return s;
+	}
+	return NULL;
+}
+
+struct session *session_create(struct worker *w, struct span client_id)
+{
+	struct session *s = calloc(1, sizeof(*s) + client_id.len);
+
+	if (!s)
+		return NULL;
+	if (route_reserve(w, w->nsessions + 1, sub_tree_count(w->subs)) < 0) {
+		free(s);
+		return NULL;
+	}
+	w->nsessions++;
+	s->worker = w;
+	s->uid = w->next_uid +=
+		BROKER_LANES_MAX; /* unique in the broker: the low part is the worker's index */
+	loop_timer_init(&s->expiry, expiry_fired);
+	loop_timer_init(&s->will_timer, will_fired);
+	list_init(&s->subs);
+	list_init(&s->guards);
+	list_init(&s->deferred);
+	s->id_len = (uint16_t)client_id.len;
+	if (client_id.len)
+		memcpy(s->id, client_id.p, client_id.len);
+	if (!w->port)
+		hmap_insert(&w->sessions, &s->by_id, hash_span(w->broker->config.seed, client_id));
+	return s;
+}
+
+static void feed_free(struct retained_feed *f)
+{
+	for (uint32_t i = f->at; i < f->count; i++)
+		retained_unref(f->values[i]);
+	free(f->values);
+	free(f);
+}
+
+static void feeds_clear(struct session *s)
+{
+	while (s->feed) {
+		struct retained_feed *f = s->feed;
+
+		s->feed = f->next;
+		feed_free(f);
+	}
+	while (!list_empty(&s->deferred))
+		deferred_free(container_of(s->deferred.next, struct deferred, in_session));
+}
+
+void session_free(struct session *s)
+{
+	struct worker *w = s->worker;
+
+	while (!list_empty(&s->subs))
+		sub_tree_remove(w->subs, container_of(s->subs.next, struct sub, in_session), s->conn != NULL);
+	while (!list_empty(&s->guards))
+		guard_free(container_of(s->guards.next, struct guard, in_session));
+	feeds_clear(s);
+	will_forget(s);
+	loop_timer_cancel(w->loop, &s->expiry);
+	inflight_clear(&s->inflight);
+	store_queue_destroy(s->queue);
+	free(s->resend);
+	free(s->received);
+	if (!w->port)
+		hmap_remove(&w->sessions, &s->by_id);
+	w->nsessions--;
+	free(s);
+}
+
+void session_end(struct session *s)
+{
+	will_publish(s);
+	if (!s->has_heir)
+		registry_release(s->worker->broker->registry, session_id(s), s->worker->index);
+	session_free(s);
+}
+
+void session_attach(struct session *s, struct conn *c)
+{
+	will_forget(s); /* the client is back before its delay passed [MQTT-3.1.3-9] */
+	loop_timer_cancel(s->worker->loop, &s->expiry);
+	s->conn = c;
+	c->session = s;
+	s->unacked = 0;
+	sub_tree_presence(s->worker->subs, &s->subs, true);
+}
+
+/* A command must not act later: what is not done by now is forgotten. */
+static void forget_commands(struct session *s)
+{
+	for (uint32_t i = 0; i < s->inflight.cap; i++) {
+		struct inflight_slot *slot = &s->inflight.slots[i];
+
+		if (slot->state == INFLIGHT_PUBLISHED && slot->msg->command)
+			inflight_remove(&s->inflight, slot); /* may leave a table of no slots */
+	}
+}
+
+void session_detach(struct session *s, bool publish_will)
+{
+	struct loop *loop = s->worker->loop;
+
+	s->conn = NULL;
+	sub_tree_presence(s->worker->subs, &s->subs, false);
+	if (!publish_will)
+		will_forget(s);
+	if (s->expiry_s == 0) {
+		session_end(s);
+		return;
+	}
+	forget_commands(s);
+	if (s->expiry_s != EXPIRY_NEVER)
+		loop_timer_set(loop, &s->expiry, 1000u * (uint64_t)s->expiry_s);
+	if (!s->will)
+		return;
+	if (s->will->delay_s == 0)
+		will_publish(s);
+	else
+		loop_timer_set(loop, &s->will_timer, 1000u * (uint64_t)s->will->delay_s);
+}
+
+int session_received_add(struct session *s, uint16_t packet_id, bool *fresh)
+{
+	uint64_t bit = UINT64_C(1) << packet_id % 64;
+
+	if (!s->received) {
+		s->received = calloc(65536 / 64, sizeof(*s->received));
+		if (!s->received)
+			return ERR_NOMEM;
+	}
+	*fresh = !(s->received[packet_id / 64] & bit);
+	s->received[packet_id / 64] |= bit;
+	s->nreceived += *fresh;
+	return OK;
+}
+
+bool session_received_remove(struct session *s, uint16_t packet_id)
+{
+	uint64_t bit = UINT64_C(1) << packet_id % 64;
+
+	if (!s->received || !(s->received[packet_id / 64] & bit))
+		return false;
+	s->received[packet_id / 64] &= ~bit;
+	s->nreceived--;
+	return true;
+}

@@ -1,0 +1,218 @@
+#include "mqtt/worker.h"
+
+#include <stdlib.h>
+
+#include "base/hash.h"
+#include "mqtt/conn.h"
+#include "mqtt/port.h"
+#include "mqtt/route.h"
+#include "mqtt/session.h"
+
+uint64_t worker_random(struct worker *w)
+{
+	w->random += 0x9e3779b97f4a7c15u;
+	return hash_fold(w->random ^ w->broker->config.seed, 0xd6e8feb86659fd93u);
+}
+
+bool worker_is_backlogged(struct worker *w)
+{
+	return w->stopped_reading || w->handed_bytes > w->broker->config.backlog_bytes;
+}
+
+/* ---- calls from other threads ---- */
+
+void worker_call(struct worker *w, struct worker_call *c)
+{
+	c->next = atomic_load(&w->calls);
+	while (!atomic_compare_exchange_weak(&w->calls, &c->next, c))
+		;
+	loop_notify(&w->called);
+}
+
+/* All calls, oldest first. */
+static struct worker_call *calls_take(struct worker *w)
+{
+	struct worker_call *c = atomic_exchange(&w->calls, NULL), *oldest = NULL, *next;
+
+	for (; c; c = next) {
+		next = c->next;
+		c->next = oldest;
+		oldest = c;
+	}
+	return oldest;
+}
+
+static void calls_run(struct loop_source *s)
+{
+	struct worker *w = container_of(s, struct worker, called);
+	struct worker_call *next;
+
+	for (struct worker_call *c = calls_take(w); c; c = next) {
+		next = c->next;
+		c->run(w, c);
+	}
+}
+
+/* ---- the turn ---- */
+
+static void lane_arrived(struct loop_source *s)
+{
+	struct lane *l = container_of(s, struct lane, arrived);
+
+	lane_take(l, route_record, l->owner);
+}
+
+/* A receiver has caught up; the others may have, too. */
+static void lanes_drained(struct loop_source *s)
+{
+	struct worker *w = container_of(s, struct worker, drained);
+
+	w->stopped_reading = false;
+	for (uint32_t to = 0; to < w->broker->nlanes; to++) {
+		struct lane *l = broker_lane(w->broker, w->index, to);
+
+		w->stopped_reading |= to != w->index && atomic_load(&l->sender_waits);
+	}
+}
+
+static void turn_end(struct loop_hook *h)
+{
+	struct worker *w = container_of(h, struct worker, turn_end);
+
+	conns_read_on(w);
+	if (!list_empty(&w->deferred))
+		deferred_release(w, NULL, 0);
+	conns_flush(w);
+	route_flush(w);
+	if (!list_empty(&w->guards))
+		guards_expire(w);
+	sub_tree_prune(w->subs);
+	interest_prune(w->broker->interest, w->reader);
+	retained_prune(w->broker->retained, w->reader);
+	epoch_quiescent(w->reader);
+}
+
+static void before_sleep(struct loop_hook *h)
+{
+	epoch_offline(container_of(h, struct worker, before_sleep)->reader);
+}
+
+static void after_sleep(struct loop_hook *h)
+{
+	epoch_online(container_of(h, struct worker, after_sleep)->reader);
+}
+
+/* ---- life ---- */
+
+static size_t stored_cost(const struct msg *m)
+{
+	return msg_cost(m);
+}
+
+static const struct store_msg_ops stored_ops = {.unref = msg_unref, .cost = stored_cost};
+
+static int worker_make_parts(struct worker *w)
+{
+	const struct broker_config *c = &w->broker->config;
+	int rc;
+
+	if ((rc = epoch_reader_create(w->broker->epoch, &w->reader)) < 0 ||
+	    (rc = out_pool_create(&w->out_pool)) < 0 || (rc = store_mem_create(&stored_ops, &w->store)) < 0 ||
+	    (rc = routes_create(&w->routes)) < 0 ||
+	    (rc = sub_tree_create(w->broker->interest, w->reader, c->seed, w->index, c->max_topic_levels,
+				  &w->subs)) < 0)
+		return rc;
+	w->input = malloc(INPUT_BYTES);
+	w->levels = topic_levels_create(c->max_topic_levels);
+	w->more_levels = topic_levels_create(c->max_topic_levels);
+	w->walk = malloc((c->max_topic_levels + 2) * sizeof(*w->walk));
+	return w->input && w->levels && w->more_levels && w->walk ? OK : ERR_NOMEM;
+}
+
+static void worker_hook(struct worker *w)
+{
+	loop_source_add(w->loop, &w->called, calls_run);
+	loop_source_add(w->loop, &w->drained, lanes_drained);
+	loop_hook_add(w->loop, LOOP_TURN_END, &w->turn_end, turn_end);
+	loop_hook_add(w->loop, LOOP_BEFORE_SLEEP, &w->before_sleep, before_sleep);
+	loop_hook_add(w->loop, LOOP_AFTER_SLEEP, &w->after_sleep, after_sleep);
+	for (uint32_t from = 0; from < BROKER_LANES_MAX; from++) {
+		struct lane *l = broker_lane(w->broker, from, w->index);
+
+		l->owner = w;
+		loop_source_add(w->loop, &l->arrived, lane_arrived);
+		broker_lane(w->broker, w->index, from)->drained = &w->drained;
+	}
+	w->hooked = true;
+}
+
+int worker_create(struct broker *b, struct loop *loop, uint16_t index, struct worker **out)
+{
+	struct worker *w = calloc(1, sizeof(*w));
+
+	*out = w;
+	if (!w)
+		return ERR_NOMEM;
+	w->broker = b;
+	w->loop = loop;
+	w->index = index;
+	w->next_uid = index;
+	w->random = index;
+	list_init(&w->conns);
+	list_init(&w->dirty);
+	list_init(&w->unread);
+	list_init(&w->guards);
+	list_init(&w->deferred);
+	if (worker_make_parts(w) < 0) {
+		worker_destroy(w);
+		*out = NULL;
+		return ERR_NOMEM;
+	}
+	worker_hook(w);
+	return OK;
+}
+
+static void worker_unhook(struct worker *w)
+{
+	struct worker_call *next;
+
+	for (uint32_t from = 0; from < BROKER_LANES_MAX; from++)
+		loop_source_remove(&broker_lane(w->broker, from, w->index)->arrived);
+	loop_source_remove(&w->called);
+	loop_source_remove(&w->drained);
+	loop_hook_remove(&w->turn_end);
+	loop_hook_remove(&w->before_sleep);
+	loop_hook_remove(&w->after_sleep);
+	for (struct worker_call *c = calls_take(w); c; c = next) {
+		next = c->next;
+		c->cancel(c);
+	}
+}
+
+void worker_destroy(struct worker *w)
+{
+	struct hmap_node *n;
+	size_t from = 0;
+
+	if (!w)
+		return;
+	if (w->hooked)
+		worker_unhook(w);
+	while (!list_empty(&w->conns))
+		conn_free(container_of(w->conns.next, struct conn, in_worker));
+	while ((n = hmap_any(&w->sessions, &from)))
+		session_free(container_of(n, struct session, by_id));
+	port_destroy(w->port);
+	hmap_fini(&w->sessions);
+	sub_tree_destroy(w->subs);
+	routes_destroy(w->routes);
+	store_destroy(w->store);
+	out_pool_destroy(w->out_pool);
+	free(w->walk);
+	free(w->levels);
+	free(w->more_levels);
+	free(w->input);
+	free(w->props);
+	epoch_reader_destroy(w->reader);
+	free(w);
+}

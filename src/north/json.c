@@ -1,0 +1,218 @@
+/*
+ * The JSON of PRODUCT.md, "Topics and payloads".  Written by hand rather than through a tree: a value is published for
+ * every change of every tag, and this costs neither an allocation nor a rounding.
+ */
+#include "north/json.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "north/table.h"
+
+static void put_text(struct wr *w, const char *text)
+{
+	wr_bytes(w, text, strlen(text));
+}
+
+static void put_i64(struct wr *w, int64_t n)
+{
+	char buf[24];
+
+	wr_bytes(w, buf, (size_t)snprintf(buf, sizeof(buf), "%" PRId64, n));
+}
+
+static void put_u64(struct wr *w, uint64_t n)
+{
+	char buf[24];
+
+	wr_bytes(w, buf, (size_t)snprintf(buf, sizeof(buf), "%" PRIu64, n));
+}
+
+size_t json_utf8_length(const uint8_t *p, size_t left)
+{
+	size_t n = p[0] < 0x80 ? 1 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : (p[0] & 0xf0) == 0xe0 ? 3 : 4;
+
+	if (n == 1)
+		return 1;
+	if (p[0] < 0xc2 || p[0] > 0xf4 || n > left)
+		return 0;
+	for (size_t i = 1; i < n; i++)
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
+	    (p[0] == 0xf4 && p[1] > 0x8f))
+		return 0;
+	return n;
+}
+
+/* A device may hold any bytes where text is expected; U+FFFD stands for what is not UTF-8. */
+static void put_string(struct wr *w, struct span s)
+{
+	char buf[8];
+
+	wr_u8(w, '"');
+	for (size_t i = 0; i < s.len;) {
+		size_t n = json_utf8_length(s.p + i, s.len - i);
+		uint8_t c = s.p[i];
+
+		if (n == 0) {
+			put_text(w, "\xef\xbf\xbd");
+			n = 1;
+		} else if (c == '"' || c == '\\') {
+			wr_u8(w, '\\');
+			wr_u8(w, c);
+		} else if (c < 0x20 || c == 0x7f) {
+			wr_bytes(w, buf, (size_t)snprintf(buf, sizeof(buf), "\\u%04x", c));
+		} else {
+			wr_bytes(w, s.p + i, n);
+		}
+		i += n;
+	}
+	wr_u8(w, '"');
+}
+
+static void put_hex(struct wr *w, struct span s)
+{
+	wr_u8(w, '"');
+	for (size_t i = 0; i < s.len; i++) {
+		char buf[3];
+
+		snprintf(buf, sizeof(buf), "%02x", s.p[i]);
+		wr_bytes(w, buf, 2);
+	}
+	wr_u8(w, '"');
+}
+
+static void put_number(struct wr *w, const struct tag_value *v)
+{
+	char buf[NUMBER_TEXT_MAX];
+
+	if (!tag_value_is_integer(v) && !isfinite(tag_value_to_double(v)))
+		put_text(w, "null"); /* JSON has no other word for them */
+	else
+		wr_bytes(w, buf, number_text(buf, v));
+}
+
+void json_value_encode(struct wr *w, const struct tag_value *v)
+{
+	switch (v->kind) {
+	case TAG_NONE:
+		put_text(w, "null");
+		break;
+	case TAG_BOOL:
+		put_text(w, v->b ? "true" : "false");
+		break;
+	case TAG_STRING:
+		put_string(w, v->s);
+		break;
+	case TAG_BYTES:
+		put_hex(w, v->s);
+		break;
+	default:
+		put_number(w, v);
+	}
+}
+
+static bool is_number_without_text(const struct tag_value *v)
+{
+	return (v->kind == TAG_FLOAT || v->kind == TAG_DOUBLE) && !isfinite(tag_value_to_double(v));
+}
+
+static void encode_tag(struct wr *w, const struct tag_sample *sample, const char *unit)
+{
+	enum quality quality = sample->quality;
+	enum reason reason = sample->reason;
+
+	if (is_number_without_text(&sample->value)) {
+		quality = QUALITY_BAD;
+		reason = reason == REASON_NONE ? REASON_RANGE : reason;
+	}
+	put_text(w, "{\"value\":");
+	json_value_encode(w, &sample->value);
+	put_text(w, ",\"ts\":");
+	put_i64(w, sample->ts_ms);
+	put_text(w, ",\"quality\":\"");
+	put_text(w, quality_name(quality));
+	wr_u8(w, '"');
+	if (reason != REASON_NONE) {
+		put_text(w, ",\"reason\":\"");
+		put_text(w, reason_name(reason));
+		wr_u8(w, '"');
+	}
+	if (unit) {
+		put_text(w, ",\"unit\":");
+		put_string(w, span_str(unit));
+	}
+	wr_u8(w, '}');
+}
+
+static void encode_result(struct wr *w, const struct set_outcome *o)
+{
+	wr_u8(w, '{');
+	if (o->id.p) {
+		put_text(w, "\"id\":");
+		put_string(w, o->id);
+		wr_u8(w, ',');
+	}
+	if (o->ok) {
+		put_text(w, "\"ok\":true,\"value\":");
+		json_value_encode(w, &o->value);
+	} else {
+		put_text(w, "\"ok\":false,\"error\":");
+		put_string(w, span_str(o->error));
+		if (o->exception) {
+			put_text(w, ",\"exception\":");
+			put_u64(w, o->exception);
+		}
+		if (o->text) {
+			put_text(w, ",\"text\":");
+			put_string(w, span_str(o->text));
+		}
+	}
+	put_text(w, ",\"ts\":");
+	put_i64(w, o->ts_ms);
+	wr_u8(w, '}');
+}
+
+static void encode_status(struct wr *w, const struct device_status *s)
+{
+	const struct {
+		const char *name;
+		uint64_t n;
+	} counters[] = {{"ok", s->ok},          {"timeouts", s->timeouts}, {"exceptions", s->exceptions},
+			{"errors", s->errors},  {"writes", s->writes},     {"late", s->late},
+			{"late_ms", s->late_ms}};
+
+	put_text(w, "{\"state\":");
+	put_string(w, span_str(s->state));
+	put_text(w, ",\"since\":");
+	put_i64(w, s->since_ms);
+	put_text(w, ",\"last_ok\":");
+	if (s->last_ok_ms)
+		put_i64(w, s->last_ok_ms);
+	else
+		put_text(w, "null");
+	put_text(w, ",\"last_error\":");
+	if (s->last_error)
+		put_string(w, span_str(s->last_error));
+	else
+		put_text(w, "null");
+	for (size_t i = 0; i < sizeof(counters) / sizeof(*counters); i++) {
+		put_text(w, ",\"");
+		put_text(w, counters[i].name);
+		put_text(w, "\":");
+		put_u64(w, counters[i].n);
+	}
+	wr_u8(w, '}');
+}
+
+const struct payload_format north_json = {
+	.name = "json",
+	.content_type = "application/json",
+	.encode_tag = encode_tag,
+	.encode_result = encode_result,
+	.encode_status = encode_status,
+	.decode_set = json_set_decode,
+};

@@ -1,0 +1,217 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "base/alloc_fail.h"
+#include "loop/loop_sim.h"
+#include "net/stream_sim.h"
+#include "south/table.h"
+
+struct fixture {
+	struct sim_world *sim;
+	struct loop *loop;
+	struct sim_net *net;
+	unsigned ndone;
+};
+
+static struct fixture fx;
+
+static void done(struct source_request *r)
+{
+	(void)r;
+	fx.ndone++;
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	fx = (struct fixture){0};
+	assert_int_equal(sim_world_create(1, &fx.sim), OK);
+	assert_int_equal(sim_loop_create(fx.sim, &fx.loop), OK);
+	assert_int_equal(sim_net_create(fx.sim, &fx.net), OK);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	sim_net_destroy(fx.net);
+	loop_destroy(fx.loop);
+	sim_world_destroy(fx.sim);
+	return 0;
+}
+
+static struct source_request request(enum config_area area, unsigned start, unsigned count)
+{
+	return (struct source_request){.area = area,
+				       .start = (uint16_t)start,
+				       .count = (uint16_t)count,
+				       .timeout_ms = 1000,
+				       .done = done};
+}
+
+static int ask(struct source *s, struct source_request *r)
+{
+	unsigned before = fx.ndone;
+
+	s->ops->submit(s, r);
+	assert_int_equal(fx.ndone, before); /* never from inside */
+	(void)!sim_run(fx.sim, 100000, NULL, NULL);
+	assert_int_equal(fx.ndone, before + 1);
+	return r->rc;
+}
+
+static void a_rack_refuses_what_it_does_not_have(void **state)
+{
+	const struct {
+		enum config_area area;
+		unsigned start, count;
+		bool is_write;
+		int rc;
+	} cases[] = {
+		{CONFIG_AREA_DI, 0, 4, false, OK},          {CONFIG_AREA_DI, 0, 5, false, ERR_RANGE},
+		{CONFIG_AREA_DI, 4, 1, false, ERR_RANGE},   {CONFIG_AREA_DO, 3, 1, true, OK},
+		{CONFIG_AREA_DO, 3, 2, true, ERR_RANGE},    {CONFIG_AREA_DI, 0, 1, true, ERR_RANGE},
+		{CONFIG_AREA_AI, 0, 1, true, ERR_RANGE},    {CONFIG_AREA_AI, 3, 125, false, OK},
+		{CONFIG_AREA_AI, 4, 125, false, ERR_RANGE},
+	};
+	struct source *s;
+
+	(void)state;
+	assert_int_equal(sim_source_create(fx.loop, &s), OK);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct source_request r = request(cases[i].area, cases[i].start, cases[i].count);
+
+		r.is_write = cases[i].is_write;
+		assert_int_equal(ask(s, &r), cases[i].rc);
+	}
+	s->ops->destroy(s);
+}
+
+static void a_block_from_the_middle_of_a_channel_is_that_part_of_the_whole(void **state)
+{
+	struct source_request all = request(CONFIG_AREA_AI, 0, 96), part = request(CONFIG_AREA_AI, 37, 30);
+	struct source *s;
+
+	(void)state;
+	assert_int_equal(sim_source_create(fx.loop, &s), OK);
+	s->ops->submit(s, &all);
+	s->ops->submit(s, &part); /* answered two milliseconds later: ai2's value moves slower than that */
+	(void)!sim_run(fx.sim, 100000, NULL, NULL);
+	assert_int_equal(fx.ndone, 2);
+	assert_memory_equal(&all.data.regs[64], &part.data.regs[64 - 37], 3 * sizeof(uint16_t));
+	assert_memory_equal(&all.data.regs[46], &part.data.regs[46 - 37],
+			    8 * sizeof(uint16_t)); /* the mode */
+	s->ops->destroy(s);
+}
+
+static void a_cancelled_request_is_not_answered(void **state)
+{
+	struct source_request a = request(CONFIG_AREA_DI, 0, 1), b = a;
+	struct source *s;
+
+	(void)state;
+	assert_int_equal(sim_source_create(fx.loop, &s), OK);
+	s->ops->submit(s, &a);
+	s->ops->submit(s, &b);
+	s->ops->cancel(s, &a);
+	(void)!sim_run(fx.sim, 100000, NULL, NULL);
+	assert_int_equal(fx.ndone, 1);
+	s->ops->submit(s, &a);
+	s->ops->cancel(s, &a);
+	(void)!sim_run(fx.sim, 100000, NULL, NULL);
+	assert_int_equal(fx.ndone, 1);
+	s->ops->destroy(s);
+}
+
+static int create_tcp(struct source **out)
+{
+	const struct config_line line = {.name = "l", .max_in_flight = 1};
+	struct dialer *dialer;
+	int rc = sim_net_dialer(fx.net, "nowhere", &dialer);
+
+	if (rc < 0)
+		return rc;
+	rc = modbus_tcp_source_create(fx.loop, &line, dialer, out);
+	if (rc < 0)
+		dialer->destroy(dialer);
+	return rc;
+}
+
+static int create_rack(struct source **out)
+{
+	return sim_source_create(fx.loop, out);
+}
+
+static void a_failing_allocation_makes_no_source(void **state)
+{
+	static int (*const makers[])(struct source **) = {create_tcp, create_rack};
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++)
+		for (long n = 1;; n++) {
+			struct source *s = NULL;
+			bool hit;
+			int rc;
+
+			alloc_fail_at(n);
+			rc = makers[i](&s);
+			hit = alloc_fail_end();
+			assert_int_equal(rc, hit ? ERR_NOMEM : OK);
+			if (hit)
+				continue;
+			s->ops->destroy(s);
+			break;
+		}
+}
+
+static void nobody_there_is_an_input_output_error(void **state)
+{
+	struct source_request r = request(CONFIG_AREA_HOLDING, 0, 1);
+	struct source *s;
+
+	(void)state;
+	assert_int_equal(create_tcp(&s), OK);
+	assert_int_equal(ask(s, &r), ERR_IO);
+	s->ops->destroy(s);
+}
+
+static void every_type_of_line_has_a_driver(void **state)
+{
+	const struct config_line lines[] = {
+		{.name = "a",
+		 .type = CONFIG_LINE_MODBUS_TCP,
+		 .host = "127.0.0.1",
+		 .port = 502,
+		 .max_in_flight = 1},
+		{.name = "b", .type = CONFIG_LINE_SIM},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++) {
+		struct source *s;
+
+		assert_int_equal(south_factory.create(&south_factory, fx.loop, &lines[i], &s), OK);
+		s->ops->destroy(s);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_rack_refuses_what_it_does_not_have, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			a_block_from_the_middle_of_a_channel_is_that_part_of_the_whole, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_cancelled_request_is_not_answered, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_failing_allocation_makes_no_source, setup, teardown),
+		cmocka_unit_test_setup_teardown(nobody_there_is_an_input_output_error, setup, teardown),
+		cmocka_unit_test_setup_teardown(every_type_of_line_has_a_driver, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

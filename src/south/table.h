@@ -1,0 +1,26 @@
+/*
+ * The drivers there are.
+ */
+#ifndef SOUTH_TABLE_H
+#define SOUTH_TABLE_H
+
+#include "field/source.h"
+#include "net/stream.h"
+
+/* Makes the source of a line of any type; the sockets are real. Static, has no state. */
+extern struct source_factory south_factory;
+
+/*
+ * Modbus/TCP over connections that `dialer` makes; the dialer is the source's with OK, still the caller's on failure.
+ * `line` is borrowed for the call. ERR_NOMEM.
+ */
+MUST_USE int modbus_tcp_source_create(struct loop *loop, const struct config_line *line,
+				      struct dialer *dialer, struct source **out);
+
+/*
+ * A simulated rack with CONFIG_RACK_CHANNELS channels of each kind: inputs that blink, outputs that keep what is written, analog
+ * inputs that move.  Values depend on the loop's time since creation and on what was written, on nothing else. ERR_NOMEM.
+ */
+MUST_USE int sim_source_create(struct loop *loop, struct source **out);
+
+#endif

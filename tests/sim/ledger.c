@@ -1,0 +1,243 @@
+#include "ledger.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "wire/mqtt.h"
+
+/* ledger.copies: a bit and a count */
+#define RETAINED 1u
+#define ONE_LIVE 2u
+
+void ledger_broken(struct ledger *l, const char *fmt, ...)
+{
+	va_list args;
+
+	if (l->broken[0])
+		return;
+	va_start(args, fmt);
+	vsnprintf(l->broken, sizeof(l->broken), fmt, args);
+	va_end(args);
+}
+
+int ledger_publish(struct ledger *l, unsigned publisher, const char *topic, uint8_t qos, bool retain)
+{
+	struct ledger_message *m = &l->messages[l->nmessages];
+	uint32_t seq = 1;
+
+	if (l->nmessages == LEDGER_MESSAGES)
+		return -1;
+	for (uint32_t i = 0; i < l->nmessages; i++)
+		if (l->messages[i].publisher == publisher && strcmp(l->messages[i].topic, topic) == 0)
+			seq = l->messages[i].seq + 1;
+	*m = (struct ledger_message){
+		.publisher = (uint8_t)publisher, .qos = qos, .retain = retain, .seq = seq, .sent = ++l->tick};
+	snprintf(m->topic, sizeof(m->topic), "%s", topic);
+	return (int)l->nmessages++;
+}
+
+void ledger_acked(struct ledger *l, uint32_t id)
+{
+	l->messages[id].acked = ++l->tick;
+}
+
+int ledger_subscribed(struct ledger *l, unsigned client, const char *filter, uint8_t qos)
+{
+	struct ledger_sub *s = &l->subs[l->nsubs];
+
+	if (l->nsubs == LEDGER_SUBS)
+		return -1;
+	*s = (struct ledger_sub){.client = (uint8_t)client, .qos = qos, .from = ++l->tick};
+	snprintf(s->filter, sizeof(s->filter), "%s", filter);
+	return (int)l->nsubs++;
+}
+
+void ledger_unsubscribe(struct ledger *l, unsigned client, const char *filter)
+{
+	for (uint32_t i = 0; i < l->nsubs; i++) {
+		struct ledger_sub *s = &l->subs[i];
+
+		if (s->client == client && !s->until && (!filter || strcmp(s->filter, filter) == 0))
+			s->until = ++l->tick;
+	}
+}
+
+void ledger_session_ends(struct ledger *l, unsigned client)
+{
+	ledger_unsubscribe(l, client, NULL);
+	memset(l->copies[client], 0, sizeof(l->copies[client]));
+	l->session_ended[client] = ++l->tick;
+}
+
+static bool same_topic(const struct ledger_message *a, const struct ledger_message *b)
+{
+	return a->publisher == b->publisher && strcmp(a->topic, b->topic) == 0;
+}
+
+/* Was a plain subscription of the client owed the message, and with what QoS? 0: none. */
+static uint8_t owed_qos(const struct ledger *l, unsigned client, const struct ledger_message *m)
+{
+	uint8_t qos = 0;
+
+	for (uint32_t i = 0; i < l->nsubs; i++) {
+		const struct ledger_sub *s = &l->subs[i];
+		uint8_t q = s->qos < m->qos ? s->qos : m->qos;
+
+		if (s->client == client && !s->until && s->from < m->sent && q > qos &&
+		    strncmp(s->filter, "$share/", 7) != 0 &&
+		    mqtt_filter_matches(span_str(s->filter), span_str(m->topic)))
+			qos = q;
+	}
+	return qos;
+}
+
+/*
+ * Does it come too late, now that the client has seen a newer one? A first live copy must not come after a newer live
+ * one of the same QoS (4.6), nor after a newer retained one. A retained copy is the newest that was published with
+ * RETAIN, so it must not come after a newer one of these. What its publisher sent again may come anew, and be retained anew.
+ */
+static bool too_late(const struct ledger_message *m, bool retained_copy, const struct ledger_message *newer,
+		     uint16_t newer_copies)
+{
+	if (!newer_copies || !same_topic(m, newer))
+		return false;
+	if (retained_copy)
+		return newer->retain && !m->resent;
+	return (newer_copies >= ONE_LIVE && m->qos == newer->qos) || (newer_copies & RETAINED && !m->resent);
+}
+
+static void check_order(struct ledger *l, unsigned client, uint32_t id, bool retained_copy)
+{
+	const struct ledger_message *m = &l->messages[id];
+
+	if (m->resent && m->qos == 1 && owed_qos(l, client, m) == 0)
+		return;
+	for (uint32_t i = id + 1; i < l->nmessages; i++) {
+		const struct ledger_message *newer = &l->messages[i];
+
+		if (too_late(m, retained_copy, newer, l->copies[client][i]))
+			ledger_broken(l, "client %u: %s of client %u: %u%s came after %u", client, m->topic,
+				      m->publisher, m->seq, retained_copy ? ", retained," : "", newer->seq);
+	}
+}
+
+void ledger_delivered(struct ledger *l, unsigned client, uint32_t id, uint8_t qos, bool retained_copy)
+{
+	const struct ledger_message *m = &l->messages[id];
+	uint16_t *copies = &l->copies[client][id];
+
+	if (id >= l->nmessages) {
+		ledger_broken(l, "client %u: a message that nobody sent", client);
+		return;
+	}
+	if (*copies == 0 && !l->in_group[client])
+		check_order(l, client, id, retained_copy);
+	if (retained_copy) {
+		*copies |= RETAINED;
+		return;
+	}
+	if (qos == 2 && *copies >= ONE_LIVE)
+		ledger_broken(l, "client %u: %s of client %u: %u of QoS 2 came twice", client, m->topic,
+			      m->publisher, m->seq);
+	*copies += ONE_LIVE;
+}
+
+static void settle_plain(struct ledger *l, uint32_t id)
+{
+	const struct ledger_message *m = &l->messages[id];
+
+	for (unsigned c = 0; c < LEDGER_CLIENTS; c++)
+		if (owed_qos(l, c, m) > 0 && l->copies[c][id] == 0)
+			ledger_broken(l, "client %u: %s of client %u: %u of QoS %u, acknowledged, never came",
+				      c, m->topic, m->publisher, m->seq, m->qos);
+}
+
+/* Each group is owed every message once, by whichever of its members. */
+static void settle_group(struct ledger *l, const struct ledger_sub *group, uint32_t id)
+{
+	const struct ledger_message *m = &l->messages[id];
+	struct span name, rest;
+	unsigned copies = 0;
+	uint8_t qos = 2;
+
+	if (!mqtt_filter_shared(span_str(group->filter), &name, &rest) || group->from > m->sent ||
+	    !mqtt_filter_matches(rest, span_str(m->topic)))
+		return;
+	/* what a member had in hand when its session ended went with it */
+	for (unsigned c = 0; c < LEDGER_CLIENTS; c++)
+		if (l->in_group[c] && l->session_ended[c] > m->sent)
+			return;
+	for (uint32_t i = 0; i < l->nsubs; i++) {
+		const struct ledger_sub *s = &l->subs[i];
+
+		if (strcmp(s->filter, group->filter) != 0 || s->until)
+			continue;
+		copies += l->copies[s->client][id] / ONE_LIVE;
+		if (s->qos < qos)
+			qos = s->qos;
+	}
+	if (qos > 0 && m->qos > 0 && copies == 0)
+		ledger_broken(l, "group %s: %s of client %u: %u never came", group->filter, m->topic,
+			      m->publisher, m->seq);
+	if (qos == 2 && m->qos == 2 && copies > 1)
+		ledger_broken(l, "group %s: %s of client %u: %u of QoS 2 came %u times", group->filter,
+			      m->topic, m->publisher, m->seq, copies);
+}
+
+/* The next message that was published with RETAIN to the topic of `id`, or NULL. */
+static const struct ledger_message *next_retained(const struct ledger *l, uint32_t id)
+{
+	for (uint32_t i = id + 1; i < l->nmessages; i++)
+		if (l->messages[i].retain && same_topic(&l->messages[i], &l->messages[id]))
+			return &l->messages[i];
+	return NULL;
+}
+
+/* Was an older one sent again, of QoS 1? Then it may have been retained anew, after this one. */
+static bool older_came_again(const struct ledger *l, uint32_t id)
+{
+	for (uint32_t i = 0; i < id; i++) {
+		const struct ledger_message *m = &l->messages[i];
+
+		if (m->retain && m->resent && m->qos == 1 && same_topic(m, &l->messages[id]))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Who subscribed while this was the topic's newest retained message, or on its way to be that, has seen it: retained, or live
+ * when it came later than the subscription.
+ */
+static void settle_retained(struct ledger *l, uint32_t id)
+{
+	const struct ledger_message *m = &l->messages[id], *next = next_retained(l, id);
+
+	if (!m->retain || older_came_again(l, id))
+		return;
+	for (uint32_t i = 0; i < l->nsubs; i++) {
+		const struct ledger_sub *s = &l->subs[i];
+
+		if (s->until || s->qos == 0 || s->from < m->sent || (next && next->sent < s->from) ||
+		    strncmp(s->filter, "$share/", 7) == 0 ||
+		    !mqtt_filter_matches(span_str(s->filter), span_str(m->topic)))
+			continue;
+		if (l->copies[s->client][id] == 0)
+			ledger_broken(l, "client %u: subscribed to %s and never saw %s: %u, retained",
+				      s->client, s->filter, m->topic, m->seq);
+	}
+}
+
+void ledger_settle(struct ledger *l)
+{
+	for (uint32_t id = 0; id < l->nmessages; id++) {
+		if (l->messages[id].qos == 0 || !l->messages[id].acked)
+			continue;
+		settle_plain(l, id);
+		settle_retained(l, id);
+		for (uint32_t i = 0; i < l->nsubs; i++)
+			if (!l->subs[i].until && strncmp(l->subs[i].filter, "$share/", 7) == 0)
+				settle_group(l, &l->subs[i], id);
+	}
+}

@@ -1,0 +1,68 @@
+/*
+ * What was published, subscribed and delivered in one simulated run, and whether the broker kept its promises.
+ *
+ * Everything gets a tick from one counter, so "published after the SUBACK had come" is a comparison. A broken promise
+ * found on the way is noted at once; what is owed is looked at when the run is over and quiet.
+ */
+#ifndef SIM_LEDGER_H
+#define SIM_LEDGER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+
+#define LEDGER_CLIENTS  16u
+#define LEDGER_MESSAGES 4096u
+#define LEDGER_SUBS     256u
+#define LEDGER_TOPIC    32u
+#define LEDGER_FILTER   48u
+
+struct ledger_message {
+	char topic[LEDGER_TOPIC];
+	uint8_t publisher, qos;
+	bool retain;
+	bool resent;  /* its publisher sent it again: a QoS 1 message may come anew to who subscribed since */
+	uint32_t seq; /* of this publisher and topic, from 1 */
+	uint64_t sent, acked; /* ticks; 0: not yet */
+};
+
+/* One life of a subscription, from SUBACK to UNSUBSCRIBE or the session's end. */
+struct ledger_sub {
+	char filter[LEDGER_FILTER];
+	uint8_t client, qos;
+	uint64_t from, until; /* ticks; until 0: still there */
+};
+
+struct ledger {
+	uint64_t tick;
+	struct ledger_message messages[LEDGER_MESSAGES];
+	uint32_t nmessages;
+	struct ledger_sub subs[LEDGER_SUBS];
+	uint32_t nsubs;
+	/* by client and message: how many live copies came, and whether a retained one did */
+	uint16_t copies[LEDGER_CLIENTS][LEDGER_MESSAGES];
+	uint64_t session_ended[LEDGER_CLIENTS]; /* tick of the last time */
+	bool in_group[LEDGER_CLIENTS]; /* a share group's members split a stream, in no order (4.8.2) */
+	char broken[512];              /* the first broken promise; empty: none */
+};
+
+/* A message is about to be sent for the first time; its id, or -1 when the ledger is full. */
+int ledger_publish(struct ledger *l, unsigned publisher, const char *topic, uint8_t qos, bool retain);
+void ledger_acked(struct ledger *l, uint32_t id);
+/* SUBACK came. Returns the subscription's index, or -1 when the ledger is full. */
+int ledger_subscribed(struct ledger *l, unsigned client, const char *filter, uint8_t qos);
+/* UNSUBSCRIBE is about to be sent. */
+void ledger_unsubscribe(struct ledger *l, unsigned client, const char *filter);
+/* The client starts anew: its session, subscriptions and deliveries do not count any more. */
+void ledger_session_ends(struct ledger *l, unsigned client);
+/* A message arrived at the application of a client. */
+void ledger_delivered(struct ledger *l, unsigned client, uint32_t id, uint8_t qos, bool retained_copy);
+
+/* Note a broken promise, printf-like; the first is kept. */
+void ledger_broken(struct ledger *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The run is over: what is owed? Fills `broken`. */
+void ledger_settle(struct ledger *l);
+
+#endif
