@@ -1,6 +1,7 @@
 /*
- * Bytes as from a server into a client that has publishes and subscriptions under way.  The last four bytes of the input choose
- * the version, the session, how the bytes are cut into reads and what else happens between them.
+ * Bytes as from a server into a client that has publishes and subscriptions under way.  The last four bytes
+ * of the input choose the version, the session, how the bytes are cut into reads and what else happens
+ * between them.
  */
 #include <stdlib.h>
 

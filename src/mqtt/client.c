@@ -68,7 +68,9 @@ int client_out_connect(struct mqtt_client *c, const struct mqtt_connect *p)
 	return OK;
 }
 
-/* A decoded list becomes one to encode: our encoder puts user properties last, so they are the tail of `raw`. */
+/*
+ * A decoded list becomes one to encode: our encoder puts user properties last, so they are the tail of `raw`.
+ */
 static void props_reuse(struct mqtt_props *p)
 {
 	struct rd r = rd_of(p->raw.p, p->raw.len);

@@ -1,7 +1,7 @@
 /*
- * An MQTT client, versions 3.1, 3.1.1 and 5.0: a state machine on the caller's loop over a `struct dialer`.  It
- * knows no socket, no clock but the loop's and no global; it never blocks. Used by `lineside pub` and `sub` and
- * by everything that talks to another broker.
+ * An MQTT client, versions 3.1, 3.1.1 and 5.0: a state machine on the caller's loop over a `struct dialer`.
+ * It knows no socket, no clock but the loop's and no global; it never blocks. Used by `lineside pub` and
+ * `sub` and by everything that talks to another broker.
  *
  * What it promises
  *   - Every publish that was accepted ends in exactly one published() call, at the latest from
@@ -12,7 +12,8 @@
  *   - Publishes leave in the order of the calls; one that must wait for the server's receive maximum holds back those
  *     behind it.  Acknowledgements leave in the order of what they acknowledge.
  *   - A QoS 2 message is delivered once within the session.
- *   - Granted subscriptions are made again when the server lost the session.
+ *   - Granted subscriptions are made again when the server lost the session, and also when it may have: a CONNACK that
+ *     never arrived may have told of a new one, which the next CONNACK then calls present.
  *   - Memory: the queue has the bounds of the options, input at most `max_packet_size`; buffers grow with bytes that
  *     arrived, never by a length that the peer claims.
  *
@@ -36,11 +37,12 @@ struct mqtt_client;
 
 struct mqtt_client_options {
 	/*
-	 * The CONNECT packet: version, client id, clean start, keep alive (s), user, password, will, and the v5 properties. Of these the
-	 * client itself heeds SESSION_EXPIRY, RECEIVE_MAXIMUM, TOPIC_ALIAS_MAXIMUM and MAXIMUM_PACKET_SIZE.
+	 * The CONNECT packet: version, client id, clean start, keep alive (s), user, password, will, and the
+	 * v5 properties. Of these the client itself heeds SESSION_EXPIRY, RECEIVE_MAXIMUM,
+	 * TOPIC_ALIAS_MAXIMUM and MAXIMUM_PACKET_SIZE.
 	 *
-	 * clean_start is for the first connection; a v5 client with a session expiry above 0 resumes its own session
-	 * afterwards. In v3 it is the clean session flag of every connection.
+	 * clean_start is for the first connection; a v5 client with a session expiry above 0 resumes its own
+	 * session afterwards. In v3 it is the clean session flag of every connection.
 	 */
 	struct mqtt_connect connect;
 
@@ -59,8 +61,8 @@ struct mqtt_client_options {
 };
 
 /*
- * Defaults: 3.1.1, clean start, empty client id, keep alive 60 s, reconnect 1 s to 60 s, 1000 messages, 16 MiB, 100 in
- * flight, no limit on input, connect time-out 30 s, ping time-out 10 s.
+ * Defaults: 3.1.1, clean start, empty client id, keep alive 60 s, reconnect 1 s to 60 s, 1000 messages, 16
+ * MiB, 100 in flight, no limit on input, connect time-out 30 s, ping time-out 10 s.
  */
 void mqtt_client_options_init(struct mqtt_client_options *o);
 
@@ -76,9 +78,9 @@ struct mqtt_client_connected {
 
 struct mqtt_client_disconnected {
 	/*
-	 * OK: we asked for it. ERR_REMOTE: refused in CONNACK or ended by a DISCONNECT of the server. ERR_CLOSED, ERR_IO: the
-	 * stream. ERR_TIMEOUT: connecting or the ping. ERR_PROTOCOL, ERR_MALFORMED, ERR_TOO_LARGE, ERR_TOPIC: the server
-	 * broke the protocol. ERR_NOMEM.
+	 * OK: we asked for it. ERR_REMOTE: refused in CONNACK or ended by a DISCONNECT of the server.
+	 * ERR_CLOSED, ERR_IO: the stream. ERR_TIMEOUT: connecting or the ping. ERR_PROTOCOL, ERR_MALFORMED,
+	 * ERR_TOO_LARGE, ERR_TOPIC: the server broke the protocol. ERR_NOMEM.
 	 */
 	int err;
 	bool is_refused; /* `reason` is that of CONNACK; in v3 the return code */
@@ -92,7 +94,10 @@ struct mqtt_client_answer {  /* to subscribe or unsubscribe */
 	enum mqtt_type type; /* MQTT_SUBSCRIBE or MQTT_UNSUBSCRIBE */
 	void *token;         /* NULL for what was subscribed anew after a lost session */
 	bool is_again;       /* the latter */
-	/* OK: codes are there. ERR_TOO_LARGE, ERR_UNSUPPORTED: not sent, the server cannot take it (`reason` says what). ERR_CLOSED: destroyed. */
+	/*
+	 * OK: codes are there. ERR_TOO_LARGE, ERR_UNSUPPORTED: not sent, the server cannot take it (`reason`
+	 * says what). ERR_CLOSED: destroyed.
+	 */
 	int err;
 	uint8_t reason;
 	uint32_t count;                 /* filters asked */
@@ -106,10 +111,11 @@ struct mqtt_client_events {
 	void (*disconnected)(void *arg, const struct mqtt_client_disconnected *e);
 	void (*message)(void *arg, const struct mqtt_publish *m);
 	/*
-	 * A publish is finished. err OK: QoS 0 was written, QoS 1 and 2 acknowledged with `reason` (below 0x80).  ERR_REMOTE:
-	 * the server refused it with `reason`.  ERR_TOO_LARGE, ERR_UNSUPPORTED: the server cannot take it (reason says what: QoS, retain,
-	 * size, alias).  ERR_CLOSED: a QoS 0 message was cut off by the end of the connection, or the client was destroyed.
-	 * props: of the acknowledgement, or NULL.
+	 * A publish is finished. err OK: QoS 0 was written, QoS 1 and 2 acknowledged with `reason` (below
+	 * 0x80).  ERR_REMOTE: the server refused it with `reason`.  ERR_TOO_LARGE, ERR_UNSUPPORTED: the
+	 * server cannot take it (reason says what: QoS, retain, size, alias).  ERR_CLOSED: a QoS 0 message
+	 * was cut off by the end of the connection, or the client was destroyed. props: of the
+	 * acknowledgement, or NULL.
 	 */
 	void (*published)(void *arg, void *token, int err, uint8_t reason, const struct mqtt_props *props);
 	void (*answered)(void *arg, const struct mqtt_client_answer *e);
@@ -131,7 +137,8 @@ struct mqtt_client_counters {
 /*
  *   loop, dialer  borrowed until mqtt_client_destroy()
  *   events, arg   events is copied
- * ERR_NOMEM; ERR_RANGE, ERR_MALFORMED, ERR_PROTOCOL, ERR_TOPIC or ERR_UNSUPPORTED when CONNECT cannot be expressed. *out is NULL after a failure.
+ * ERR_NOMEM; ERR_RANGE, ERR_MALFORMED, ERR_PROTOCOL, ERR_TOPIC or ERR_UNSUPPORTED when CONNECT cannot be
+ * expressed. *out is NULL after a failure.
  */
 MUST_USE int mqtt_client_create(struct loop *loop, struct dialer *dialer, const struct mqtt_client_options *o,
 				const struct mqtt_client_events *events, void *arg, struct mqtt_client **out);
@@ -140,29 +147,33 @@ MUST_USE int mqtt_client_create(struct loop *loop, struct dialer *dialer, const 
 MUST_USE int mqtt_client_start(struct mqtt_client *c);
 
 /*
- * End the connection with DISCONNECT (v5: reason and props, which may be NULL; borrowed for the call) and stay down; disconnected() with
- * OK follows (at once when only an attempt has to be given up; none during a back-off).  With `finish_first` what was accepted is sent and acknowledged before (over
- * reconnects, if those are on) and new publishes are refused; without, it stays queued for another start.
- * ERR_NOMEM, ERR_RANGE.
+ * End the connection with DISCONNECT (v5: reason and props, which may be NULL; borrowed for the call) and
+ * stay down; disconnected() with OK follows (at once when only an attempt has to be given up; none during a
+ * back-off).  With `finish_first` what was accepted is sent and acknowledged before (over reconnects, if
+ * those are on) and new publishes are refused; without, it stays queued for another start. ERR_NOMEM,
+ * ERR_RANGE.
  */
 MUST_USE int mqtt_client_disconnect(struct mqtt_client *c, bool finish_first, uint8_t reason,
 				    const struct mqtt_props *props);
 
-/* Close without DISCONNECT (the will fires), finish what is pending with ERR_CLOSED, free. From inside an event too. Accepts NULL. */
+/*
+ * Close without DISCONNECT (the will fires), finish what is pending with ERR_CLOSED, free. From inside an
+ * event too. Accepts NULL.
+ */
 void mqtt_client_destroy(struct mqtt_client *c);
 
 /* ---- work, in any state ---- */
 
 /*
- * topic, payload, qos, retain and props (v5) of m are copied; dup and packet_id are not looked at. `token` comes
- * back in published().  ERR_FULL: the queue's bounds. ERR_TOPIC: no topic to publish to. ERR_RANGE: not
+ * topic, payload, qos, retain and props (v5) of m are copied; dup and packet_id are not looked at. `token`
+ * comes back in published().  ERR_FULL: the queue's bounds. ERR_TOPIC: no topic to publish to. ERR_RANGE: not
  * expressible. ERR_CLOSED: a disconnect with finish_first is under way. ERR_NOMEM.
  */
 MUST_USE int mqtt_client_publish(struct mqtt_client *c, const struct mqtt_publish *m, void *token);
 
 /*
- * items/filters: count 1..; props may be NULL. All is copied. User properties go with the first SUBSCRIBE only, a subscription id
- * with each. Errors as for publish; ERR_TOPIC: a filter is wrong.
+ * items/filters: count 1..; props may be NULL. All is copied. User properties go with the first SUBSCRIBE
+ * only, a subscription id with each. Errors as for publish; ERR_TOPIC: a filter is wrong.
  */
 MUST_USE int mqtt_client_subscribe(struct mqtt_client *c, const struct mqtt_sub_item *items, size_t count,
 				   const struct mqtt_props *props, void *token);

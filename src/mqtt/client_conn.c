@@ -17,8 +17,8 @@ static uint64_t random_next(struct mqtt_client *c)
 }
 
 /*
- * A connection that lived longer than the last wait was sound: begin anew. One that did not goes on doubling, so that a
- * server which accepts and throws out is not hammered.
+ * A connection that lived longer than the last wait was sound: begin anew. One that did not goes on doubling,
+ * so that a server which accepts and throws out is not hammered.
  */
 static uint32_t backoff_next(struct mqtt_client *c, bool was_up)
 {
@@ -78,6 +78,7 @@ void client_stop(struct mqtt_client *c, bool tell)
 	struct mqtt_client_disconnected e = {
 		.retry_ms = -1, .was_connected = c->state == CLIENT_UP || c->state == CLIENT_LEAVING};
 
+	c->has_doubt |= c->state == CLIENT_HANDSHAKE;
 	c->state = CLIENT_IDLE;
 	c->finish = false;
 	drop_stream(c);
@@ -116,6 +117,7 @@ void client_lost(struct mqtt_client *c, int err)
 					     .retry_ms = -1};
 
 	c->cause = (struct client_cause){0};
+	c->has_doubt |= c->state == CLIENT_HANDSHAKE && !cause.is_refused;
 	if (c->state == CLIENT_LEAVING) {
 		client_stop(c, true);
 		return;
@@ -242,6 +244,9 @@ static int session_start(struct mqtt_client *c, bool session_present)
 {
 	int rc;
 
+	c->trusts_dup = session_present && (c->trusts_dup || c->has_doubt);
+	c->must_resubscribe |= c->has_doubt;
+	c->has_doubt = false;
 	client_in_connected(c, session_present);
 	if ((rc = client_pub_connected(c, session_present)) < 0)
 		return rc;
@@ -316,8 +321,8 @@ void client_on_pingresp(struct mqtt_client *c)
 }
 
 /*
- * PINGREQ when either direction was silent for the keep-alive: one that only sends would else not notice that nobody
- * listens. While bytes arrive, the answer to PINGREQ may still stand behind them.
+ * PINGREQ when either direction was silent for the keep-alive: one that only sends would else not notice that
+ * nobody listens. While bytes arrive, the answer to PINGREQ may still stand behind them.
  */
 static int alive_check(struct mqtt_client *c)
 {

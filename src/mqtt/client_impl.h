@@ -177,11 +177,17 @@ struct mqtt_client {
 	struct list asked;     /* sent, not answered */
 	struct list subscriptions;
 	bool must_resubscribe; /* the server lost the session and not all requests for that are made yet */
-	uint32_t pending;      /* publishes */
-	uint32_t npending;     /* publishes and requests */
-	size_t pending_bytes;  /* of both */
-	uint32_t nwindow;      /* inflight and releasing */
-	struct id_set ids;     /* of ours, in use */
+	/*
+	 * A connection ended between CONNECT and CONNACK: the server may have lost the old session and made a
+	 * new one without our hearing of it, so that its next "session present" means the new one.
+	 */
+	bool has_doubt;
+	bool trusts_dup;  /* after such a doubt: a QoS 2 PUBLISH without DUP is new, whatever its packet id */
+	uint32_t pending; /* publishes */
+	uint32_t npending;    /* publishes and requests */
+	size_t pending_bytes; /* of both */
+	uint32_t nwindow;     /* inflight and releasing */
+	struct id_set ids;    /* of ours, in use */
 	uint16_t last_id;
 
 	struct id_set received; /* QoS 2 ids of the server between PUBLISH and PUBREL */

@@ -85,7 +85,7 @@ static int on_publish(struct mqtt_client *c, const struct mqtt_frame *f)
 		return rc;
 	if ((rc = alias_apply(c, &p)) < 0)
 		return rc;
-	if (p.qos == 2 && id_set_has(&c->received, p.packet_id)) {
+	if (p.qos == 2 && id_set_has(&c->received, p.packet_id) && (p.dup || !c->trusts_dup)) {
 		c->counters.duplicates++;
 		return client_out_ack(c, MQTT_PUBREC, p.packet_id, 0);
 	}
@@ -164,7 +164,10 @@ static int packet_handshake(struct mqtt_client *c, const struct mqtt_frame *f)
 	return client_violation(c, MQTT_RC_PROTOCOL_ERROR);
 }
 
-/* Whole packets from the front of the buffer; the rest moves there. Stops when a handler ended the connection. */
+/*
+ * Whole packets from the front of the buffer; the rest moves there. Stops when a handler ended the
+ * connection.
+ */
 static int parse(struct mqtt_client *c)
 {
 	struct client_in *in = &c->in;
@@ -193,7 +196,10 @@ static int parse(struct mqtt_client *c)
 	return OK;
 }
 
-/* Room to read into; a buffer that one unfinished packet fills is doubled, never sized by that packet's claim. */
+/*
+ * Room to read into; a buffer that one unfinished packet fills is doubled, never sized by that packet's
+ * claim.
+ */
 static int in_reserve(struct client_in *in)
 {
 	if (in->len < in->cap)

@@ -334,8 +334,8 @@ static int on_pubrec(struct mqtt_client *c, struct outgoing *o, const struct mqt
 }
 
 /*
- * PUBACK, PUBREC, PUBCOMP. One for an id that is not in use may follow a resend that crossed it on the way: no offence. One of
- * the wrong kind is.
+ * PUBACK, PUBREC, PUBCOMP. One for an id that is not in use may follow a resend that crossed it on the way:
+ * no offence. One of the wrong kind is.
  */
 int client_on_ack(struct mqtt_client *c, const struct mqtt_frame *f)
 {

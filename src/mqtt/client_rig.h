@@ -1,6 +1,6 @@
 /*
- * For tests of the MQTT client: a client and a scripted server on simulated time. What the server reads and what the client
- * tells are lines of text, taken one by one in order:
+ * For tests of the MQTT client: a client and a scripted server on simulated time. What the server reads and
+ * what the client tells are lines of text, taken one by one in order:
  *
  *   rig_packet(r, "CONNECT v4 clean1 id= ka60");  rig_connack(r, false, 0);  rig_event(r, "connected present0");
  */

@@ -431,6 +431,41 @@ static void subscriptions_are_made_again_when_the_session_is_lost(void **state)
 	rig_fini(&r);
 }
 
+static void after_a_lost_connack_the_session_is_not_believed_to_be_ours(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	kept_init(&r, 20);
+	rig_up(&r);
+	rig_sub(&r, "a", 1, 1);
+	rig_packet(&r, "SUBSCRIBE m1 a:1");
+	rig_suback(&r, MQTT_SUBACK, 1, "\1", 1);
+	rig_event(&r, "subscribed 1 ok rc0: 1");
+	rig_publish(&r, 2, 5, false, "a", "old");
+	rig_publish(&r, 2, 6, false, "a", "older");
+	rig_packet(&r, "PUBREC m5 rc0");
+	rig_packet(&r, "PUBREC m6 rc0");
+	rig_event(&r, "message q2 a=old");
+	rig_event(&r, "message q2 a=older");
+	rig_cut(&r);
+	rig_event(&r, CUT);
+	rig_packet(&r, "CONNECT v5 clean0 id=c ka60"); /* the server may have made a new session here */
+	rig_cut(&r);
+	rig_event(&r, CUT);
+	rig_packet(&r, "CONNECT v5 clean0 id=c ka60");
+	rig_connack(&r, true, 0);
+	rig_event(&r, RESUMED);
+	rig_packet(&r, "SUBSCRIBE m2 a:1");
+	rig_publish(&r, 2, 5, false, "a", "new"); /* not a repeat: it has no DUP */
+	rig_packet(&r, "PUBREC m5 rc0");
+	rig_event(&r, "message q2 a=new");
+	rig_publish(&r, 2, 6, true, "a", "older");
+	rig_packet(&r, "PUBREC m6 rc0");
+	rig_quiet(&r, 1000);
+	rig_fini(&r);
+}
+
 static void a_request_without_an_answer_is_asked_again(void **state)
 {
 	struct rig r;
@@ -559,6 +594,7 @@ int main(void)
 		cmocka_unit_test(more_than_our_receive_maximum_is_a_violation),
 		cmocka_unit_test(topic_aliases_of_the_server_are_resolved),
 		cmocka_unit_test(subscriptions_are_made_again_when_the_session_is_lost),
+		cmocka_unit_test(after_a_lost_connack_the_session_is_not_believed_to_be_ours),
 		cmocka_unit_test(a_request_without_an_answer_is_asked_again),
 		cmocka_unit_test(what_the_server_does_not_offer_is_not_asked),
 		cmocka_unit_test(codes_that_do_not_match_the_filters_are_a_violation),

@@ -1,6 +1,7 @@
 /*
- * The client against a small broker on a simulated network that delays, cuts and splits: nothing acknowledged is lost, QoS 2
- * comes once, order holds.  LINESIDE_SEED=n replays one seed. And with each single allocation failing.
+ * The client against a small broker on a simulated network that delays, cuts and splits: nothing acknowledged
+ * is lost, QoS 2 comes once, order holds.  LINESIDE_SEED=n replays one seed. And with each single allocation
+ * failing.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -373,7 +374,10 @@ static void check(const struct scene *s, uint64_t seed)
 	}
 }
 
-/* One run. With fail_at, that allocation fails once everything around the client is there; returns whether there was one. */
+/*
+ * One run. With fail_at, that allocation fails once everything around the client is there; returns whether
+ * there was one.
+ */
 static bool play(uint64_t seed, const struct sim_net_faults *faults, unsigned messages, long fail_at)
 {
 	static const struct mqtt_client_events events = {.message = on_message, .published = on_published};

@@ -271,7 +271,10 @@ static void requests_unsend(struct mqtt_client *c)
 	}
 }
 
-/* Up to CLIENT_SUBSCRIBE_MAX subscriptions from *node on that share their subscription id; *node moves behind them. */
+/*
+ * Up to CLIENT_SUBSCRIBE_MAX subscriptions from *node on that share their subscription id; *node moves behind
+ * them.
+ */
 static int again_one(struct mqtt_client *c, struct list **node, struct list *to)
 {
 	struct mqtt_sub_item items[CLIENT_SUBSCRIBE_MAX];
@@ -298,7 +301,9 @@ static int again_one(struct mqtt_client *c, struct list **node, struct list *to)
 	return OK;
 }
 
-/* What was asked on the last connection is asked again; granted subscriptions only if the server forgot them. */
+/*
+ * What was asked on the last connection is asked again; granted subscriptions only if the server forgot them.
+ */
 int client_sub_connected(struct mqtt_client *c, bool session_present)
 {
 	struct list *node = c->subscriptions.next;
@@ -358,7 +363,10 @@ static int subscription_put(struct mqtt_client *c, const struct mqtt_sub_item *i
 	return OK;
 }
 
-/* Codes line up with the filters of our packet. After ERR_NOMEM the request is still asked, and will be again. */
+/*
+ * Codes line up with the filters of our packet. After ERR_NOMEM the request is still asked, and will be
+ * again.
+ */
 static int subscribed(struct mqtt_client *c, const struct request *r, const struct mqtt_suback *a)
 {
 	struct mqtt_sub_item item;

@@ -187,7 +187,7 @@ static void deliver_once(struct session *s, struct publication *p, const struct 
 		return;
 	if (output_is_full(s))
 		worker_count(s->worker, dropped_qos0, 1);
-	else if (s->feed || s->queued_qos0)
+	else if ((s->feed || s->queued_qos0) && !p->command) /* a command is never kept, and never retained */
 		deliver_in_order(s, p, d);
 	else
 		(void)conn_send_publish(s->conn, p, d, 0, false); /* it counts what it can't send */
@@ -317,6 +317,8 @@ static int feed_found(void *arg, struct retained *value)
 	struct session *s = to->session;
 	const struct msg *m = value->msg;
 
+	if (to->sub->options.no_local && m->publisher == s->uid)
+		return OK; /* [MQTT-3.8.3-3] */
 	if (m->origin != s->worker->index &&
 	    !lane_is_past(broker_lane(s->worker->broker, m->origin, s->worker->index), m->number)) {
 		if (feed_is_owed(to, m))
@@ -338,6 +340,7 @@ int session_feed_retained(struct session *s, struct span filter, const struct su
 	f->options = sub->options;
 	if (topic_levels_split(w->levels, w->broker->config.seed, filter))
 		rc = retained_match(w->broker->retained, w->levels, feed_found, &to);
+	loop_interleave(w->loop);
 	if (f->count == 0) {
 		free(f);
 		return rc;
@@ -424,8 +427,10 @@ static void queue_step(struct session *s, struct store_item *item)
 	} else {
 		s->queued_qos0--;
 		msg_view(item->msg, &p);
-		d.nids = item->sub_ids ? item->sub_ids[0] : 0;
-		d.ids = item->sub_ids + 1;
+		if (item->sub_ids) {
+			d.nids = item->sub_ids[0];
+			d.ids = item->sub_ids + 1;
+		}
 		if (!publication_expired(&p, loop_now_ms(s->worker->loop)))
 			(void)conn_send_publish(s->conn, &p, &d, 0, false);
 	}
@@ -530,8 +535,9 @@ int session_pubrec(struct session *s, uint16_t packet_id, uint8_t reason)
 
 	if (slot && slot->qos != 2)
 		return ERR_PROTOCOL;
-	if (slot && reason >= 0x80) {
-		slot_done(s, slot); /* the receiver does not want it: there is no PUBREL (4.3.3) */
+	if (reason >= 0x80) { /* the receiver does not want it: there is no PUBREL [MQTT-4.3.3-4] */
+		if (slot)
+			slot_done(s, slot);
 		return OK;
 	}
 	if (slot && slot->state == INFLIGHT_PUBLISHED) {

@@ -158,19 +158,24 @@ static void table_put(struct table *t, struct topic_node *n)
 }
 
 /*
- * Put a roomier copy (without removed children) in the place of `old`, or find that somebody else did.
+ * Put a roomier copy (without removed children) in the place of `old`, or find that somebody else did. Without memory nothing
+ * was frozen by this.
  */
 static int table_renew(struct topic_node *n, struct table *old, struct epoch_reader *me)
 {
 	struct table *fresh;
 	uint32_t cap = FIRST_CAP;
 
-	table_freeze(old);
 	while (cap < 2 * (table_count(old) + 1))
 		cap *= 2;
 	fresh = table_create(cap);
 	if (!fresh)
 		return atomic_load(&n->kids) == old ? ERR_NOMEM : OK;
+	table_freeze(old);
+	if (table_count(old) >= cap) { /* more came before it froze: now their number stands */
+		free(fresh);
+		return OK;
+	}
 	for (uint32_t i = 0; i < old->cap; i++) {
 		struct topic_node *kid = slot_node(atomic_load(&old->slot[i]));
 
@@ -352,11 +357,25 @@ int topic_tree_create(uint64_t seed, struct topic_tree **out)
 	return OK;
 }
 
+/* Nodes that left the tree while they were queued for pruning are only in that list. */
+static void destroy_queued(struct topic_tree *t)
+{
+	struct topic_node *n = atomic_load(&t->to_prune), *next;
+
+	for (; n; n = next) {
+		next = n->prune_next;
+		if (atomic_load(&n->value) == VALUE_DEAD)
+			free(n);
+	}
+}
+
 /* Depth first without recursion: a node is freed after its children, found again through `parent`. */
 void topic_tree_destroy(struct topic_tree *t, void (*free_value)(void *value))
 {
 	struct topic_node *n = t ? t->root : NULL;
 
+	if (t)
+		destroy_queued(t);
 	while (n) {
 		struct table *kids = atomic_load(&n->kids);
 		struct topic_node *parent = n->parent, *next = NULL;
@@ -399,13 +418,15 @@ int topic_tree_get(struct topic_tree *t, struct epoch_reader *me, const struct t
 
 	*out = NULL;
 	for (uint32_t i = 0; i < l->count;) {
-		int rc = child_get(t, n, &l->at[i], me, &n);
+		struct topic_node *kid;
+		int rc = child_get(t, n, &l->at[i], me, &kid);
 
-		if (rc == ERR_NOMEM)
+		if (rc == ERR_NOMEM) {
+			topic_tree_prune_later(t, n); /* may have been made for this */
 			return rc;
+		}
 		i = rc == OK ? i + 1 : 0;
-		if (rc != OK)
-			n = t->root;
+		n = rc == OK ? kid : t->root;
 	}
 	*out = n;
 	return OK;

@@ -1,6 +1,6 @@
 /*
- * The command line of `lineside pub` and `lineside sub`: the flags of mosquitto_pub and mosquitto_sub.  One table of options
- * parses, prints --help and is what the manual pages list.
+ * The command line of `lineside pub` and `lineside sub`: the flags of mosquitto_pub and mosquitto_sub.  One
+ * table of options parses, prints --help and is what the manual pages list.
  */
 #ifndef TOOLS_MQTT_OPTIONS_H
 #define TOOLS_MQTT_OPTIONS_H
@@ -80,8 +80,8 @@ struct mqtt_options {
 };
 
 /*
- * Parse. argv is borrowed for the life of *o; passwords in it are overwritten, after a copy was taken.  OK, or a negative value after
- * the fault was said on stderr. Call mqtt_options_fini() in both cases.
+ * Parse. argv is borrowed for the life of *o; passwords in it are overwritten, after a copy was taken.  OK,
+ * or a negative value after the fault was said on stderr. Call mqtt_options_fini() in both cases.
  */
 MUST_USE int mqtt_options_parse(struct mqtt_options *o, enum mqtt_tool_kind kind, int argc, char **argv);
 void mqtt_options_fini(struct mqtt_options *o);

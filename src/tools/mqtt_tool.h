@@ -29,7 +29,10 @@ struct mqtt_tool {
 	void (*answered)(struct mqtt_tool *t, const struct mqtt_client_answer *e);
 };
 
-/* Loop, dialer and client by t->o, started. OK, or a negative value after the fault was said; mqtt_tool_close() in both cases. */
+/*
+ * Loop, dialer and client by t->o, started. OK, or a negative value after the fault was said;
+ * mqtt_tool_close() in both cases.
+ */
 MUST_USE int mqtt_tool_open(struct mqtt_tool *t, bool catch_signals);
 /* Run until the client has left. Returns the exit status. */
 int mqtt_tool_run(struct mqtt_tool *t);

@@ -159,7 +159,9 @@ static void repeat_fire(struct loop_timer *t)
 
 /* ---- -l ---- */
 
-/* Whole lines from the front of the buffer, until the queue is full; at the end of input also the last piece. */
+/*
+ * Whole lines from the front of the buffer, until the queue is full; at the end of input also the last piece.
+ */
 static int lines_publish(struct pub *p)
 {
 	size_t at = 0;
@@ -251,7 +253,8 @@ static void published(struct mqtt_tool *t, int err, uint8_t reason)
 		t->status = 1;
 	}
 	if (t->o.source == SOURCE_LINES) {
-		if (p->is_paused)
+		/* Many lines at a time: what is left in the buffer moves at each. */
+		if (p->is_paused && mqtt_client_pending(t->client) <= t->o.client.queue_messages / 2)
 			lines_pump(p);
 	} else if (p->left == 0) {
 		mqtt_tool_leave(t, t->status, true);

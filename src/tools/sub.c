@@ -124,18 +124,20 @@ static void clear_retained(struct sub *s, struct span topic)
 		mqtt_tool_error(&s->t, "cannot clear the retained message: %s", err_text(rc));
 }
 
+/* Like mosquitto_sub: of a message without bytes there is nothing to print, but with -v that it came. */
 static void print_plain(const struct mqtt_options *o, const struct mqtt_publish *m)
 {
+	if (m->payload.len == 0 && (!o->verbose || o->no_newline))
+		return;
 	if (o->verbose) {
 		fwrite(m->topic.p, 1, m->topic.len, stdout);
 		putchar(' ');
 	}
 	if (m->payload.len > 0)
 		fwrite(m->payload.p, 1, m->payload.len, stdout);
-	else if (o->verbose)
+	else
 		fputs("(null)", stdout);
-	/* Like mosquitto_sub, a message of no bytes is not even an empty line unless -v. */
-	if (!o->no_newline && (o->verbose || m->payload.len > 0))
+	if (!o->no_newline)
 		putchar('\n');
 }
 

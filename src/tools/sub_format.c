@@ -174,14 +174,12 @@ static void put_user_props(FILE *to, const struct mqtt_props *p)
 
 static void put_prop(FILE *to, const struct piece *f, const struct mqtt_props *p, enum mqtt_prop id)
 {
-	if (!mqtt_props_has(p, id)) {
-		put_bytes(to, f, span_of("", 0), pad_of(f));
-		return;
-	}
 	if (mqtt_prop_kind(id) == MQTT_PROP_STRING)
-		put_text(to, f, p->str[id]);
-	else
+		put_text(to, f, mqtt_props_has(p, id) ? p->str[id] : span_of("", 0));
+	else if (mqtt_props_has(p, id))
 		put_number(to, f, p->num[id]);
+	else
+		put_bytes(to, f, span_of("", 0), pad_of(f));
 }
 
 static void put_time(FILE *to, const struct piece *f, const struct timespec *at, const char *format)

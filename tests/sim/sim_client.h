@@ -13,7 +13,7 @@
 #include "wire/mqtt.h"
 
 #define SIM_INFLIGHT 32u
-#define SIM_FILTERS  4u
+#define SIM_FILTERS  24u
 #define SIM_INPUT    65536u
 
 struct sim_sent { /* of a message of QoS 1 or 2 that is not acknowledged in full */
