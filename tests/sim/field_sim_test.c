@@ -366,6 +366,35 @@ static void an_absent_unit_does_not_disturb_its_neighbour(void **state)
 	world_destroy(w);
 }
 
+static void a_device_that_is_new_on_a_line_that_was_down_begins_with_the_first_back_off(void **state)
+{
+	static const char slower[] =
+		HEAD "lines: [{name: press, type: modbus-tcp, host: press, timeout: 500ms, retries: 1}]\n"
+		     "devices:\n"
+		     "  - {name: m1, line: press, unit: 1, groups: [{name: a, scan: 2s}], tags: [{name: x, "
+		     "address: "
+		     "'holding:0', type: int16}]}\n"
+		     "  - {name: m2, line: press, unit: 2, groups: [{name: a, scan: 2s}], tags: [{name: x, "
+		     "address: "
+		     "'holding:0', type: int16}]}\n";
+	struct world *w = world_create(20);
+	struct sim_device *d = world_device(w, "press");
+
+	(void)state;
+	world_apply(w, two_units);
+	world_await(w, "plant1/m2/x", "\"quality\":\"good\"", 500);
+	device_die(d);
+	world_await(w, "plant1/m1/x", "\"reason\":\"offline\"", 2500);
+	device_return(d);
+	d->absent_unit = 2;
+	world_apply(w, slower);
+	world_await(w, "plant1/m2/x", "\"reason\":\"timeout\"", 500);
+	world_run(w, 100);
+	d->absent_unit = 255;
+	world_await(w, "plant1/m2/x", "\"quality\":\"good\"", 5000);
+	world_destroy(w);
+}
+
 static void a_line_that_is_refused_takes_all_its_devices_and_brings_all_back(void **state)
 {
 	struct world *w = world_create(12);
@@ -682,6 +711,7 @@ int main(void)
 		cmocka_unit_test(the_back_off_doubles_up_to_its_maximum),
 		cmocka_unit_test(a_lost_connection_alone_is_mended_without_a_bad_value),
 		cmocka_unit_test(an_absent_unit_does_not_disturb_its_neighbour),
+		cmocka_unit_test(a_device_that_is_new_on_a_line_that_was_down_begins_with_the_first_back_off),
 		cmocka_unit_test(a_line_that_is_refused_takes_all_its_devices_and_brings_all_back),
 		cmocka_unit_test(a_reload_changes_only_what_is_different),
 		cmocka_unit_test(a_reload_that_runs_out_of_memory_changes_nothing),
