@@ -181,7 +181,7 @@ static void line_probe(struct loop_timer *timer)
 	pump(l);
 }
 
-/* Somebody is there again: ask all others at once. */
+/* Somebody is there again: ask all others at once, but for those that are in a back-off of their own. */
 static void line_up(struct line *l, const struct device *probed)
 {
 	l->backoff_ms = l->backoff_first_ms;
@@ -193,7 +193,7 @@ static void line_up(struct line *l, const struct device *probed)
 	list_for_each (node, &l->devices) {
 		struct device *d = container_of(node, struct device, node);
 
-		if (d != probed)
+		if (d != probed && !loop_timer_pending(&d->backoff_timer))
 			d->is_probe_due = true;
 	}
 }

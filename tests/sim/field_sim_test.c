@@ -366,33 +366,44 @@ static void an_absent_unit_does_not_disturb_its_neighbour(void **state)
 	world_destroy(w);
 }
 
-static void a_device_that_is_new_on_a_line_that_was_down_begins_with_the_first_back_off(void **state)
+#define UNIT(name, unit, group)                                  \
+	"  - {name: " name ", line: press, unit: " unit group    \
+	", tags: [{name: x, address: 'holding:0', type: int16, " \
+	"access: rw}]}\n"
+#define SLOWER ", groups: [{name: a, scan: 2s}]"
+#define PRESS_UNITS \
+	HEAD "lines: [{name: press, type: modbus-tcp, host: press, timeout: 500ms, retries: 1}]\ndevices:\n"
+
+/* The other device finds that the line works, before the new one is given up or after it. */
+static void new_on_a_line_that_was_down(uint64_t seed, bool is_before)
 {
-	static const char slower[] =
-		HEAD "lines: [{name: press, type: modbus-tcp, host: press, timeout: 500ms, retries: 1}]\n"
-		     "devices:\n"
-		     "  - {name: m1, line: press, unit: 1, groups: [{name: a, scan: 2s}], tags: [{name: x, "
-		     "address: "
-		     "'holding:0', type: int16}]}\n"
-		     "  - {name: m2, line: press, unit: 2, groups: [{name: a, scan: 2s}], tags: [{name: x, "
-		     "address: "
-		     "'holding:0', type: int16}]}\n";
-	struct world *w = world_create(20);
+	struct world *w = world_create(seed);
 	struct sim_device *d = world_device(w, "press");
 
-	(void)state;
 	world_apply(w, two_units);
 	world_await(w, "plant1/m2/x", "\"quality\":\"good\"", 500);
 	device_die(d);
 	world_await(w, "plant1/m1/x", "\"reason\":\"offline\"", 2500);
 	device_return(d);
 	d->absent_unit = 2;
-	world_apply(w, slower);
+	if (!is_before) {
+		world_apply(w, PRESS_UNITS UNIT("m1", "1", "") UNIT("m2", "2", SLOWER));
+		world_await(w, "plant1/m2/x", "\"reason\":\"timeout\"", 500);
+	}
+	world_apply(w, PRESS_UNITS UNIT("m1", "1", SLOWER) UNIT("m2", "2", SLOWER));
+	world_await(w, "plant1/m1/x", "\"quality\":\"good\"", 500);
 	world_await(w, "plant1/m2/x", "\"reason\":\"timeout\"", 500);
 	world_run(w, 100);
 	d->absent_unit = 255;
 	world_await(w, "plant1/m2/x", "\"quality\":\"good\"", 5000);
 	world_destroy(w);
+}
+
+static void a_device_that_is_new_on_a_line_that_was_down_begins_with_the_first_back_off(void **state)
+{
+	(void)state;
+	new_on_a_line_that_was_down(20, true);
+	new_on_a_line_that_was_down(21, false);
 }
 
 static void a_line_that_is_refused_takes_all_its_devices_and_brings_all_back(void **state)
