@@ -335,6 +335,14 @@ static bool group_next_block(struct group *g, size_t *block)
 	return false;
 }
 
+bool device_has_blocks(const struct device *d)
+{
+	for (size_t i = 0; i < d->cfg->ngroups; i++)
+		if (d->groups[i].plan.nblocks > 0)
+			return true;
+	return false;
+}
+
 /* Any block will do to see whether the device is there; each probe takes another. */
 static bool probe_block(struct device *d, struct group **g, size_t *block)
 {

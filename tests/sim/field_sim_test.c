@@ -406,6 +406,46 @@ static void a_device_that_is_new_on_a_line_that_was_down_begins_with_the_first_b
 	new_on_a_line_that_was_down(21, false);
 }
 
+/* A reload takes one of the two devices away while the only probe of the line waits for its answer. */
+static void one_goes_while_its_line_is_probed(uint64_t seed, const char *rest, const char *topic)
+{
+	struct world *w = world_create(seed);
+	struct sim_device *d = world_device(w, "press");
+
+	world_apply(w, two_units);
+	world_await(w, "plant1/m2/x", "\"quality\":\"good\"", 500);
+	device_die(d);
+	world_await(w, topic, "\"reason\":\"offline\"", 2500);
+	device_hang(d);
+	world_run(w, 4500); /* the probe went out at seven eighths of 5 s */
+	world_apply(w, rest);
+	device_return(d);
+	world_await(w, topic, "\"quality\":\"good\"", 10000);
+	world_destroy(w);
+}
+
+static void a_line_is_probed_on_when_the_device_that_was_asked_goes(void **state)
+{
+	(void)state;
+	one_goes_while_its_line_is_probed(22, PRESS_UNITS UNIT("m1", "1", ""), "plant1/m1/x");
+	one_goes_while_its_line_is_probed(23, PRESS_UNITS UNIT("m2", "2", ""), "plant1/m2/x");
+}
+
+static void a_device_without_tags_is_not_what_a_line_is_probed_by(void **state)
+{
+	struct world *w = world_create(24);
+	struct sim_device *d = world_device(w, "press");
+
+	(void)state;
+	world_apply(w, PRESS_UNITS "  - {name: m0, line: press, unit: 3, tags: []}\n" UNIT("m1", "1", ""));
+	world_await(w, "plant1/m1/x", "\"quality\":\"good\"", 500);
+	device_die(d);
+	world_await(w, "plant1/m1/x", "\"reason\":\"offline\"", 2500);
+	device_return(d);
+	world_await(w, "plant1/m1/x", "\"quality\":\"good\"", 5000);
+	world_destroy(w);
+}
+
 static void a_line_that_is_refused_takes_all_its_devices_and_brings_all_back(void **state)
 {
 	struct world *w = world_create(12);
@@ -723,6 +763,8 @@ int main(void)
 		cmocka_unit_test(a_lost_connection_alone_is_mended_without_a_bad_value),
 		cmocka_unit_test(an_absent_unit_does_not_disturb_its_neighbour),
 		cmocka_unit_test(a_device_that_is_new_on_a_line_that_was_down_begins_with_the_first_back_off),
+		cmocka_unit_test(a_line_is_probed_on_when_the_device_that_was_asked_goes),
+		cmocka_unit_test(a_device_without_tags_is_not_what_a_line_is_probed_by),
 		cmocka_unit_test(a_line_that_is_refused_takes_all_its_devices_and_brings_all_back),
 		cmocka_unit_test(a_reload_changes_only_what_is_different),
 		cmocka_unit_test(a_reload_that_runs_out_of_memory_changes_nothing),
