@@ -56,6 +56,7 @@ void rig_init(struct rig *r, uint32_t nworkers)
 	for (uint32_t i = 0; i < nworkers; i++)
 		assert_int_equal(sim_loop_create(r->world, &r->loops[i]), OK);
 	broker_config_default(&r->config);
+	r->config.spread_after = 0; /* the first few clients on all workers */
 }
 
 void rig_start(struct rig *r)

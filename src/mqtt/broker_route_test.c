@@ -163,8 +163,16 @@ static void no_local_keeps_ones_own_messages_away(void **state)
 	}
 	peer_quiet(a);
 	peer_quiet(b);
+	/* nor does one get them back when they were retained */
+	peer_publish(a, 1, 0, "kept", "", "a");
+	peer_ping(a);
+	peer_subscribe(a, "kept", 0x04, "", 0);
+	peer_quiet(a);
+	peer_subscribe(b, "kept", 0x04, "", 0);
+	peer_expect(b, "PUBLISH d0 q0 r1 m0 kept=a");
 	/* another subscription of one's own without it */
 	peer_subscribe(a, "+", 0, "0B 05", 0);
+	peer_expect(a, "PUBLISH d0 q0 r1 m0 kept=a ids=5");
 	peer_publish(a, 0, 0, "t", "", "a");
 	peer_expect(a, "PUBLISH d0 q0 r0 m0 t=a ids=5");
 	rig_fini(&r);
@@ -521,6 +529,28 @@ static void a_command_of_qos_0_does_not_wait_behind_retained_messages(void **sta
 	rig_fini(&r);
 }
 
+static void a_will_that_is_a_command_is_not_kept_either(void **state)
+{
+	struct rig r;
+	struct peer *here, *away, *p;
+
+	(void)state;
+	rig_up_with_policy(&r);
+	here = peer_up(&r, MQTT_V5, "here");
+	peer_subscribe(here, "+/set", 1, "", 1);
+	away = peer_up_kept(&r, MQTT_V5, "away", false);
+	peer_subscribe(away, "+/set", 1, "", 1);
+	peer_cut(away);
+	p = peer_open(&r, MQTT_V311);
+	peer_connect(p, 0x0E, "", "<p> <a/set> <0>");
+	peer_expect(p, "CONNACK s0 00");
+	peer_cut(p);
+	peer_expect(here, "PUBLISH d0 q1 r0 m1 a/set=0");
+	away = peer_up_kept(&r, MQTT_V5, "away", true);
+	peer_quiet(away);
+	rig_fini(&r);
+}
+
 /* ---- share groups ---- */
 
 static void a_share_group_takes_turns_over_all_workers(void **state)
@@ -687,6 +717,7 @@ int main(void)
 		cmocka_unit_test(a_will_that_the_policy_refuses_refuses_the_client),
 		cmocka_unit_test(a_command_reaches_who_is_there_and_nobody_later),
 		cmocka_unit_test(a_command_of_qos_0_does_not_wait_behind_retained_messages),
+		cmocka_unit_test(a_will_that_is_a_command_is_not_kept_either),
 		cmocka_unit_test(a_share_group_takes_turns_over_all_workers),
 		cmocka_unit_test(a_share_group_whose_members_are_away_keeps_for_one_of_them),
 		cmocka_unit_test(groups_of_one_filter_get_one_message_each),

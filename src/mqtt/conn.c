@@ -58,7 +58,7 @@ void conn_open(struct worker *w, struct stream *stream)
 
 	if (!c) {
 		stream_close(stream);
-		atomic_fetch_sub(&w->broker->connections, 1);
+		connection_gone(w);
 		return;
 	}
 	c->stream = stream;
@@ -92,7 +92,7 @@ void conn_free(struct conn *c)
 	free(c->input);
 	stream_close(c->stream);
 	free(c);
-	atomic_fetch_sub(&w->broker->connections, 1);
+	connection_gone(w);
 }
 
 void conn_detach(struct conn *c)

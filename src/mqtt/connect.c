@@ -50,7 +50,7 @@ static bool client_id_ok(const struct mqtt_connect *p)
 	return p->version == MQTT_V311 && p->clean_start; /* [MQTT-3.1.3-7], [MQTT-3.1.3-8] */
 }
 
-static uint8_t will_permitted(struct conn *c, const struct mqtt_connect *p)
+static uint8_t will_permitted(struct conn *c, const struct mqtt_connect *p, bool *command)
 {
 	struct mqtt_policy *policy = c->worker->broker->config.policy;
 	struct mqtt_publish_request r = {
@@ -60,15 +60,15 @@ static uint8_t will_permitted(struct conn *c, const struct mqtt_connect *p)
 		.retain = p->will.retain,
 		.is_will = true,
 	};
-	bool command;
 
+	*command = false;
 	if (!p->has_will)
 		return MQTT_RC_SUCCESS;
 	if (mqtt_topic_levels(p->will.topic) > c->worker->broker->config.max_topic_levels)
 		return MQTT_RC_TOPIC_NAME_INVALID;
 	if (r.topic.len >= 5 && memcmp(r.topic.p, "$SYS/", 5) == 0)
 		return MQTT_RC_NOT_AUTHORIZED;
-	return policy ? policy->publish(policy, &r, &command) : MQTT_RC_SUCCESS;
+	return policy ? policy->publish(policy, &r, command) : MQTT_RC_SUCCESS;
 }
 
 /* An id for a client that left it to us ([MQTT-3.1.3-6]); nobody can guess it from another. */
@@ -117,6 +117,8 @@ static int move_to(struct conn *c, uint16_t worker, struct span bytes)
 	m->len = bytes.len;
 	memcpy(m->bytes, bytes.p, bytes.len);
 	conn_detach(c);
+	atomic_fetch_sub(&w->connections, 1);
+	atomic_fetch_add(&w->broker->workers[worker]->connections, 1);
 	worker_count(w, connections_moved, 1);
 	worker_call(w->broker->workers[worker], &m->call);
 	return OK;
@@ -124,13 +126,14 @@ static int move_to(struct conn *c, uint16_t worker, struct span bytes)
 
 /* ---- the will ---- */
 
-static int will_take(struct session *s, const struct mqtt_connect *p)
+static int will_take(struct session *s, const struct mqtt_connect *p, bool command)
 {
 	struct publication pub = {
 		.topic = p->will.topic,
 		.payload = p->will.payload,
 		.qos = p->will.qos,
 		.retain = p->will.retain,
+		.command = command,
 		.publisher = s->uid,
 	};
 	struct will *will;
@@ -235,7 +238,7 @@ static void accept_with(struct conn *c, bool present, struct span assigned)
 }
 
 /* The session is ours and so is the client. */
-static void start(struct conn *c, const struct mqtt_connect *p, struct span client_id)
+static void start(struct conn *c, const struct mqtt_connect *p, struct span client_id, bool will_is_command)
 {
 	struct worker *w = c->worker;
 	bool present, assigned = p->client_id.len == 0;
@@ -258,7 +261,7 @@ static void start(struct conn *c, const struct mqtt_connect *p, struct span clie
 		 present ? ", session resumed" : "");
 	worker_count(w, clients_connected, 1);
 	accept_with(c, present, assigned ? client_id : span_of(NULL, 0));
-	if (will_take(s, p) < 0 || session_resume(s) < 0)
+	if (will_take(s, p, will_is_command) < 0 || session_resume(s) < 0)
 		conn_close(c, MQTT_RC_SERVER_BUSY, "out of memory");
 }
 
@@ -270,6 +273,7 @@ int conn_connect(struct conn *c, const struct mqtt_frame *f, struct span rest, e
 	char assigned[32];
 	uint16_t home = w->index;
 	uint8_t reason;
+	bool will_is_command;
 	int rc = mqtt_connect_decode(f, &p);
 
 	*outcome = CONNECT_DONE;
@@ -285,7 +289,7 @@ int conn_connect(struct conn *c, const struct mqtt_frame *f, struct span rest, e
 		refuse(c, p.client_id, MQTT_RC_BAD_AUTHENTICATION_METHOD);
 		return OK;
 	}
-	reason = will_permitted(c, &p);
+	reason = will_permitted(c, &p, &will_is_command);
 	if (reason >= 0x80) {
 		refuse(c, p.client_id, reason);
 		return OK;
@@ -300,6 +304,6 @@ int conn_connect(struct conn *c, const struct mqtt_frame *f, struct span rest, e
 	if (home != w->index)
 		*outcome = CONNECT_MOVED;
 	else
-		start(c, &p, client_id);
+		start(c, &p, client_id, will_is_command);
 	return OK;
 }

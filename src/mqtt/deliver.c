@@ -317,6 +317,8 @@ static int feed_found(void *arg, struct retained *value)
 	struct session *s = to->session;
 	const struct msg *m = value->msg;
 
+	if (to->sub->options.no_local && m->publisher == s->uid)
+		return OK; /* [MQTT-3.8.3-3] */
 	if (m->origin != s->worker->index &&
 	    !lane_is_past(broker_lane(s->worker->broker, m->origin, s->worker->index), m->number)) {
 		if (feed_is_owed(to, m))

@@ -164,6 +164,7 @@ static void run_make_broker(struct run *r)
 
 	broker_config_default(&config);
 	config.seed = r->seed;
+	config.spread_after = 0;
 	config.max_inflight = windows[any(r, 5)];
 	if (sim_one_in(r->world, 2))
 		config.backlog_bytes = 500 + any(r, 5000);
