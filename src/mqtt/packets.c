@@ -159,11 +159,14 @@ static int on_publish_qos2(struct conn *c, const struct mqtt_publish *pub)
 
 	if (session_received_add(c->session, pub->packet_id, &fresh) < 0)
 		return ERR_NOMEM;
-	if (fresh) {
-		if (c->session->nreceived > c->worker->broker->config.max_inflight && c->version == MQTT_V5)
-			return CONN_ERR_REASON(MQTT_RC_RECEIVE_MAXIMUM_EXCEEDED); /* [MQTT-3.3.4-7] */
-		reason = publish_route(c, pub);
+	if (fresh && c->session->nreceived > c->worker->broker->config.max_inflight &&
+	    c->version == MQTT_V5) {
+		/* it was not taken: sent again after a reconnect, it is no repeat */
+		(void)session_received_remove(c->session, pub->packet_id);
+		return CONN_ERR_REASON(MQTT_RC_RECEIVE_MAXIMUM_EXCEEDED); /* [MQTT-3.3.4-7] */
 	}
+	if (fresh)
+		reason = publish_route(c, pub);
 	if (reason >= 0x80) {
 		(void)session_received_remove(c->session, pub->packet_id);
 		return publish_refused(c, pub, reason);
