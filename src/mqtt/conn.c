@@ -7,7 +7,7 @@
 
 /* A packet before CONNECT: all its strings at their longest and a will of 64 KiB would be more, but nobody sends that. */
 #define CONNECT_MAX (256u * 1024)
-/* Answers that a client does not fetch may pile up to this beyond the messages for it. */
+/* Answers that a client does not fetch may pile up to this beyond the messages for it and the last of these. */
 #define UNREAD_ANSWERS_MAX (4u * 1024 * 1024)
 /* What is left of a packet is copied in front of the worker's buffer up to this size; a larger one is read where it is. */
 #define REST_COPIED_MAX (INPUT_BYTES / 2)
@@ -380,6 +380,14 @@ static void conn_bury(struct conn *c)
 	conn_free(c);
 }
 
+/* Messages are added while there are less than max_queued_bytes; one may be as large as a packet gets. */
+static uint64_t output_limit(const struct worker *w)
+{
+	const struct broker_config *config = &w->broker->config;
+
+	return config->max_queued_bytes + config->max_packet_size + UNREAD_ANSWERS_MAX;
+}
+
 static void conn_flush(struct conn *c)
 {
 	struct worker *w = c->worker;
@@ -392,7 +400,7 @@ static void conn_flush(struct conn *c)
 		conn_bury(c);
 	} else if (rc < 0 && rc != ERR_AGAIN) {
 		conn_ended(c, rc);
-	} else if (c->output.bytes > w->broker->config.max_queued_bytes + UNREAD_ANSWERS_MAX) {
+	} else if (c->output.bytes > output_limit(w)) {
 		conn_close(c, MQTT_RC_QUOTA_EXCEEDED, "it does not read our answers");
 	} else if (rc == OK && c->session && session_waits(c->session)) {
 		session_pump(c->session);

@@ -158,7 +158,8 @@ static void item_drop(const struct store_item *item)
 /* QoS 1 and 2: send within the window, else keep in order. */
 static void deliver_surely(struct session *s, struct publication *p, const struct delivery *d)
 {
-	bool now = !session_waits(s) && window_has_room(s), sent;
+	/* output that is full counts as a window that is: the queue has a limit of its own, and its order */
+	bool now = !session_waits(s) && window_has_room(s) && !output_is_full(s), sent;
 	struct store_item item;
 
 	if (p->command && !now) { /* never kept for later */
@@ -424,9 +425,13 @@ static void queue_step(struct session *s, struct store_item *item)
 	} else {
 		s->queued_qos0--;
 		msg_view(item->msg, &p);
-		d.nids = item->sub_ids ? item->sub_ids[0] : 0;
-		d.ids = item->sub_ids + 1;
-		if (!publication_expired(&p, loop_now_ms(s->worker->loop)))
+		if (item->sub_ids) {
+			d.nids = item->sub_ids[0];
+			d.ids = item->sub_ids + 1;
+		}
+		if (publication_expired(&p, loop_now_ms(s->worker->loop)))
+			worker_count(s->worker, dropped_expired, 1);
+		else
 			(void)conn_send_publish(s->conn, &p, &d, 0, false);
 	}
 	item_drop(item);
@@ -436,10 +441,10 @@ void session_pump(struct session *s)
 {
 	struct store_item item;
 
-	while (window_has_room(s) && s->resent < s->nresend)
-		resend_next(s);
-	while (window_has_room(s) && s->resent == s->nresend && s->conn->output.bytes < PUMP_OUTPUT_BYTES) {
-		if (s->feed && s->feed->ahead == 0) {
+	while (window_has_room(s) && s->conn->output.bytes < PUMP_OUTPUT_BYTES) {
+		if (s->resent < s->nresend) {
+			resend_next(s);
+		} else if (s->feed && s->feed->ahead == 0) {
 			feed_step(s);
 		} else if (s->queue && store_queue_pop(s->queue, &item)) {
 			if (s->feed)
