@@ -34,8 +34,8 @@ static void timer_fired(struct loop_timer *t)
 		conn_close(c, MQTT_RC_SUCCESS, "no CONNECT in time");
 		return;
 	}
-	/* it does not run while we are the ones who do not read */
-	if (worker_is_backlogged(c->worker) && c->publishes)
+	/* it does not run while we are the ones who do not read, or have not come to it yet */
+	if ((worker_is_backlogged(c->worker) && c->publishes) || !list_empty(&c->unread))
 		c->last_read_ms = now;
 	if (now < c->last_read_ms + limit) {
 		loop_timer_set(c->worker->loop, &c->timer, c->last_read_ms + limit - now);
