@@ -100,6 +100,12 @@ static bool item_send(struct session *s, const struct store_item *item)
 	return true;
 }
 
+static void item_drop(const struct store_item *item)
+{
+	msg_unref(item->msg);
+	free(item->sub_ids);
+}
+
 static bool queue_is_full(const struct session *s)
 {
 	const struct broker_config *c = &s->worker->broker->config;
@@ -108,8 +114,33 @@ static bool queue_is_full(const struct session *s)
 			    store_queue_bytes(s->queue) >= c->max_queued_bytes);
 }
 
+/* The oldest item of the queue, which is not empty, is taken out. */
+static void queue_pop(struct session *s, struct store_item *item)
+{
+	(void)store_queue_pop(s->queue, item);
+	if (s->feed && s->feed->ahead > 0)
+		s->feed->ahead--;
+	s->queued_qos0 -= item->qos == 0;
+}
+
+/* What expired at the head of the queue makes room, if the queue needs it ([MQTT-3.3.2-5]). */
+static void queue_drop_expired(struct session *s)
+{
+	uint64_t now = loop_now_ms(s->worker->loop);
+	const struct store_item *oldest;
+	struct store_item item;
+
+	while (queue_is_full(s) && (oldest = store_queue_peek(s->queue)) && oldest->msg->expires_ms &&
+	       oldest->msg->expires_ms <= now) {
+		queue_pop(s, &item);
+		item_drop(&item);
+		worker_count(s->worker, dropped_expired, 1);
+	}
+}
+
 static bool item_queue(struct session *s, const struct store_item *item)
 {
+	queue_drop_expired(s);
 	if (queue_is_full(s)) {
 		worker_count(s->worker, dropped_queue_full, 1);
 		log_notice("mqtt", "client %s: queue full, message dropped",
@@ -147,12 +178,6 @@ static bool item_make(struct session *s, struct publication *p, const struct del
 	msg_unref(item->msg);
 	worker_count(s->worker, dropped_memory, 1);
 	return false;
-}
-
-static void item_drop(const struct store_item *item)
-{
-	msg_unref(item->msg);
-	free(item->sub_ids);
 }
 
 /* QoS 1 and 2: send within the window, else keep in order. */
@@ -423,7 +448,6 @@ static void queue_step(struct session *s, struct store_item *item)
 			return;
 		worker_count(s->worker, dropped_memory, 1);
 	} else {
-		s->queued_qos0--;
 		msg_view(item->msg, &p);
 		if (item->sub_ids) {
 			d.nids = item->sub_ids[0];
@@ -446,9 +470,8 @@ void session_pump(struct session *s)
 			resend_next(s);
 		} else if (s->feed && s->feed->ahead == 0) {
 			feed_step(s);
-		} else if (s->queue && store_queue_pop(s->queue, &item)) {
-			if (s->feed)
-				s->feed->ahead--;
+		} else if (s->queue && store_queue_len(s->queue) > 0) {
+			queue_pop(s, &item);
 			queue_step(s, &item);
 		} else {
 			break;
