@@ -12,6 +12,7 @@
  */
 #define CACHE_ENTRIES 4096u /* power of two */
 #define CACHE_TARGETS 64u
+#define CACHE_TOPIC   1024u /* bytes; who makes topics longer than this does not get to keep them in memory */
 #define NO_LINK       UINT32_MAX
 
 /* One session that gets the message, however many of its subscriptions match. */
@@ -184,7 +185,7 @@ static void cache_put(struct worker *w, struct span topic, uint64_t hash, uint64
 	struct routes *r = w->routes;
 	struct cached_route **slot = cache_slot(w, hash), *c;
 
-	if (!r->cacheable || r->ntargets > CACHE_TARGETS)
+	if (!r->cacheable || r->ntargets > CACHE_TARGETS || topic.len > CACHE_TOPIC)
 		return;
 	c = realloc(*slot, sizeof(*c) + r->ntargets * sizeof(*r->targets) + topic.len);
 	if (!c)
@@ -520,4 +521,7 @@ void route_flush(struct worker *w)
 	}
 	w->touched = 0;
 	w->handed_bytes = 0;
+	/* what was put in this turn held them up; with the lanes below their limits, nobody else wakes us for them */
+	if (!list_empty(&w->unread) && !w->stopped_reading)
+		loop_again(w->loop);
 }
