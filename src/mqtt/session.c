@@ -26,8 +26,8 @@ static void will_publish(struct session *s)
 	s->will = NULL;
 	loop_timer_cancel(s->worker->loop, &s->will_timer);
 	msg_view(will->msg, &p);
-	if (p.expires_ms) /* counted from now on: until here it was the interval itself */
-		p.expires_ms += loop_now_ms(s->worker->loop);
+	if (will->expires)
+		p.expires_ms = loop_now_ms(s->worker->loop) + 1000u * (uint64_t)will->expiry_s;
 	if (route_publish(s->worker, &p, &matched) < 0)
 		log_warning("mqtt", "client %s: will not published: out of memory",
 			    log_quote((char[128]){0}, 128, session_id(s)));

@@ -16,7 +16,8 @@
 
 struct will {
 	struct msg *msg;
-	uint32_t delay_s;
+	bool expires;
+	uint32_t delay_s, expiry_s; /* the expiry counts from its publishing (3.1.3.2.4) */
 };
 
 /*
