@@ -50,7 +50,7 @@ static bool client_id_ok(const struct mqtt_connect *p)
 	return p->version == MQTT_V311 && p->clean_start; /* [MQTT-3.1.3-7], [MQTT-3.1.3-8] */
 }
 
-static uint8_t will_permitted(struct conn *c, const struct mqtt_connect *p)
+static uint8_t will_permitted(struct conn *c, const struct mqtt_connect *p, bool *command)
 {
 	struct mqtt_policy *policy = c->worker->broker->config.policy;
 	struct mqtt_publish_request r = {
@@ -60,15 +60,15 @@ static uint8_t will_permitted(struct conn *c, const struct mqtt_connect *p)
 		.retain = p->will.retain,
 		.is_will = true,
 	};
-	bool command;
 
+	*command = false;
 	if (!p->has_will)
 		return MQTT_RC_SUCCESS;
 	if (mqtt_topic_levels(p->will.topic) > c->worker->broker->config.max_topic_levels)
 		return MQTT_RC_TOPIC_NAME_INVALID;
 	if (r.topic.len >= 5 && memcmp(r.topic.p, "$SYS/", 5) == 0)
 		return MQTT_RC_NOT_AUTHORIZED;
-	return policy ? policy->publish(policy, &r, &command) : MQTT_RC_SUCCESS;
+	return policy ? policy->publish(policy, &r, command) : MQTT_RC_SUCCESS;
 }
 
 /* An id for a client that left it to us ([MQTT-3.1.3-6]); nobody can guess it from another. */
@@ -124,7 +124,7 @@ static int move_to(struct conn *c, uint16_t worker, struct span bytes)
 
 /* ---- the will ---- */
 
-static int will_take(struct session *s, const struct mqtt_connect *p)
+static int will_take(struct session *s, const struct mqtt_connect *p, bool command)
 {
 	const struct mqtt_props *props = &p->will.props;
 	struct publication pub = {
@@ -132,6 +132,7 @@ static int will_take(struct session *s, const struct mqtt_connect *p)
 		.payload = p->will.payload,
 		.qos = p->will.qos,
 		.retain = p->will.retain,
+		.command = command,
 		.publisher = s->uid,
 	};
 	struct will *will;
@@ -237,7 +238,7 @@ static void accept_with(struct conn *c, bool present, struct span assigned)
 }
 
 /* The session is ours and so is the client. */
-static void start(struct conn *c, const struct mqtt_connect *p, struct span client_id)
+static void start(struct conn *c, const struct mqtt_connect *p, struct span client_id, bool will_commands)
 {
 	struct worker *w = c->worker;
 	bool present, assigned = p->client_id.len == 0;
@@ -260,7 +261,7 @@ static void start(struct conn *c, const struct mqtt_connect *p, struct span clie
 		 present ? ", session resumed" : "");
 	worker_count(w, clients_connected, 1);
 	accept_with(c, present, assigned ? client_id : span_of(NULL, 0));
-	if (will_take(s, p) < 0 || session_resume(s) < 0)
+	if (will_take(s, p, will_commands) < 0 || session_resume(s) < 0)
 		conn_close(c, MQTT_RC_SERVER_BUSY, "out of memory");
 }
 
@@ -271,6 +272,7 @@ int conn_connect(struct conn *c, const struct mqtt_frame *f, struct span rest, e
 	struct span client_id;
 	char assigned[32];
 	uint16_t home = w->index;
+	bool will_commands;
 	uint8_t reason;
 	int rc = mqtt_connect_decode(f, &p);
 
@@ -287,7 +289,7 @@ int conn_connect(struct conn *c, const struct mqtt_frame *f, struct span rest, e
 		refuse(c, p.client_id, MQTT_RC_BAD_AUTHENTICATION_METHOD);
 		return OK;
 	}
-	reason = will_permitted(c, &p);
+	reason = will_permitted(c, &p, &will_commands);
 	if (reason >= 0x80) {
 		refuse(c, p.client_id, reason);
 		return OK;
@@ -302,6 +304,6 @@ int conn_connect(struct conn *c, const struct mqtt_frame *f, struct span rest, e
 	if (home != w->index)
 		*outcome = CONNECT_MOVED;
 	else
-		start(c, &p, client_id);
+		start(c, &p, client_id, will_commands);
 	return OK;
 }
