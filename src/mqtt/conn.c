@@ -357,7 +357,7 @@ void conn_arrive(struct worker *w, struct conn *c, struct span bytes)
 {
 	size_t used;
 
-	if (conn_attach(c, w) < 0) {
+	if (conn_attach(c, w) < 0 || atomic_load(&w->broker->stopping)) {
 		conn_drop(c);
 		return;
 	}
