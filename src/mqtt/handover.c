@@ -8,6 +8,7 @@
 struct chunk {
 	struct chunk *next;
 	uint32_t used, room;
+	uint64_t weight; /* bytes of its records and of the payloads that they refer to */
 	alignas(8) uint8_t bytes[];
 };
 
@@ -61,6 +62,11 @@ size_t lane_record_size(const struct publication *p, const struct share_route *s
 	return (n + 7) & ~(size_t)7;
 }
 
+size_t lane_record_weight(const struct publication *p, const struct share_route *share)
+{
+	return lane_record_size(p, share) + (p->blob ? p->blob->len : 0);
+}
+
 /* A chunk of the usual size from those that came back, else a new one. */
 static struct chunk *chunk_get(struct lane *l, size_t room)
 {
@@ -81,6 +87,7 @@ static struct chunk *chunk_get(struct lane *l, size_t room)
 	if (c) {
 		c->next = NULL;
 		c->used = 0;
+		c->weight = 0;
 		c->room = (uint32_t)room;
 	}
 	return c;
@@ -134,6 +141,7 @@ void lane_put(struct lane *l, const struct publication *p, const struct share_ro
 	if (!p->blob)
 		wr_span(&w, p->payload);
 	c->used += (uint32_t)size;
+	c->weight += lane_record_weight(p, share);
 }
 
 void lane_flush(struct lane *l, uint64_t last_number)
@@ -149,7 +157,7 @@ void lane_flush(struct lane *l, uint64_t last_number)
 	}
 	for (; c; c = next) { /* newest first, as the stack of passed chunks is */
 		next = c->next;
-		bytes += c->used;
+		bytes += c->weight;
 		c->next = newest;
 		newest = c;
 	}
@@ -216,13 +224,14 @@ void lane_take(struct lane *l,
 		oldest = c;
 	}
 	for (c = oldest; c; c = next) {
+		uint64_t weight = c->weight;
 		uint32_t used = c->used;
 
 		next = c->next;
 		for (uint32_t at = 0; at < used; at += record_at(c, at)->size)
 			record_handle(l, record_at(c, at), handle, arg);
 		chunk_return(l, c);
-		atomic_fetch_sub(&l->backlog, used);
+		atomic_fetch_sub(&l->backlog, weight);
 	}
 	if (atomic_load(&l->backlog) == 0 && atomic_exchange(&l->sender_waits, false))
 		loop_notify(l->drained);

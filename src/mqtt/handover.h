@@ -52,6 +52,8 @@ void lane_fini(struct lane *l);
 
 /* Bytes of the record for p. */
 size_t lane_record_size(const struct publication *p, const struct share_route *share);
+/* The same with a large payload that it refers to: what it counts in the backlog. */
+size_t lane_record_weight(const struct publication *p, const struct share_route *share);
 /* Make sure that the next put of a record this large succeeds. Sender. ERR_NOMEM. */
 MUST_USE int lane_reserve(struct lane *l, size_t record_size);
 /* Append; room was reserved. `share` NULL: RECORD_PUBLISH. Sender. */

@@ -331,7 +331,7 @@ static void lane_send(struct worker *w, uint32_t to, const struct publication *p
 
 	lane_put(l, p, share);
 	w->touched |= bit_of(to);
-	w->handed_bytes += lane_record_size(p, share);
+	w->handed_bytes += lane_record_weight(p, share);
 	worker_count(w, handed_over, 1);
 }
 
