@@ -7,7 +7,7 @@
 struct entry {
 	struct epoch_node retired;
 	_Atomic uint64_t lanes;
-	_Atomic(struct interest_share *) shares; /* insert-only while the entry lives */
+	_Atomic(struct interest_share *) shares; /* changed under the mutex, walked without */
 	uint32_t holds;                          /* lanes and share holders; under the mutex */
 };
 
@@ -23,7 +23,7 @@ static void entry_free(struct epoch_node *n)
 	struct interest_share *s = atomic_load_explicit(&e->shares, memory_order_relaxed), *next;
 
 	for (; s; s = next) {
-		next = s->next;
+		next = atomic_load_explicit(&s->next, memory_order_relaxed);
 		free(s);
 	}
 	free(e);
@@ -160,7 +160,7 @@ static struct interest_share *share_find(struct entry *e, struct span key)
 	struct interest_share *s = atomic_load(&e->shares);
 
 	while (s && !span_equal(s->key, key))
-		s = s->next;
+		s = atomic_load(&s->next);
 	return s;
 }
 
@@ -183,9 +183,10 @@ int interest_share_hold(struct interest *in, struct epoch_reader *me, const stru
 			rc = ERR_NOMEM;
 			goto done;
 		}
-		s->next = atomic_load(&e->shares);
+		atomic_store(&s->next, atomic_load(&e->shares));
 		atomic_store(&e->shares, s);
 	}
+	s->holds++;
 	*out = s;
 	changed(in);
 done:
@@ -193,11 +194,32 @@ done:
 	return rc;
 }
 
-void interest_share_drop(struct interest *in, struct epoch_reader *me, const struct topic_levels *filter)
+static void share_free(struct epoch_node *n)
 {
+	free(container_of(n, struct interest_share, retired));
+}
+
+/* Who walks the list at this moment may stand on it: it keeps its `next`. Under the mutex. */
+static void share_unlink(struct entry *e, struct interest_share *share, struct epoch_reader *me)
+{
+	_Atomic(struct interest_share *) *at = &e->shares;
+
+	while (atomic_load(at) != share)
+		at = &atomic_load(at)->next;
+	atomic_store(at, atomic_load(&share->next));
+	epoch_retire(me, &share->retired, share_free);
+}
+
+void interest_share_drop(struct interest *in, struct epoch_reader *me, const struct topic_levels *filter,
+			 struct interest_share *share)
+{
+	struct entry *e;
+
 	pthread_mutex_lock(&in->change);
-	/* a group without members stays with its entry, all its counts 0, until the entry goes */
-	entry_drop(in, me, filter, topic_node_value(topic_tree_find(in->tree, filter)));
+	e = topic_node_value(topic_tree_find(in->tree, filter));
+	if (--share->holds == 0)
+		share_unlink(e, share, me);
+	entry_drop(in, me, filter, e);
 	changed(in);
 	pthread_mutex_unlock(&in->change);
 }
@@ -224,7 +246,7 @@ static void match_entry(void *arg, void *value)
 	struct entry *e = value;
 
 	m->lanes |= atomic_load(&e->lanes);
-	for (struct interest_share *s = atomic_load(&e->shares); s; s = s->next)
+	for (struct interest_share *s = atomic_load(&e->shares); s; s = atomic_load(&s->next))
 		m->share(m->arg, s);
 }
 

@@ -18,7 +18,9 @@ struct interest;
 
 /* Members of one group of one filter, per lane: online, and those that are away but have a queue. */
 struct interest_share {
-	struct interest_share *next;
+	struct epoch_node retired;
+	_Atomic(struct interest_share *) next;
+	uint32_t holds;  /* under the mutex */
 	struct span key; /* "group/filter" */
 	_Atomic uint32_t *online;
 	_Atomic uint32_t *away;
@@ -38,12 +40,13 @@ void interest_remove(struct interest *in, struct epoch_reader *me, const struct 
 
 /*
  * Make the entry of a share group, so that interest_share_change() can't fail. `key` is "group/filter". It stays until as many
- * interest_share_drop() calls. ERR_NOMEM.
+ * interest_share_drop() calls, all its counts 0 by then. ERR_NOMEM.
  */
 MUST_USE int interest_share_hold(struct interest *in, struct epoch_reader *me,
 				 const struct topic_levels *filter, struct span key,
 				 struct interest_share **out);
-void interest_share_drop(struct interest *in, struct epoch_reader *me, const struct topic_levels *filter);
+void interest_share_drop(struct interest *in, struct epoch_reader *me, const struct topic_levels *filter,
+			 struct interest_share *share);
 void interest_share_change(struct interest *in, struct interest_share *share, uint32_t lane, int online,
 			   int away);
 

@@ -154,7 +154,7 @@ static void group_drop_unused(struct sub_tree *t, struct sub_group *g)
 {
 	if (!list_empty(&g->members))
 		return;
-	interest_share_drop(t->interest, t->reader, filter_levels(t, g->filter));
+	interest_share_drop(t->interest, t->reader, filter_levels(t, g->filter), g->share);
 	list_remove(&g->in_filter);
 	hmap_remove(&t->groups, &g->by_key);
 	free(g);
