@@ -352,11 +352,25 @@ int topic_tree_create(uint64_t seed, struct topic_tree **out)
 	return OK;
 }
 
+/* Queued ones that left the tree already: nobody else has them. */
+static void free_dead(struct topic_node *n)
+{
+	struct topic_node *next;
+
+	for (; n; n = next) {
+		next = n->prune_next;
+		if (atomic_load(&n->value) == VALUE_DEAD)
+			free(n);
+	}
+}
+
 /* Depth first without recursion: a node is freed after its children, found again through `parent`. */
 void topic_tree_destroy(struct topic_tree *t, void (*free_value)(void *value))
 {
 	struct topic_node *n = t ? t->root : NULL;
 
+	if (t)
+		free_dead(atomic_load(&t->to_prune));
 	while (n) {
 		struct table *kids = atomic_load(&n->kids);
 		struct topic_node *parent = n->parent, *next = NULL;
