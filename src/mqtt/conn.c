@@ -90,6 +90,7 @@ void conn_free(struct conn *c)
 	aliases_free(c->aliases_in);
 	aliases_free(c->aliases_out);
 	free(c->input);
+	free(c->subscribing.codes);
 	stream_close(c->stream);
 	free(c);
 	atomic_fetch_sub(&w->broker->connections, 1);
@@ -219,6 +220,8 @@ static bool packets_handle(struct conn *c, struct span in, size_t *used)
 			rc = conn_packet(c, &f);
 		if (outcome == CONNECT_MOVED)
 			return false;
+		if (rc == ERR_AGAIN)
+			break;
 		if (rc < 0)
 			conn_fault(c, rc);
 		at += f.size;
@@ -237,7 +240,8 @@ static int rest_keep(struct conn *c, const uint8_t *rest, size_t len)
 		return OK;
 	}
 	if (c->input && rest >= c->input && rest < c->input + c->input_room) {
-		memmove(c->input, rest, len);
+		if (rest != c->input)
+			memmove(c->input, rest, len);
 	} else {
 		uint8_t *copy = malloc(len);
 
@@ -287,12 +291,29 @@ static void conn_ended(struct conn *c, int err)
 	conn_drop(c);
 }
 
+/* Handle the bytes in `in`, keep what is left. false: the connection is another worker's. */
+static bool conn_handle(struct conn *c, struct span in)
+{
+	size_t used;
+
+	if (!packets_handle(c, in, &used))
+		return false;
+	if (c->state != CONN_CLOSING && rest_keep(c, in.p + used, in.len - used) < 0)
+		conn_fault(c, ERR_NOMEM);
+	return true;
+}
+
 /* Read once and handle what came. *more: there may be more now. false: the connection is another worker's. */
 static bool conn_read(struct conn *c, bool *more)
 {
-	size_t have, room, got, used;
-	uint8_t *buf = input_room(c, &have, &room);
-	int rc = buf ? stream_read(c->stream, buf + have, room - have, &got, more) : ERR_NOMEM;
+	size_t have, room, got;
+	uint8_t *buf;
+	int rc;
+
+	if (c->subscribing.codes) /* first what is in hand */
+		return conn_handle(c, span_of(c->input, c->input_len));
+	buf = input_room(c, &have, &room);
+	rc = buf ? stream_read(c->stream, buf + have, room - have, &got, more) : ERR_NOMEM;
 
 	if (rc < 0) {
 		*more = false;
@@ -302,10 +323,9 @@ static bool conn_read(struct conn *c, bool *more)
 	}
 	worker_count(c->worker, bytes_received, got);
 	c->last_read_ms = loop_now_ms(c->worker->loop);
-	if (!packets_handle(c, span_of(buf, have + got), &used))
+	if (!conn_handle(c, span_of(buf, have + got)))
 		return false;
-	if (c->state != CONN_CLOSING && rest_keep(c, buf + used, have + got - used) < 0)
-		conn_fault(c, ERR_NOMEM);
+	*more |= c->subscribing.codes != NULL;
 	return true;
 }
 
@@ -355,16 +375,12 @@ void conns_read_on(struct worker *w)
 
 void conn_arrive(struct worker *w, struct conn *c, struct span bytes)
 {
-	size_t used;
-
 	if (conn_attach(c, w) < 0 || atomic_load(&w->broker->stopping)) {
 		conn_drop(c);
 		return;
 	}
-	if (!packets_handle(c, bytes, &used))
+	if (!conn_handle(c, bytes))
 		return;
-	if (c->state != CONN_CLOSING && rest_keep(c, bytes.p + used, bytes.len - used) < 0)
-		conn_fault(c, ERR_NOMEM);
 	conn_read_turn(c); /* what came while it moved is not announced again */
 }
 

@@ -15,6 +15,8 @@
 
 /* What need not wait for an acknowledgement is added to the output while less than this is in it. */
 #define PUMP_OUTPUT_BYTES (256u * 1024)
+/* Retained messages may wait for a session beyond its max_queued_bytes, so that small limits do not forbid subscriptions. */
+#define FEED_BYTES_ALWAYS (4u * 1024 * 1024)
 
 static uint32_t window(const struct session *s)
 {
@@ -305,6 +307,17 @@ static bool feed_is_owed(struct feeding *to, const struct msg *m)
 	return to->other;
 }
 
+/* What a waiting value counts: it may be the last one that has it by then. */
+static uint64_t feed_cost(const struct retained *value)
+{
+	return sizeof(value) + msg_cost(value->msg);
+}
+
+bool session_feed_has_room(const struct session *s)
+{
+	return s->feed_bytes < s->worker->broker->config.max_queued_bytes + FEED_BYTES_ALWAYS;
+}
+
 static int defer(struct feeding *to, struct retained *value)
 {
 	struct session *s = to->session;
@@ -312,13 +325,14 @@ static int defer(struct feeding *to, struct retained *value)
 
 	if (!d)
 		return ERR_NOMEM;
+	s->feed_bytes += feed_cost(value);
 	*d = (struct deferred){.session = s, .value = retained_ref(value), .options = to->feed->options};
 	list_append(&s->deferred, &d->in_session);
 	list_append(&s->worker->deferred, &d->in_worker);
 	return OK;
 }
 
-static int feed_append(struct retained_feed *f, struct retained *value)
+static int feed_append(struct session *s, struct retained_feed *f, struct retained *value)
 {
 	if (f->count == f->room) {
 		uint32_t room = f->room ? 2 * f->room : 8;
@@ -329,6 +343,7 @@ static int feed_append(struct retained_feed *f, struct retained *value)
 		f->values = values;
 		f->room = room;
 	}
+	s->feed_bytes += feed_cost(value);
 	f->values[f->count++] = retained_ref(value);
 	return OK;
 }
@@ -349,7 +364,7 @@ static int feed_found(void *arg, struct retained *value)
 			return defer(to, value);
 		session_guard(s, span_of(m->bytes, m->topic_len), m->origin, m->number);
 	}
-	return feed_append(to->feed, value);
+	return feed_append(s, to->feed, value);
 }
 
 int session_feed_retained(struct session *s, struct span filter, const struct sub *sub, bool existed)
@@ -363,7 +378,7 @@ int session_feed_retained(struct session *s, struct span filter, const struct su
 		return ERR_NOMEM;
 	f->options = sub->options;
 	if (topic_levels_split(w->levels, w->broker->config.seed, filter))
-		rc = retained_match(w->broker->retained, w->levels, feed_found, &to);
+		rc = retained_match(w->broker->retained, w->levels, feed_found, &to, &w->walked);
 	if (f->count == 0) {
 		free(f);
 		return rc;
@@ -384,6 +399,7 @@ static void feed_step(struct session *s)
 	struct store_item item;
 	struct publication p;
 
+	s->feed_bytes -= feed_cost(value);
 	msg_view(value->msg, &p);
 	if (publication_expired(&p, loop_now_ms(s->worker->loop)))
 		worker_count(s->worker, dropped_expired, 1);
@@ -404,6 +420,7 @@ void deferred_free(struct deferred *d)
 {
 	list_remove(&d->in_session);
 	list_remove(&d->in_worker);
+	d->session->feed_bytes -= feed_cost(d->value);
 	retained_unref(d->value);
 	free(d);
 }

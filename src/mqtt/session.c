@@ -94,7 +94,7 @@ struct session *session_create(struct worker *w, struct span client_id)
 static void feed_free(struct retained_feed *f)
 {
 	for (uint32_t i = f->at; i < f->count; i++)
-		retained_unref(f->values[i]);
+		retained_unref(f->values[i]); /* the session ends: its feed_bytes does not matter */
 	free(f->values);
 	free(f);
 }

@@ -80,6 +80,7 @@ static void turn_end(struct loop_hook *h)
 	struct worker *w = container_of(h, struct worker, turn_end);
 
 	conns_read_on(w);
+	w->walked = 0;
 	if (!list_empty(&w->deferred))
 		deferred_release(w, NULL, 0);
 	conns_flush(w);

@@ -74,6 +74,7 @@ struct worker {
 	uint64_t handed_bytes; /* put into lanes in this turn */
 	struct loop_source drained;
 	bool stopped_reading;
+	uint64_t walked;      /* nodes of the retained tree that were looked at in this turn */
 	struct list deferred; /* retained messages that wait for what is on its way */
 	/* of sessions that were sent a retained message which is newer than what is on its way */
 	struct list guards;
