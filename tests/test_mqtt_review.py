@@ -6,10 +6,16 @@ import time
 
 import pytest
 
-from gateway import Gateway, wait_until
-from rawmqtt import DISCONNECT, PUBACK, PUBLISH, PUBREC, PUBREL, SUBACK, SUBSCRIBE, Raw, packet, string
+from gateway import Gateway
+from rawmqtt import DISCONNECT, PUBREC, PUBREL, SUBACK, SUBSCRIBE, Raw, packet, string
 
 MIB = 1 << 20
+
+
+@pytest.fixture
+def gw1():
+    with Gateway({"broker": {"workers": 1}}) as gw:
+        yield gw
 
 
 def resident(gw):
@@ -39,8 +45,8 @@ def test_a_qos_2_message_refused_for_the_receive_maximum_is_not_taken_for_a_repe
         assert reader.message().payload == b"3"
 
 
-def read_slowly(raw, n, step=256 << 10):
-    """n messages, the socket read in small steps with pauses, none acknowledged before it is complete."""
+def read_slowly(raw, n):
+    """n messages with a pause before each."""
     got = []
     while len(got) < n:
         time.sleep(0.01)
@@ -88,7 +94,6 @@ def test_expired_messages_do_not_keep_a_queue_full():
     with Gateway({"broker": {"workers": 1, "max_queued_messages": 5}}) as gw:
         Raw(gw.port).connect("r", SESSION_EXPIRY=60).subscribe("t", qos=1)
         writer = Raw(gw.port).connect("w")
-        wait_until("r is away", lambda: True)
         away = Raw(gw.port).connect("r", clean=False, SESSION_EXPIRY=60)
         away.disconnect()
         for n in range(5):
@@ -108,6 +113,22 @@ def test_a_will_that_expires_at_once_is_not_delivered():
             Raw(gw.port).connect("w", will={"topic": topic, "payload": b"w", "qos": 1, "props": props}).close()
         m = reader.message()
         assert m.topic == "t/later" and m.props["MESSAGE_EXPIRY"] in (59, 60)
+
+
+def test_a_will_to_a_command_topic_waits_for_nobody():
+    rack = {"gateway": {"name": "g", "root": "site"}, "lines": [{"name": "rack", "type": "sim"}],
+            "devices": [{"name": "rack", "line": "rack"}]}
+    with Gateway(rack, workers=2) as gw:
+        gw.wait_log("runs gateway")
+        for client_id in ("away", "here"):
+            Raw(gw.port).connect(client_id, SESSION_EXPIRY=60).subscribe("site/rack/do0/set", qos=1)
+        here = Raw(gw.port).connect("here", clean=False, SESSION_EXPIRY=60)
+        Raw(gw.port).connect("away", clean=False, SESSION_EXPIRY=60).disconnect()
+        will = {"topic": "site/rack/do0/set", "payload": b"true", "qos": 1}
+        Raw(gw.port).connect("w", will=will).close()
+        assert here.message().payload == b"true"
+        away = Raw(gw.port).connect("away", clean=False, SESSION_EXPIRY=60)
+        assert away.connack.present and away.pending() == []
 
 
 def test_many_long_topics_are_not_kept_in_memory():
@@ -160,7 +181,27 @@ def test_a_subscribe_of_many_wildcards_over_many_retained_messages_stops_nobody(
     assert resident(gw) - before < 200 * MIB
 
 
-@pytest.fixture
-def gw1():
-    with Gateway({"broker": {"workers": 1}}) as gw:
-        yield gw
+
+
+def test_a_subscribe_that_takes_many_turns_gets_all_its_codes_and_retained_messages(gw1):
+    with_retained(gw1, 5000)
+    filters = ["r/#", *(f"+/{n}" for n in range(100)), *(f"+/+/{n}" for n in range(200)), "r/+"]
+    c = Raw(gw1.port, timeout=30).connect("c")
+    c.send(subscribe_packet(7, filters) + c.publish_packet("r/x", b"live"))
+    assert c.expect(SUBACK).codes == [0] * len(filters)
+    got = [c.message() for _ in range(5001 + 100 + 5001 + 1)]
+    assert [m.payload for m in got if not m.retain] == [b"live"]
+    assert len({m.topic for m in got}) == 5002
+
+
+def test_a_subscriber_that_does_not_read_its_retained_messages_is_refused_more_of_them():
+    with Gateway({"broker": {"workers": 1, "max_queued_bytes": "1MiB"}}) as gw:
+        filler = Raw(gw.port).connect("filler")
+        for n in range(300):
+            filler.publish(f"r/{n}", bytes(20000), retain=True, qos=1)
+        c = Raw(gw.port, timeout=30).connect("c", RECEIVE_MAXIMUM=1)
+        c.send(subscribe_packet(1, ["#"], 1) + subscribe_packet(2, ["r/+"], 1) + subscribe_packet(3, ["a"], 1))
+        assert [c.expect(SUBACK).codes for _ in range(3)] == [[1], [0x97], [0x97]]
+        c.messages(300)
+        c.subscribe("r/+", qos=1)
+        c.messages(300)
