@@ -205,3 +205,36 @@ def test_a_subscriber_that_does_not_read_its_retained_messages_is_refused_more_o
         c.messages(300)
         c.subscribe("r/+", qos=1)
         c.messages(300)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_messages_that_match_very_many_subscriptions_stop_nobody(workers):
+    with Gateway(workers=workers) as gw:
+        bad = [Raw(gw.port, timeout=60).connect(f"bad{n}") for n in range(2)]  # one for each worker
+        filters = ["/".join("+" if n >> bit & 1 else "a" for bit in range(14)) for n in range(1 << 14)]
+        for c in bad:
+            for at in range(0, len(filters), 2048):
+                c.send(packet(SUBSCRIBE, b"\0\1\2\x0b\5" + b"".join(string(f) + b"\0" for f in filters[at:at + 2048]), 2))
+                assert len(c.expect(SUBACK).codes) == 2048
+        others = [Raw(gw.port).connect(f"other{n}") for n in range(2)]
+        writer = Raw(gw.port).connect("writer")
+        storm = writer.publish_packet("/".join("a" * 14), b"x") * 2000
+        stop = []
+
+        def send():
+            try:
+                while not stop:
+                    writer.send(storm)
+            except OSError:
+                pass
+
+        t = threading.Thread(target=send)
+        t.start()
+        end = time.monotonic() + 2
+        try:
+            worst = max(worst_ping(c, lambda: time.monotonic() > end - 1 + n) for n, c in enumerate(others))
+        finally:
+            stop.append(True)
+            writer.sock.shutdown(2)
+            t.join()
+        assert worst < 1, worst

@@ -205,6 +205,7 @@ static bool packets_handle(struct conn *c, struct span in, size_t *used)
 {
 	size_t at = 0;
 
+	c->unhandled = false;
 	while (at < in.len && c->state != CONN_CLOSING) {
 		struct mqtt_frame f;
 		enum connect_outcome outcome = CONNECT_DONE;
@@ -220,12 +221,16 @@ static bool packets_handle(struct conn *c, struct span in, size_t *used)
 			rc = conn_packet(c, &f);
 		if (outcome == CONNECT_MOVED)
 			return false;
+		c->unhandled = rc == ERR_AGAIN || worker_is_busy(c->worker);
 		if (rc == ERR_AGAIN)
 			break;
 		if (rc < 0)
 			conn_fault(c, rc);
 		at += f.size;
+		if (c->unhandled)
+			break;
 	}
+	c->unhandled = c->unhandled && at < in.len;
 	*used = at < in.len ? at : in.len;
 	return true;
 }
@@ -310,7 +315,7 @@ static bool conn_read(struct conn *c, bool *more)
 	uint8_t *buf;
 	int rc;
 
-	if (c->subscribing.codes) /* first what is in hand */
+	if (c->unhandled) /* first what is in hand */
 		return conn_handle(c, span_of(c->input, c->input_len));
 	buf = input_room(c, &have, &room);
 	rc = buf ? stream_read(c->stream, buf + have, room - have, &got, more) : ERR_NOMEM;
@@ -325,7 +330,7 @@ static bool conn_read(struct conn *c, bool *more)
 	c->last_read_ms = loop_now_ms(c->worker->loop);
 	if (!conn_handle(c, span_of(buf, have + got)))
 		return false;
-	*more |= c->subscribing.codes != NULL;
+	*more |= c->unhandled;
 	return true;
 }
 
@@ -338,7 +343,7 @@ static void conn_read_turn(struct conn *c)
 {
 	bool more = true;
 
-	if (may_read(c) && !conn_read(c, &more))
+	if (may_read(c) && !worker_is_busy(c->worker) && !conn_read(c, &more))
 		return;
 	if (more && c->state != CONN_CLOSING && list_empty(&c->unread))
 		list_append(&c->worker->unread, &c->unread);
@@ -364,8 +369,11 @@ void conns_read_on(struct worker *w)
 
 	list_init(&now);
 	list_splice(&now, &w->unread);
-	while ((n = list_take_first(&now)))
+	while (!worker_is_busy(w) && (n = list_take_first(&now)))
 		conn_read_turn(container_of(n, struct conn, unread));
+	/* those whose turn did not come are first in the next */
+	list_splice(&now, &w->unread);
+	list_splice(&w->unread, &now);
 	for (n = w->unread.next; n != &w->unread; n = n->next)
 		if (may_read(container_of(n, struct conn, unread))) {
 			loop_again(w->loop);

@@ -41,6 +41,7 @@ struct conn {
 	struct loop_timer timer; /* connect time-out, later keep-alive */
 	struct output output;
 	struct aliases *aliases_in, *aliases_out;
+	bool unhandled;      /* `input` has packets that wait for a turn with more time */
 	struct subscribing { /* a SUBSCRIBE that takes more than one turn; it is the first packet in `input` */
 		uint8_t *codes; /* NULL: there is none */
 		uint32_t count; /* of its filters that are done */

@@ -378,7 +378,7 @@ int session_feed_retained(struct session *s, struct span filter, const struct su
 		return ERR_NOMEM;
 	f->options = sub->options;
 	if (topic_levels_split(w->levels, w->broker->config.seed, filter))
-		rc = retained_match(w->broker->retained, w->levels, feed_found, &to, &w->walked);
+		rc = retained_match(w->broker->retained, w->levels, feed_found, &to, &w->steps);
 	if (f->count == 0) {
 		free(f);
 		return rc;

@@ -39,6 +39,8 @@ struct lane {
 	_Atomic bool sender_waits; /* notify `drained` when the backlog is gone */
 	/* receiver */
 	struct loop_source arrived;
+	struct chunk *taken;         /* from `passed`, not handled in full; oldest first */
+	uint32_t taken_at;           /* bytes of the first that are handled */
 	uint64_t seen_number;        /* the last publish number of the sender that was handled */
 	struct loop_source *drained; /* on the sender's loop */
 	uint16_t from, to;
@@ -65,6 +67,15 @@ void lane_flush(struct lane *l, uint64_t last_number);
 void lane_take(struct lane *l,
 	       void (*handle)(void *arg, struct lane *l, struct publication *p, struct share_route *share),
 	       void *arg);
+
+/*
+ * The same until enough(arg), asked after each record, is true. Returns whether all was taken; what was not is first the next
+ * time.
+ */
+bool lane_take_some(struct lane *l,
+		    void (*handle)(void *arg, struct lane *l, struct publication *p,
+				   struct share_route *share),
+		    bool (*enough)(void *arg), void *arg);
 
 /* Nothing with a number up to `number` is still on its way. Receiver. */
 bool lane_is_past(const struct lane *l, uint64_t number);

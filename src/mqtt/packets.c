@@ -226,9 +226,6 @@ static int on_ack(struct conn *c, const struct mqtt_frame *f)
 
 /* ---- SUBSCRIBE, UNSUBSCRIBE ---- */
 
-/* Nodes of the retained tree that a turn looks at before it lets others have theirs. */
-#define WALKED_MAX 100000u
-
 /* A code per filter, in a packet made for it. */
 static int send_codes(struct conn *c, enum mqtt_type type, uint16_t packet_id, struct span codes)
 {
@@ -306,7 +303,7 @@ static int subscribe_on(struct conn *c, const struct mqtt_subscribe *sub)
 
 	while (at->count < sub->count && mqtt_subscribe_next(&list, c->version, &item)) {
 		at->codes[at->count++] = suback_code(c, subscribe_one(c, &item, id));
-		if (c->worker->walked > WALKED_MAX && at->count < sub->count) {
+		if (worker_is_busy(c->worker) && at->count < sub->count) {
 			at->offset = sub->filters.len - list.left;
 			return ERR_AGAIN;
 		}

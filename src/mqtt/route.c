@@ -156,7 +156,8 @@ static void match_here(struct worker *w, const struct publication *p)
 	r->ntargets = r->nlinks = 0;
 	r->stamp++;
 	r->cacheable = true;
-	sub_tree_match(w->subs, w->levels, w->walk, found_sub, r);
+	w->steps += sub_tree_match(w->subs, w->levels, w->walk, found_sub, r);
+	w->steps += r->nlinks;
 }
 
 static struct cached_route **cache_slot(struct worker *w, uint64_t hash)
@@ -217,7 +218,8 @@ static int look_up(struct worker *w, const struct publication *p)
 		return ERR_RANGE;
 	match_here(w, p);
 	w->routes->nshares = 0;
-	interest_match(b->interest, w->levels, w->walk, &w->routes->lanes, found_share, w->routes);
+	w->steps +=
+		interest_match(b->interest, w->levels, w->walk, &w->routes->lanes, found_share, w->routes);
 	cache_put(w, p->topic, hash, global);
 	return OK;
 }
@@ -247,6 +249,7 @@ static void deliver_here(struct worker *w, struct publication *p)
 		worker_count(w, dropped_expired, 1);
 		return;
 	}
+	w->steps += w->routes->ntargets;
 	for (uint32_t i = 0; i < w->routes->ntargets; i++)
 		deliver_target(w, p, &w->routes->targets[i]);
 }
