@@ -601,10 +601,10 @@ static void match_value(struct topic_node *n, void (*found)(void *arg, void *val
 		found(arg, value);
 }
 
-void topic_tree_match(struct topic_tree *t, const struct topic_levels *l, struct topic_walk_entry *stack,
-		      void (*found)(void *arg, void *value), void *arg)
+uint32_t topic_tree_match(struct topic_tree *t, const struct topic_levels *l, struct topic_walk_entry *stack,
+			  void (*found)(void *arg, void *value), void *arg)
 {
-	uint32_t top = 0;
+	uint32_t top = 0, visited = 0;
 
 	stack[top++] = (struct topic_walk_entry){.node = t->root, .depth = 0};
 	while (top > 0) {
@@ -612,6 +612,7 @@ void topic_tree_match(struct topic_tree *t, const struct topic_levels *l, struct
 		bool wild = at.depth > 0 || !l->dollar;
 		struct topic_node *kid;
 
+		visited++;
 		if (wild)
 			match_value(topic_node_child(at.node, &t->hash), found, arg);
 		if (at.depth == l->count) {
@@ -625,4 +626,5 @@ void topic_tree_match(struct topic_tree *t, const struct topic_levels *l, struct
 		if (kid)
 			stack[top++] = (struct topic_walk_entry){.node = kid, .depth = at.depth + 1};
 	}
+	return visited;
 }
