@@ -7,7 +7,9 @@
 #include <string.h>
 
 /* A write may still be on its way when its command was answered with an error; the networks take no longer. */
-#define UNDER_WAY_MS 1500u
+#define UNDER_WAY_MS 1000u
+#define MQTT_MS      200u /* from client to field side at most */
+#define COMMAND_MS   30u  /* what one takes at most on a calm line: read and write */
 
 /* ---- sending ---- */
 
@@ -58,11 +60,12 @@ void gw_command(struct gw *g, struct gw_peer *p)
 	struct gw_command *c = &g->commands[id];
 	char topic[64], payload[96], text[16];
 	struct mqtt_publish m = {.qos = (uint8_t)gw_any(g, 3)};
+	struct gw_line *l;
 
 	if (!p->peer.is_ready || id == GW_COMMANDS)
 		return;
 	*c = (struct gw_command){.kind = draw_kind(g), .peer = &p->peer, .life = p->peer.life};
-	if (c->kind == COMMAND_RETAIN && !sim_one_in(g->world, 4))
+	if (c->kind == COMMAND_RETAIN && !sim_one_in(g->world, 12))
 		c->kind = COMMAND_RIGHT; /* they cost a connection each */
 	c->device = &g->devices[gw_any(g, g->ndevices)];
 	if (c->kind == COMMAND_RETAIN) /* of a device that is not there it is a message like others */
@@ -72,6 +75,7 @@ void gw_command(struct gw *g, struct gw_peer *p)
 	c->sent_us = sim_now_us(g->world);
 	snprintf(topic, sizeof(topic), "plant1/%s/%s/set", c->device->name,
 		 c->kind == COMMAND_UNKNOWN ? "nothing" : cell_infos[c->cell].name);
+	l = c->device->line;
 	m.topic = span_str(topic);
 	m.payload = span_of(payload, payload_of(c, id, payload, sizeof(payload)));
 	m.retain = c->kind == COMMAND_RETAIN;
@@ -83,9 +87,16 @@ void gw_command(struct gw *g, struct gw_peer *p)
 		mqtt_props_set_str(&m.props, MQTT_P_CORRELATION_DATA, span_str(text));
 	}
 	if (p->peer.version == MQTT_V5 && sim_one_in(g->world, 4))
-		mqtt_props_set_num(&m.props, MQTT_P_MESSAGE_EXPIRY, 1);
-	if (sim_peer_publish(&p->peer, &m))
-		g->ncommands++;
+		mqtt_props_set_num(&m.props, MQTT_P_MESSAGE_EXPIRY, c->expiry_s = 1);
+	if (!sim_peer_publish(&p->peer, &m))
+		return;
+	g->ncommands++;
+	if (c->kind != COMMAND_RIGHT || !c->device->is_configured)
+		return;
+	/* it goes first on its line, and may make scans late */
+	if (l->busy_until_us < c->sent_us)
+		l->busy_until_us = c->sent_us;
+	l->busy_until_us += MS(COMMAND_MS);
 }
 
 /* ---- results ---- */
@@ -125,6 +136,10 @@ static bool is_in_device(const struct gw *g, const struct gw_command *c)
 
 static void check_ok(struct gw *g, const struct gw_command *c, unsigned id, const char *json)
 {
+	const struct gw_device *d = c->device;
+	uint64_t now_us = sim_now_us(g->world);
+	/* one command after the other, and none of long ago is on its way */
+	bool is_calm = d->condition == CONDITION_WELL && now_us >= d->deadline_us;
 	char value[48], text[32];
 
 	cell_text(c->cell, c->raw, text, sizeof(text));
@@ -135,6 +150,8 @@ static void check_ok(struct gw *g, const struct gw_command *c, unsigned id, cons
 		gw_broken(g, "command %u: ok with another value than %s: %s", id, text, json);
 	else if (!is_in_device(g, c))
 		gw_broken(g, "command %u: ok, and the device never had %s", id, text);
+	else if (is_calm && !plc_held(d->unit, c->cell, text, now_us, now_us))
+		gw_broken(g, "command %u: ok, and the device has %s no more", id, text);
 }
 
 static void check_error(struct gw *g, const struct gw_command *c, unsigned id, const char *json)
@@ -147,7 +164,8 @@ static void check_error(struct gw *g, const struct gw_command *c, unsigned id, c
 
 	if (expected[c->kind] && strcmp(c->error, expected[c->kind]) != 0 && !is_elsewhere)
 		gw_broken(g, "command %u: not %s: %s", id, expected[c->kind], json);
-	if (is_before_sending(c->error) && c->writes)
+	if (c->cell == CELL_LEVEL && is_before_sending(c->error) &&
+	    c->writes) /* the values of others are not unique */
 		gw_broken(g, "command %u: refused, and was written: %s", id, json);
 }
 
@@ -215,6 +233,19 @@ static bool may_write(const struct gw_command *c, uint64_t now_us)
 	return !is_before_sending(c->error) && now_us <= c->result_us + MS(UNDER_WAY_MS);
 }
 
+/* Its first attempt goes out in time; that and the others may be on their way for a while. */
+static void check_expiry(struct gw *g, const struct gw_command *c, uint64_t now_us)
+{
+	const struct gw_line *l = c->device->line;
+	uint64_t end_us =
+		c->sent_us + MS(1000 * c->expiry_s + MQTT_MS + l->retries * l->timeout_ms + UNDER_WAY_MS);
+
+	if (c->expiry_s && now_us > end_us)
+		gw_broken(g, "command %u: written %llu ms after it was sent, and was to expire after %u s",
+			  (unsigned)(c - g->commands), (unsigned long long)(now_us - c->sent_us) / 1000,
+			  c->expiry_s);
+}
+
 void gw_written(struct plc_unit *u, enum cell cell, uint64_t raw)
 {
 	struct gw *g = u->plc->owner;
@@ -229,11 +260,13 @@ void gw_written(struct plc_unit *u, enum cell cell, uint64_t raw)
 		struct gw_command *c = &g->commands[i];
 
 		if (c->device == d && c->cell == cell && c->raw == raw && may_write(c, now_us) &&
-		    (!found || !c->results || found->results))
-			found = c; /* rather one that waits for its result */
+		    (!found || (found->results && !c->results)))
+			found = c; /* rather one that waits for its result, and the first of these: it goes first */
 	}
 	assert(d && g->nwrites < GW_WRITES);
 	g->writes[g->nwrites++] = (struct gw_write){.device = d, .cell = cell, .raw = raw, .us = now_us};
+	if (found && cell == CELL_LEVEL && found->writes == 0)
+		check_expiry(g, found, now_us);
 	if (found)
 		found->writes++;
 	else
@@ -256,7 +289,7 @@ void gw_settle_commands(struct gw *g)
 		if (is_alive && (c->results != 1 || c->came != 1))
 			gw_broken(g, "command %u for %s/%s: %u results, %u came", i, c->device->name,
 				  cell_infos[c->cell].name, c->results, c->came);
-		/* of other tags, one that was lost on its way may stand for another of the same value */
+		/* of other tags, one that was lost on its way may have been taken for another of the same value */
 		if (c->cell == CELL_LEVEL && c->writes && c->results != 1)
 			gw_broken(g, "command %u: written, and %u results", i, c->results);
 	}

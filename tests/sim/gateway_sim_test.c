@@ -15,7 +15,7 @@
 #include "base/log.h"
 #include "gateway_world.h"
 
-#define SEEDS 300u
+#define SEEDS 1000u
 
 /* ---- what happens to lines and devices ---- */
 
@@ -31,7 +31,7 @@ static void set_line(struct gw *g, struct gw_line *l, bool is_rough)
 		.max_delay_us = gw_any(g, 3000), .buffer = 300, .partial_one_in = (uint32_t)gw_any(g, 4)};
 
 	if (is_rough) {
-		f.max_delay_us = sim_one_in(g->world, 2) ? gw_any(g, 30000) : gw_any(g, MS(700));
+		f.max_delay_us = gw_any(g, sim_one_in(g->world, 2) ? MS(30) : MS(700));
 		f.buffer = 20 + gw_any(g, 300);
 		f.cut_one_in = sim_one_in(g->world, 3) ? 0 : 20 + (uint32_t)gw_any(g, 200);
 	}
@@ -48,10 +48,12 @@ static void set_mode(struct gw *g, struct gw_line *l, enum plc_mode mode)
 	reconsider_line(g, l);
 }
 
-/* It starts anew at once: connections break, and nothing else may be seen of it. */
-static void restart(struct gw_line *l)
+/* It starts anew at once: connections break, and nothing else may be seen of it where requests are repeated. */
+static void restart(struct gw *g, struct gw_line *l)
 {
 	plc_become(&l->plc, PLC_ALIVE);
+	if (l->retries == 0)
+		reconsider_line(g, l);
 }
 
 static void act_on_line(struct gw *g)
@@ -59,7 +61,7 @@ static void act_on_line(struct gw *g)
 	struct gw_line *l = &g->lines[gw_any(g, g->nlines)];
 	struct gw_device *d = l->devices[gw_any(g, PLC_UNITS)];
 
-	switch (gw_any(g, 12)) {
+	switch (gw_any(g, 14)) {
 	case 0:
 		set_mode(g, l, PLC_GONE);
 		break;
@@ -69,12 +71,13 @@ static void act_on_line(struct gw *g)
 	case 2:
 	case 3:
 	case 4:
+	case 11:
 		if (l->plc.mode != PLC_ALIVE)
 			set_mode(g, l, PLC_ALIVE);
 		break;
 	case 5:
 		if (l->plc.mode == PLC_ALIVE)
-			restart(l);
+			restart(g, l);
 		break;
 	case 6:
 		set_line(g, l, true);
@@ -135,10 +138,10 @@ static void act(void *arg)
 		gw_reload(g);
 		break;
 	default:
-		for (uint64_t n = sim_one_in(g->world, 20) ? 20 : gw_any(g, 3); n > 0; n--)
+		for (uint64_t n = sim_one_in(g->world, 30) ? 50 : gw_any(g, 3); n > 0; n--)
 			gw_command(g, p);
 	}
-	assert_int_equal(sim_at(g->world, 1000 + gw_any(g, MS(100)), act, g), OK);
+	assert_int_equal(sim_at(g->world, 1000 + gw_any(g, MS(200)), act, g), OK);
 }
 
 static void act_on_lines(void *arg)

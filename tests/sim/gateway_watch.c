@@ -321,6 +321,7 @@ static void watch_well(struct gw *g, const struct gw_device *d)
 
 	for (unsigned c = 0; c < CELLS; c++) {
 		const struct gw_tag *t = &d->tags[c];
+		uint64_t last_us = t->at_us > d->line->busy_until_us ? t->at_us : d->line->busy_until_us;
 
 		if (c == CELL_FAR) {
 			if (d->has_far && now_us > d->far_since_us + MS(4 * scan_ms(d) + SLACK_MS) &&
@@ -332,7 +333,7 @@ static void watch_well(struct gw *g, const struct gw_device *d)
 		if (!t->is_good)
 			gw_broken(g, "%s/%s is not good, and the device is well", d->name,
 				  cell_infos[c].name);
-		else if (cell_infos[c].is_fast && now_us > t->at_us + MS(scan_ms(d) + SLACK_MS))
+		else if (cell_infos[c].is_fast && now_us > last_us + MS(scan_ms(d) + SLACK_MS))
 			gw_broken(g, "%s/%s is late: %llu ms since the last scan", d->name,
 				  cell_infos[c].name, (unsigned long long)(now_us - t->at_us) / 1000);
 	}

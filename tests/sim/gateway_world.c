@@ -216,7 +216,7 @@ static bool draw_device(struct gw *g, struct gw_device *d)
 	bool had_far = d->has_far, was_slower = d->is_slower, was_there = d->is_configured;
 
 	if (d->unit->number > 1)
-		d->is_configured = sim_one_in(g->world, 2);
+		d->is_configured = !sim_one_in(g->world, 4);
 	d->has_far = !sim_one_in(g->world, 4);
 	d->is_slower = sim_one_in(g->world, 4);
 	return was_there != d->is_configured ||
@@ -321,7 +321,7 @@ static void make_line(struct gw *g, unsigned i)
 
 	snprintf(l->name, sizeof(l->name), "l%u", i);
 	l->scan_ms = 100 + 50 * (unsigned)gw_any(g, 4);
-	l->timeout_ms = 100 + 50 * (unsigned)gw_any(g, 4);
+	l->timeout_ms = sim_one_in(g->world, 4) ? 1000 : 100 + 50 * (unsigned)gw_any(g, 4);
 	l->retries = (unsigned)gw_any(g, 3);
 	l->first_ms = sim_one_in(g->world, 5) ? 5000 : 400 + 100 * (unsigned)gw_any(g, 6);
 	l->max_ms = l->first_ms * (1 + (unsigned)gw_any(g, 5));

@@ -73,7 +73,8 @@ struct gw_line {
 	unsigned scan_ms, timeout_ms, retries, first_ms, max_ms, in_flight;
 	bool is_rough;
 	uint64_t last_ok_us;
-	struct { /* the answer that is being handed to the field side */
+	uint64_t busy_until_us; /* with commands, at the latest */
+	struct {                /* the answer that is being handed to the field side */
 		bool is_on;
 		unsigned unit;
 		enum config_area area;
@@ -102,6 +103,7 @@ struct gw_command {
 	struct sim_peer *peer;
 	unsigned life; /* of the peer's connection */
 	bool has_response;
+	unsigned expiry_s; /* 0: none */
 	uint64_t sent_us, result_us;
 	unsigned results, came; /* published; arrived at who asked */
 	bool is_ok;
