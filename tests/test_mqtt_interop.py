@@ -6,17 +6,11 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from gateway import HOST, Gateway
+from gateway import HOST
 from mqtt_clients import NODE, MosquittoSub, Paho, mosquitto_pub, node, props, unique
 
 V311, V5 = mqtt.MQTTv311, mqtt.MQTTv5
 VERSIONS = pytest.mark.parametrize("version", [mqtt.MQTTv31, V311, V5], ids=["3.1", "3.1.1", "5"])
-
-
-@pytest.fixture(scope="module", params=[1, 3], ids=["one worker", "three workers"])
-def gw(request):
-    with Gateway(workers=request.param) as g:
-        yield g
 
 
 @pytest.fixture

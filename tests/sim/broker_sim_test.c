@@ -7,12 +7,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include <cmocka.h>
 
-#include "base/log.h"
 #include "mqtt/broker.h"
+#include "seeds.h"
 #include "sim_client.h"
 
 #define SEEDS       1000u
@@ -287,47 +286,9 @@ static bool run_seed(uint64_t seed, uint64_t *trace)
 	return kept;
 }
 
-static uint64_t number_of(const char *name, uint64_t otherwise)
-{
-	const char *text = getenv(name);
-
-	return text ? strtoull(text, NULL, 10) : otherwise;
-}
-
-static void every_promise_is_kept_under_faults(void **state)
-{
-	uint64_t only = number_of("LINESIDE_SEED", 0), seeds = number_of("LINESIDE_SEEDS", SEEDS), trace;
-	unsigned broken = 0;
-
-	(void)state;
-	if (only) {
-		assert_true(run_seed(only, &trace));
-		return;
-	}
-	for (uint64_t seed = 1; seed <= seeds && broken < 5; seed++)
-		broken += !run_seed(seed, &trace);
-	assert_int_equal(broken, 0);
-}
-
-static void a_seed_replays_exactly(void **state)
-{
-	uint64_t first, second;
-
-	(void)state;
-	for (uint64_t seed = 1; seed <= 5; seed++) {
-		(void)run_seed(seed, &first);
-		(void)run_seed(seed, &second);
-		assert_int_equal(first, second);
-	}
-}
-
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_promise_is_kept_under_faults),
-		cmocka_unit_test(a_seed_replays_exactly),
-	};
+	static const struct seeds seeds = {.count = SEEDS, .run = run_seed};
 
-	log_set_level(LOG_ERROR);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return seeds_main(&seeds);
 }
