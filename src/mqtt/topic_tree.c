@@ -364,22 +364,26 @@ static void free_dead(struct topic_node *n)
 	}
 }
 
-/* Depth first without recursion: a node is freed after its children, found again through `parent`. */
+/*
+ * Depth first without recursion: a node is freed after its children, found again through `parent`. Where the search for children
+ * goes on in its table stands in `hash`, which nobody needs any more.
+ */
 void topic_tree_destroy(struct topic_tree *t, void (*free_value)(void *value))
 {
 	struct topic_node *n = t ? t->root : NULL;
 
-	if (t)
+	if (t) {
 		free_dead(atomic_load(&t->to_prune));
+		n->hash = 0;
+	}
 	while (n) {
 		struct table *kids = atomic_load(&n->kids);
 		struct topic_node *parent = n->parent, *next = NULL;
 
-		for (uint32_t i = 0; kids && i < kids->cap && !next; i++) {
-			next = slot_node(atomic_load(&kids->slot[i]));
-			atomic_store(&kids->slot[i], SLOT_GONE);
-		}
+		while (kids && n->hash < kids->cap && !next)
+			next = slot_node(atomic_load(&kids->slot[n->hash++]));
 		if (next) {
+			next->hash = 0;
 			n = next;
 			continue;
 		}
