@@ -146,6 +146,15 @@ static uint32_t table_count(const struct table *t)
 	return count;
 }
 
+/* Ends at the first: a wide level is asked after the removal of each of its children. */
+static bool table_has_any(const struct table *t)
+{
+	for (uint32_t i = 0; i < t->cap; i++)
+		if (slot_node(atomic_load(&t->slot[i])))
+			return true;
+	return false;
+}
+
 /* Nobody else sees `t` yet. */
 static void table_put(struct table *t, struct topic_node *n)
 {
@@ -497,14 +506,14 @@ static bool kids_seal(struct topic_node *n, struct epoch_reader *me, struct tabl
 {
 	struct table *t = atomic_load(&n->kids), *seal;
 
-	if (t && table_count(t) > 0)
+	if (t && table_has_any(t))
 		return false;
 	seal = table_create(0);
 	if (!seal)
 		return false;
 	if (t)
 		table_freeze(t);
-	if ((t && table_count(t) > 0) ||
+	if ((t && table_has_any(t)) ||
 	    !atomic_compare_exchange_strong(&n->kids, &(struct table *){t}, seal)) {
 		free(seal);
 		return false; /* a frozen table is renewed by the next insertion */
