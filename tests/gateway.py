@@ -86,7 +86,8 @@ class Gateway:
         self.fixed_port = port
         self.wanted = copy.deepcopy(config or {})
         if workers is not None:
-            self.wanted.setdefault("broker", {})["workers"] = workers
+            # with several workers, tests want them all in use by the first few clients
+            self.wanted.setdefault("broker", {}).update(workers=workers, spread_after=0)
         self.process = None
         self.port = None
 

@@ -49,6 +49,8 @@ static const struct schema log_table = {"log", sizeof(struct config_log), TABLE(
 static const struct schema_field broker_fields[] = {
 	{"workers", "Threads that serve clients", SCHEMA_INT, BROKER_AT(workers), .min = 1,
 	 .max = CONFIG_WORKERS_MAX, .unset = "one for each CPU"},
+	{"spread_after", "Clients that share the first worker before the others get any", SCHEMA_INT,
+	 BROKER_AT(spread_after), .min = 0, .max = 1e7, .preset = "8"},
 	{"max_packet_size", "Largest packet a client may send or get", SCHEMA_SIZE,
 	 BROKER_AT(max_packet_size), .min = 1 * KIB, .max = 255 * MIB, .preset = "1MiB"},
 	{"max_inflight", "QoS 1 and 2 messages on the way to one client at once", SCHEMA_INT,

@@ -265,6 +265,7 @@ static void fill_broker_config(struct server *s, uint32_t nworkers, struct broke
 	const struct config_broker *c = &s->cfg->broker;
 
 	broker_config_default(b);
+	b->spread_after = c->spread_after;
 	b->max_packet_size = c->max_packet_size;
 	b->max_inflight = c->max_inflight;
 	b->max_queued_messages = c->max_queued_messages;

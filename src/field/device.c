@@ -335,6 +335,14 @@ static bool group_next_block(struct group *g, size_t *block)
 	return false;
 }
 
+bool device_has_blocks(const struct device *d)
+{
+	for (size_t i = 0; i < d->cfg->ngroups; i++)
+		if (d->groups[i].plan.nblocks > 0)
+			return true;
+	return false;
+}
+
 /* Any block will do to see whether the device is there; each probe takes another. */
 static bool probe_block(struct device *d, struct group **g, size_t *block)
 {
@@ -421,7 +429,6 @@ void device_online(struct device *d)
 
 void device_offline(struct device *d, enum reason reason)
 {
-
 	if (d->state == DEVICE_OFFLINE && d->reason == reason)
 		return;
 	log_warning("field", "device \"%s\" on line \"%s\": offline: %s", d->cfg->name, d->line->cfg->name,
@@ -429,10 +436,13 @@ void device_offline(struct device *d, enum reason reason)
 	groups_stop(d);
 	line_forget_device(d->line, d);
 	d->reason = reason;
-	if (d->state == DEVICE_OFFLINE)
+	if (d->state == DEVICE_OFFLINE) {
 		publish_status(d); /* for another reason, but offline since the same time */
-	else
+	} else {
+		d->is_probe_due =
+			false; /* asked for by the line before this device had used up its attempts */
 		enter(d, DEVICE_OFFLINE);
+	}
 	for (size_t i = 0; i < d->ntags; i++)
 		publish_bad(d, &d->tags[i], reason);
 	jobs_fail(d, reason == REASON_OFFLINE ? "offline" : "timeout", "offline");

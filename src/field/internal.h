@@ -181,6 +181,7 @@ void device_offline(struct device *d, enum reason reason);
 void device_backoff(struct device *d); /* wait longer, then probe */
 void device_error(struct device *d, const char *fmt, ...) PRINTF_LIKE(2, 3);
 struct tag *device_tag(struct device *d, const char *name, size_t len);
+bool device_has_blocks(const struct device *d);
 /* The next block that waits to be read, in turn between groups. False: none. */
 bool device_next_block(struct device *d, struct group **g, size_t *block);
 void scan_progress(struct group *g);

@@ -170,18 +170,23 @@ static void line_down(struct line *l)
 		line_backoff(l);
 }
 
+/* The first device that has something to read; pump_poll() turns the list. */
 static void line_probe(struct loop_timer *timer)
 {
 	struct line *l = container_of(timer, struct line, backoff_timer);
-	struct list *first = list_first(&l->devices);
 
-	if (!first)
+	list_for_each (node, &l->devices) {
+		struct device *d = container_of(node, struct device, node);
+
+		if (!device_has_blocks(d))
+			continue;
+		d->is_probe_due = true;
+		pump(l);
 		return;
-	container_of(first, struct device, node)->is_probe_due = true; /* pump_poll() turns the list */
-	pump(l);
+	}
 }
 
-/* Somebody is there again: ask all others at once. */
+/* Somebody is there again: ask all others at once, but for those that are in a back-off of their own. */
 static void line_up(struct line *l, const struct device *probed)
 {
 	l->backoff_ms = l->backoff_first_ms;
@@ -193,7 +198,7 @@ static void line_up(struct line *l, const struct device *probed)
 	list_for_each (node, &l->devices) {
 		struct device *d = container_of(node, struct device, node);
 
-		if (d != probed)
+		if (d != probed && !loop_timer_pending(&d->backoff_timer))
 			d->is_probe_due = true;
 	}
 }
@@ -459,6 +464,9 @@ void line_stop_device(struct line *l, struct device *d)
 	line_forget_device(l, d);
 	jobs_fail(d, "cancelled", "cancelled");
 	list_remove(&d->node);
+	/* It may have been the one that was asked whether the line is back: then another is. */
+	if (l->is_down && !loop_timer_pending(&l->backoff_timer))
+		loop_timer_set(loop_of(l), &l->backoff_timer, 0);
 	line_wake(l);
 }
 

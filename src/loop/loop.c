@@ -197,6 +197,8 @@ void loop_stop(struct loop *loop)
 
 void loop_destroy(struct loop *loop)
 {
-	if (loop)
-		loop->ops->destroy(loop);
+	if (!loop)
+		return;
+	loop_run_hooks(loop, LOOP_DESTROY);
+	loop->ops->destroy(loop);
 }

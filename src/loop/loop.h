@@ -61,6 +61,7 @@ enum loop_hook_when {
 	LOOP_TURN_END,     /* after the work of a turn: flush output */
 	LOOP_BEFORE_SLEEP, /* a wait that may block follows: epoch off-line */
 	LOOP_AFTER_SLEEP,  /* it is over: epoch on-line */
+	LOOP_DESTROY,      /* loop_destroy() was called: give up what is still on the loop */
 	LOOP_HOOKS
 };
 

@@ -14,6 +14,7 @@ void broker_config_default(struct broker_config *c)
 		.max_queued_messages = 100000,
 		.max_queued_bytes = 64u * 1024 * 1024,
 		.max_connections = 100000,
+		.spread_after = 8,
 		.max_subscriptions = 100000,
 		.max_topic_levels = 128,
 		.connect_timeout_ms = 10000,
@@ -95,7 +96,7 @@ static void open_run(struct worker *w, struct worker_call *c)
 
 	if (atomic_load(&w->broker->stopping)) {
 		stream_close(o->stream);
-		atomic_fetch_sub(&w->broker->connections, 1);
+		connection_gone(w);
 	} else {
 		conn_open(w, o->stream);
 	}
@@ -110,13 +111,30 @@ static void open_cancel(struct worker_call *c)
 	free(o);
 }
 
+/*
+ * A handful of connections shares one worker: there is nothing to gain from more, and who acts after another sees what
+ * that one did, as with one thread.
+ */
+static struct worker *worker_for_next(const struct broker *b, uint32_t before)
+{
+	struct worker *least = b->workers[0];
+
+	if (before < b->config.spread_after)
+		return least;
+	for (uint32_t i = 1; i < b->nworkers; i++)
+		if (atomic_load(&b->workers[i]->connections) < atomic_load(&least->connections))
+			least = b->workers[i];
+	return least;
+}
+
 void broker_accept(struct broker *b, struct stream *s)
 {
 	struct open_call *o = malloc(sizeof(*o));
-	uint32_t turn = atomic_fetch_add(&b->next_worker, 1);
+	uint32_t before = atomic_fetch_add(&b->connections, 1);
+	struct worker *w = worker_for_next(b, before);
 	char peer[STREAM_PEER_MAX];
 
-	if (atomic_fetch_add(&b->connections, 1) >= b->config.max_connections || !o) {
+	if (before >= b->config.max_connections || !o) {
 		stream_peer(s, peer, sizeof(peer));
 		log_warning("mqtt", "%s: not accepted: %s", peer,
 			    o ? "max_connections is reached" : "out of memory");
@@ -126,7 +144,8 @@ void broker_accept(struct broker *b, struct stream *s)
 		return;
 	}
 	*o = (struct open_call){.call = {.run = open_run, .cancel = open_cancel}, .stream = s};
-	worker_call(b->workers[turn % b->nworkers], &o->call);
+	atomic_fetch_add(&w->connections, 1);
+	worker_call(w, &o->call);
 }
 
 /* ---- stopping ---- */

@@ -28,6 +28,7 @@ struct broker_config {
 	uint32_t max_queued_messages; /* waiting per session */
 	uint64_t max_queued_bytes;    /* waiting per session, and unsent output per connection */
 	uint32_t max_connections;     /* all workers together */
+	uint32_t spread_after;        /* connections that share the first worker before the others get any */
 	uint32_t max_subscriptions;   /* per session */
 	uint32_t max_topic_levels;
 	uint32_t connect_timeout_ms;
@@ -48,7 +49,8 @@ MUST_USE int broker_create(const struct broker_config *c, struct loop *const *lo
 void broker_destroy(struct broker *b);
 
 /*
- * Take over an accepted stream, not attached to a loop; it goes to the workers in turn. Closed when the broker is
+ * Take over an accepted stream, not attached to a loop; it goes to the first worker while few are connected, then to the one with
+ * the fewest. Closed when the broker is
  * full or out of memory.
  */
 void broker_accept(struct broker *b, struct stream *s);

@@ -58,7 +58,7 @@ void conn_open(struct worker *w, struct stream *stream)
 
 	if (!c) {
 		stream_close(stream);
-		atomic_fetch_sub(&w->broker->connections, 1);
+		connection_gone(w);
 		return;
 	}
 	c->stream = stream;
@@ -93,7 +93,7 @@ void conn_free(struct conn *c)
 	free(c->subscribing.codes);
 	stream_close(c->stream);
 	free(c);
-	atomic_fetch_sub(&w->broker->connections, 1);
+	connection_gone(w);
 }
 
 void conn_detach(struct conn *c)
@@ -401,6 +401,8 @@ static void conn_bury(struct conn *c)
 	c->session = NULL;
 	if (s)
 		session_detach(s, !c->orderly);
+	stream_finish(c->stream);
+	c->stream = NULL;
 	conn_free(c);
 }
 

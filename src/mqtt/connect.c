@@ -117,6 +117,8 @@ static int move_to(struct conn *c, uint16_t worker, struct span bytes)
 	m->len = bytes.len;
 	memcpy(m->bytes, bytes.p, bytes.len);
 	conn_detach(c);
+	atomic_fetch_sub(&w->connections, 1);
+	atomic_fetch_add(&w->broker->workers[worker]->connections, 1);
 	worker_count(w, connections_moved, 1);
 	worker_call(w->broker->workers[worker], &m->call);
 	return OK;
@@ -238,7 +240,7 @@ static void accept_with(struct conn *c, bool present, struct span assigned)
 }
 
 /* The session is ours and so is the client. */
-static void start(struct conn *c, const struct mqtt_connect *p, struct span client_id, bool will_commands)
+static void start(struct conn *c, const struct mqtt_connect *p, struct span client_id, bool will_is_command)
 {
 	struct worker *w = c->worker;
 	bool present, assigned = p->client_id.len == 0;
@@ -261,7 +263,7 @@ static void start(struct conn *c, const struct mqtt_connect *p, struct span clie
 		 present ? ", session resumed" : "");
 	worker_count(w, clients_connected, 1);
 	accept_with(c, present, assigned ? client_id : span_of(NULL, 0));
-	if (will_take(s, p, will_commands) < 0 || session_resume(s) < 0)
+	if (will_take(s, p, will_is_command) < 0 || session_resume(s) < 0)
 		conn_close(c, MQTT_RC_SERVER_BUSY, "out of memory");
 }
 
@@ -272,8 +274,8 @@ int conn_connect(struct conn *c, const struct mqtt_frame *f, struct span rest, e
 	struct span client_id;
 	char assigned[32];
 	uint16_t home = w->index;
-	bool will_commands;
 	uint8_t reason;
+	bool will_is_command;
 	int rc = mqtt_connect_decode(f, &p);
 
 	*outcome = CONNECT_DONE;
@@ -289,7 +291,7 @@ int conn_connect(struct conn *c, const struct mqtt_frame *f, struct span rest, e
 		refuse(c, p.client_id, MQTT_RC_BAD_AUTHENTICATION_METHOD);
 		return OK;
 	}
-	reason = will_permitted(c, &p, &will_commands);
+	reason = will_permitted(c, &p, &will_is_command);
 	if (reason >= 0x80) {
 		refuse(c, p.client_id, reason);
 		return OK;
@@ -304,6 +306,6 @@ int conn_connect(struct conn *c, const struct mqtt_frame *f, struct span rest, e
 	if (home != w->index)
 		*outcome = CONNECT_MOVED;
 	else
-		start(c, &p, client_id, will_commands);
+		start(c, &p, client_id, will_is_command);
 	return OK;
 }

@@ -215,7 +215,7 @@ static void deliver_once(struct session *s, struct publication *p, const struct 
 		return;
 	if (output_is_full(s))
 		worker_count(s->worker, dropped_qos0, 1);
-	else if (s->feed || s->queued_qos0)
+	else if ((s->feed || s->queued_qos0) && !p->command) /* a command is never kept, and never retained */
 		deliver_in_order(s, p, d);
 	else
 		(void)conn_send_publish(s->conn, p, d, 0, false); /* it counts what it can't send */
@@ -358,6 +358,8 @@ static int feed_found(void *arg, struct retained *value)
 	struct session *s = to->session;
 	const struct msg *m = value->msg;
 
+	if (to->sub->options.no_local && m->publisher == s->uid)
+		return OK; /* [MQTT-3.8.3-3] */
 	if (m->origin != s->worker->index &&
 	    !lane_is_past(broker_lane(s->worker->broker, m->origin, s->worker->index), m->number)) {
 		if (feed_is_owed(to, m))
@@ -379,6 +381,7 @@ int session_feed_retained(struct session *s, struct span filter, const struct su
 	f->options = sub->options;
 	if (topic_levels_split(w->levels, w->broker->config.seed, filter))
 		rc = retained_match(w->broker->retained, w->levels, feed_found, &to, &w->steps);
+	loop_interleave(w->loop);
 	if (f->count == 0) {
 		free(f);
 		return rc;
@@ -575,8 +578,9 @@ int session_pubrec(struct session *s, uint16_t packet_id, uint8_t reason)
 
 	if (slot && slot->qos != 2)
 		return ERR_PROTOCOL;
-	if (slot && reason >= 0x80) {
-		slot_done(s, slot); /* the receiver does not want it: there is no PUBREL (4.3.3) */
+	if (reason >= 0x80) { /* the receiver does not want it: there is no PUBREL [MQTT-4.3.3-4] */
+		if (slot)
+			slot_done(s, slot);
 		return OK;
 	}
 	if (slot && slot->state == INFLIGHT_PUBLISHED) {

@@ -150,7 +150,8 @@ void lane_flush(struct lane *l, uint64_t last_number)
 	struct chunk *c = l->open, *next, *newest = NULL;
 	uint64_t bytes = 0;
 
-	if (!c || c->used == 0) {
+	if (!c ||
+	    (c->used == 0 && !c->next)) { /* a chunk that was only reserved may stand before a larger one */
 		/* nothing was put; what an earlier flush passed is visible before this number */
 		if (atomic_load_explicit(&l->passed_number, memory_order_relaxed) != last_number)
 			atomic_store(&l->passed_number, last_number);

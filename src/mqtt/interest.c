@@ -7,8 +7,8 @@
 struct entry {
 	struct epoch_node retired;
 	_Atomic uint64_t lanes;
-	_Atomic(struct interest_share *) shares; /* changed under the mutex, walked without */
-	uint32_t holds;                          /* lanes and share holders; under the mutex */
+	_Atomic(struct interest_share *) shares;
+	uint32_t holds; /* lanes and share holders; under the mutex */
 };
 
 struct interest {
@@ -16,6 +16,11 @@ struct interest {
 	struct topic_tree *tree;
 	_Atomic uint64_t generation;
 };
+
+static void share_free(struct epoch_node *n)
+{
+	free(container_of(n, struct interest_share, retired));
+}
 
 static void entry_free(struct epoch_node *n)
 {
@@ -194,19 +199,16 @@ done:
 	return rc;
 }
 
-static void share_free(struct epoch_node *n)
-{
-	free(container_of(n, struct interest_share, retired));
-}
-
-/* Who walks the list at this moment may stand on it: it keeps its `next`. Under the mutex. */
-static void share_unlink(struct entry *e, struct interest_share *share, struct epoch_reader *me)
+/* One hold less; the last takes the group out, or the next messages would look at it in vain. Under the mutex. */
+static void share_release(struct entry *e, struct epoch_reader *me, struct interest_share *share)
 {
 	_Atomic(struct interest_share *) *at = &e->shares;
 
+	if (--share->holds)
+		return;
 	while (atomic_load(at) != share)
 		at = &atomic_load(at)->next;
-	atomic_store(at, atomic_load(&share->next));
+	atomic_store(at, atomic_load(&share->next)); /* who stands on it still finds the rest */
 	epoch_retire(me, &share->retired, share_free);
 }
 
@@ -217,8 +219,7 @@ void interest_share_drop(struct interest *in, struct epoch_reader *me, const str
 
 	pthread_mutex_lock(&in->change);
 	e = topic_node_value(topic_tree_find(in->tree, filter));
-	if (--share->holds == 0)
-		share_unlink(e, share, me);
+	share_release(e, me, share);
 	entry_drop(in, me, filter, e);
 	changed(in);
 	pthread_mutex_unlock(&in->change);

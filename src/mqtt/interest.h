@@ -20,7 +20,7 @@ struct interest;
 struct interest_share {
 	struct epoch_node retired;
 	_Atomic(struct interest_share *) next;
-	uint32_t holds;  /* under the mutex */
+	uint32_t holds;  /* lanes that have the group; under the mutex */
 	struct span key; /* "group/filter" */
 	_Atomic uint32_t *online;
 	_Atomic uint32_t *away;
@@ -40,7 +40,7 @@ void interest_remove(struct interest *in, struct epoch_reader *me, const struct 
 
 /*
  * Make the entry of a share group, so that interest_share_change() can't fail. `key` is "group/filter". It stays until as many
- * interest_share_drop() calls, all its counts 0 by then. ERR_NOMEM.
+ * interest_share_drop() calls, by then with all its counts back at 0. ERR_NOMEM.
  */
 MUST_USE int interest_share_hold(struct interest *in, struct epoch_reader *me,
 				 const struct topic_levels *filter, struct span key,

@@ -137,7 +137,10 @@ static uint8_t publish_route(struct conn *c, const struct mqtt_publish *pub)
 	return matched ? MQTT_RC_SUCCESS : MQTT_RC_NO_MATCHING_SUBSCRIBERS;
 }
 
-/* A refused QoS 1 or 2 message gets its reason in v5. In 3.1.1 there is none: the connection is closed [MQTT-3.3.5-2]. */
+/*
+ * A refused QoS 1 or 2 message gets its reason in v5; one that is no acknowledgement's (retain not supported) goes into
+ * DISCONNECT. In 3.1.1 there is none: the connection is closed [MQTT-3.3.5-2].
+ */
 static int publish_refused(struct conn *c, const struct mqtt_publish *pub, uint8_t reason)
 {
 	enum mqtt_type ack = pub->qos == 1 ? MQTT_PUBACK : MQTT_PUBREC;
@@ -147,9 +150,10 @@ static int publish_refused(struct conn *c, const struct mqtt_publish *pub, uint8
 		conn_send_ack(c, ack, pub->packet_id, reason);
 		return OK;
 	}
-	if (c->version == MQTT_V5 || pub->qos > 0)
-		return CONN_ERR_REASON(reason);
-	return OK;
+	/* who may not write a topic is not thrown out for a QoS 0 message: tools that clear what is retained write to all */
+	if (pub->qos == 0 && (c->version != MQTT_V5 || reason == MQTT_RC_NOT_AUTHORIZED))
+		return OK;
+	return CONN_ERR_REASON(reason);
 }
 
 static int on_publish_qos2(struct conn *c, const struct mqtt_publish *pub)
@@ -268,12 +272,11 @@ static uint8_t subscribe_one(struct conn *c, const struct mqtt_sub_item *item, u
 		return MQTT_RC_QUOTA_EXCEEDED;
 	if (route_reserve(w, w->nsessions, sub_tree_count(w->subs) + 1) < 0)
 		return MQTT_RC_QUOTA_EXCEEDED;
-	loop_interleave(w->loop);
 	rc = sub_tree_add(w->subs, s, &s->subs, true, item->filter, &o, &sub, &existed);
 	if (rc < 0)
 		return rc == ERR_RANGE ? MQTT_RC_TOPIC_FILTER_INVALID : MQTT_RC_QUOTA_EXCEEDED;
 	s->nsubs += !existed;
-	loop_interleave(w->loop); /* inserted, then read: see route.c, publish() */
+	loop_interleave(w->loop); /* inserted, then retained messages are read: see publish() in route.c */
 	/* not for shared subscriptions (4.8.2); otherwise as the handling says (3.8.3.1) */
 	if (!sub->group && (item->retain_handling == 0 || (item->retain_handling == 1 && !existed)) &&
 	    session_feed_retained(s, item->filter, sub, existed) < 0)
@@ -452,7 +455,12 @@ int conn_packet(struct conn *c, const struct mqtt_frame *f)
 		return on_pingreq(c, f);
 	case MQTT_DISCONNECT:
 		return on_disconnect(c, f);
-	default: /* CONNECT again [MQTT-3.1.0-2], AUTH without a method, or what only servers send */
+	case MQTT_CONNECT:
+		/* closed without a DISCONNECT: the standard asks for no more [MQTT-3.1.0-2], and there are readers that hang on one */
+		worker_count(c->worker, protocol_errors, 1);
+		conn_close(c, MQTT_RC_SUCCESS, "a second CONNECT");
+		return OK;
+	default: /* AUTH without a method, or what only servers send */
 		return ERR_PROTOCOL;
 	}
 }

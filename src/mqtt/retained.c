@@ -98,6 +98,7 @@ void retained_clear(struct retained_store *r, struct epoch_reader *me, const str
 {
 	struct topic_node *node = topic_tree_find(r->tree, topic);
 	struct retained *old;
+	enum topic_cas done;
 
 	if (!node)
 		return;
@@ -105,7 +106,11 @@ void retained_clear(struct retained_store *r, struct epoch_reader *me, const str
 		old = topic_node_value(node);
 		if (!old)
 			return;
-	} while (topic_node_cas(node, old, NULL) == TOPIC_CAS_CHANGED);
+		/* DEAD: another thread cleared it, and the node is pruned already */
+		done = topic_node_cas(node, old, NULL);
+	} while (done == TOPIC_CAS_CHANGED);
+	if (done == TOPIC_CAS_DEAD)
+		return;
 	atomic_fetch_sub_explicit(&r->count, 1, memory_order_relaxed);
 	replaced(old, me);
 	topic_tree_prune_later(r->tree, node);

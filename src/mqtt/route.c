@@ -519,7 +519,8 @@ void route_flush(struct worker *w)
 			continue;
 		w->stopped_reading = true;
 		atomic_store(&l->sender_waits, true);
-		if (atomic_load(&l->backlog) == 0) /* it was taken before it could see the flag */
+		/* taken before the receiver could see the flag: then nobody else takes it down */
+		if (atomic_load(&l->backlog) == 0 && atomic_exchange(&l->sender_waits, false))
 			loop_notify(&w->drained);
 	}
 	w->touched = 0;

@@ -167,19 +167,24 @@ static void table_put(struct table *t, struct topic_node *n)
 }
 
 /*
- * Put a roomier copy (without removed children) in the place of `old`, or find that somebody else did.
+ * Put a roomier copy (without removed children) in the place of `old`, or find that somebody else did. Without memory nothing
+ * was frozen by this.
  */
 static int table_renew(struct topic_node *n, struct table *old, struct epoch_reader *me)
 {
 	struct table *fresh;
 	uint32_t cap = FIRST_CAP;
 
-	table_freeze(old);
 	while (cap < 2 * (table_count(old) + 1))
 		cap *= 2;
 	fresh = table_create(cap);
 	if (!fresh)
 		return atomic_load(&n->kids) == old ? ERR_NOMEM : OK;
+	table_freeze(old);
+	if (table_count(old) >= cap) { /* more came before it froze: now their number stands */
+		free(fresh);
+		return OK;
+	}
 	for (uint32_t i = 0; i < old->cap; i++) {
 		struct topic_node *kid = slot_node(atomic_load(&old->slot[i]));
 
@@ -361,10 +366,10 @@ int topic_tree_create(uint64_t seed, struct topic_tree **out)
 	return OK;
 }
 
-/* Queued ones that left the tree already: nobody else has them. */
-static void free_dead(struct topic_node *n)
+/* Nodes that left the tree while they were queued for pruning are only in that list. */
+static void destroy_queued(struct topic_tree *t)
 {
-	struct topic_node *next;
+	struct topic_node *n = atomic_load(&t->to_prune), *next;
 
 	for (; n; n = next) {
 		next = n->prune_next;
@@ -382,7 +387,7 @@ void topic_tree_destroy(struct topic_tree *t, void (*free_value)(void *value))
 	struct topic_node *n = t ? t->root : NULL;
 
 	if (t) {
-		free_dead(atomic_load(&t->to_prune));
+		destroy_queued(t);
 		n->hash = 0;
 	}
 	while (n) {
@@ -426,13 +431,15 @@ int topic_tree_get(struct topic_tree *t, struct epoch_reader *me, const struct t
 
 	*out = NULL;
 	for (uint32_t i = 0; i < l->count;) {
-		int rc = child_get(t, n, &l->at[i], me, &n);
+		struct topic_node *kid;
+		int rc = child_get(t, n, &l->at[i], me, &kid);
 
-		if (rc == ERR_NOMEM)
+		if (rc == ERR_NOMEM) {
+			topic_tree_prune_later(t, n); /* may have been made for this */
 			return rc;
+		}
 		i = rc == OK ? i + 1 : 0;
-		if (rc != OK)
-			n = t->root;
+		n = rc == OK ? kid : t->root;
 	}
 	*out = n;
 	return OK;

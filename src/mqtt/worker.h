@@ -45,6 +45,8 @@ struct worker {
 	struct epoch_reader *reader;
 	struct loop_hook turn_end, before_sleep, after_sleep;
 
+	_Atomic uint32_t connections; /* here, or on their way here */
+
 	/* incoming calls */
 	_Atomic(struct worker_call *) calls;
 	struct loop_source called;
@@ -104,7 +106,6 @@ struct broker {
 	uint32_t nworkers, nlanes;
 	struct lane *lanes; /* [from * BROKER_LANES_MAX + to] */
 	_Atomic uint32_t connections;
-	_Atomic uint32_t next_worker;
 	_Atomic bool stopping;
 };
 
@@ -117,6 +118,13 @@ struct broker {
 static inline struct lane *broker_lane(const struct broker *b, uint32_t from, uint32_t to)
 {
 	return &b->lanes[from * BROKER_LANES_MAX + to];
+}
+
+/* One connection less, of this worker and of all. */
+static inline void connection_gone(struct worker *w)
+{
+	atomic_fetch_sub(&w->connections, 1);
+	atomic_fetch_sub(&w->broker->connections, 1);
 }
 
 /* In worker.c */

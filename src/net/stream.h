@@ -28,6 +28,7 @@ struct stream_ops {
 	int (*attach)(struct stream *s, struct loop *loop);
 	void (*detach)(struct stream *s);
 	void (*close)(struct stream *s);
+	void (*finish)(struct stream *s); /* NULL: as close */
 	void (*peer)(const struct stream *s, char *buf, size_t size);
 };
 
@@ -71,6 +72,18 @@ static inline void stream_detach(struct stream *s)
 static inline void stream_close(struct stream *s)
 {
 	if (s)
+		s->ops->close(s);
+}
+
+/*
+ * The same for a stream whose last bytes shall be read: its end is told to the peer, and what that still sends is
+ * thrown away for a short while. (A socket closed with unread bytes resets, and the peer loses what it has not read.)
+ */
+static inline void stream_finish(struct stream *s)
+{
+	if (s->ops->finish)
+		s->ops->finish(s);
+	else
 		s->ops->close(s);
 }
 

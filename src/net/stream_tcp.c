@@ -136,6 +136,20 @@ static void tcp_close(struct stream *s)
 	free(t);
 }
 
+static void tcp_finish(struct stream *s)
+{
+	struct stream_tcp *t = tcp_of(s);
+	struct loop *loop = t->loop;
+	int fd = t->fd.fd;
+
+	if (loop && !t->dialing && !t->hangup) {
+		tcp_detach(s);
+		t->fd.fd = -1;
+		tcp_linger(loop, fd);
+	}
+	tcp_close(s);
+}
+
 static void tcp_peer(const struct stream *s, char *buf, size_t size)
 {
 	/* It is the first member; container_of() would drop the const. */
@@ -148,6 +162,7 @@ static const struct stream_ops tcp_ops = {
 	.attach = tcp_attach,
 	.detach = tcp_detach,
 	.close = tcp_close,
+	.finish = tcp_finish,
 	.peer = tcp_peer,
 };
 

@@ -55,6 +55,12 @@ void tcp_nodelay(int fd);
 MUST_USE int tcp_dial_addrs(const union tcp_addr *addrs, unsigned naddrs, struct loop *loop,
 			    struct stream **out);
 
+/*
+ * Close a connected socket so that the peer can read what was sent: half now, the rest when it has ended, has sent too much,
+ * or 2 s have passed. fd is taken in any case.
+ */
+void tcp_linger(struct loop *loop, int fd);
+
 /* The parts of attach, detach and close of a stream that is still connecting. */
 MUST_USE int tcp_dialing_attach(struct stream_tcp *t);
 void tcp_dialing_detach(struct stream_tcp *t);

@@ -366,6 +366,86 @@ static void an_absent_unit_does_not_disturb_its_neighbour(void **state)
 	world_destroy(w);
 }
 
+#define UNIT(name, unit, group)                                  \
+	"  - {name: " name ", line: press, unit: " unit group    \
+	", tags: [{name: x, address: 'holding:0', type: int16, " \
+	"access: rw}]}\n"
+#define SLOWER ", groups: [{name: a, scan: 2s}]"
+#define PRESS_UNITS \
+	HEAD "lines: [{name: press, type: modbus-tcp, host: press, timeout: 500ms, retries: 1}]\ndevices:\n"
+
+/* The other device finds that the line works, before the new one is given up or after it. */
+static void new_on_a_line_that_was_down(uint64_t seed, bool is_before)
+{
+	struct world *w = world_create(seed);
+	struct sim_device *d = world_device(w, "press");
+
+	world_apply(w, two_units);
+	world_await(w, "plant1/m2/x", "\"quality\":\"good\"", 500);
+	device_die(d);
+	world_await(w, "plant1/m1/x", "\"reason\":\"offline\"", 2500);
+	device_return(d);
+	d->absent_unit = 2;
+	if (!is_before) {
+		world_apply(w, PRESS_UNITS UNIT("m1", "1", "") UNIT("m2", "2", SLOWER));
+		world_await(w, "plant1/m2/x", "\"reason\":\"timeout\"", 500);
+	}
+	world_apply(w, PRESS_UNITS UNIT("m1", "1", SLOWER) UNIT("m2", "2", SLOWER));
+	world_await(w, "plant1/m1/x", "\"quality\":\"good\"", 500);
+	world_await(w, "plant1/m2/x", "\"reason\":\"timeout\"", 500);
+	world_run(w, 100);
+	d->absent_unit = 255;
+	world_await(w, "plant1/m2/x", "\"quality\":\"good\"", 5000);
+	world_destroy(w);
+}
+
+static void a_device_that_is_new_on_a_line_that_was_down_begins_with_the_first_back_off(void **state)
+{
+	(void)state;
+	new_on_a_line_that_was_down(20, true);
+	new_on_a_line_that_was_down(21, false);
+}
+
+/* A reload takes one of the two devices away while the only probe of the line waits for its answer. */
+static void one_goes_while_its_line_is_probed(uint64_t seed, const char *rest, const char *topic)
+{
+	struct world *w = world_create(seed);
+	struct sim_device *d = world_device(w, "press");
+
+	world_apply(w, two_units);
+	world_await(w, "plant1/m2/x", "\"quality\":\"good\"", 500);
+	device_die(d);
+	world_await(w, topic, "\"reason\":\"offline\"", 2500);
+	device_hang(d);
+	world_run(w, 4500); /* the probe went out at seven eighths of 5 s */
+	world_apply(w, rest);
+	device_return(d);
+	world_await(w, topic, "\"quality\":\"good\"", 10000);
+	world_destroy(w);
+}
+
+static void a_line_is_probed_on_when_the_device_that_was_asked_goes(void **state)
+{
+	(void)state;
+	one_goes_while_its_line_is_probed(22, PRESS_UNITS UNIT("m1", "1", ""), "plant1/m1/x");
+	one_goes_while_its_line_is_probed(23, PRESS_UNITS UNIT("m2", "2", ""), "plant1/m2/x");
+}
+
+static void a_device_without_tags_is_not_what_a_line_is_probed_by(void **state)
+{
+	struct world *w = world_create(24);
+	struct sim_device *d = world_device(w, "press");
+
+	(void)state;
+	world_apply(w, PRESS_UNITS "  - {name: m0, line: press, unit: 3, tags: []}\n" UNIT("m1", "1", ""));
+	world_await(w, "plant1/m1/x", "\"quality\":\"good\"", 500);
+	device_die(d);
+	world_await(w, "plant1/m1/x", "\"reason\":\"offline\"", 2500);
+	device_return(d);
+	world_await(w, "plant1/m1/x", "\"quality\":\"good\"", 5000);
+	world_destroy(w);
+}
+
 static void a_line_that_is_refused_takes_all_its_devices_and_brings_all_back(void **state)
 {
 	struct world *w = world_create(12);
@@ -682,6 +762,9 @@ int main(void)
 		cmocka_unit_test(the_back_off_doubles_up_to_its_maximum),
 		cmocka_unit_test(a_lost_connection_alone_is_mended_without_a_bad_value),
 		cmocka_unit_test(an_absent_unit_does_not_disturb_its_neighbour),
+		cmocka_unit_test(a_device_that_is_new_on_a_line_that_was_down_begins_with_the_first_back_off),
+		cmocka_unit_test(a_line_is_probed_on_when_the_device_that_was_asked_goes),
+		cmocka_unit_test(a_device_without_tags_is_not_what_a_line_is_probed_by),
 		cmocka_unit_test(a_line_that_is_refused_takes_all_its_devices_and_brings_all_back),
 		cmocka_unit_test(a_reload_changes_only_what_is_different),
 		cmocka_unit_test(a_reload_that_runs_out_of_memory_changes_nothing),

@@ -78,6 +78,7 @@ static void send_connect(struct sim_client *c)
 		.version = c->version, .clean_start = c->want_clean, .client_id = span_of(id, 0)};
 	struct wr w = room(c);
 
+	c->greeted = true;
 	p.client_id.len = (size_t)snprintf(id, sizeof(id), "c%u", c->index);
 	mqtt_props_clear(&p.props);
 	if (c->version == MQTT_V5) {
@@ -93,7 +94,7 @@ static void send_connect(struct sim_client *c)
 
 static void connect_now(struct sim_client *c)
 {
-	c->connected = false;
+	c->greeted = c->connected = false;
 	c->input_len = c->output_len = 0;
 	for (unsigned i = 0; i < SIM_FILTERS; i++)
 		c->filters[i].waits = 0;
@@ -336,7 +337,7 @@ static void ready(struct stream *s, unsigned events)
 {
 	struct sim_client *c = s->owner;
 
-	if ((events & LOOP_WRITABLE) && !c->connected && c->output_len == 0)
+	if ((events & LOOP_WRITABLE) && !c->greeted)
 		send_connect(c);
 	flush(c);
 	if (events & (LOOP_READABLE | LOOP_HANGUP))

@@ -33,6 +33,7 @@ struct sim_client {
 
 	/* the connection */
 	struct stream *stream;
+	bool greeted;    /* CONNECT is sent; WRITABLE may come again before its answer */
 	bool connected;  /* CONNACK came */
 	bool want_clean; /* the next CONNECT starts anew */
 	bool deaf;       /* does not read for now */
