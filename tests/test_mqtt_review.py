@@ -238,3 +238,13 @@ def test_messages_that_match_very_many_subscriptions_stop_nobody(workers):
             writer.sock.shutdown(2)
             t.join()
         assert worst < 1, worst
+
+
+def test_the_end_of_a_session_with_many_subscriptions_stops_nobody(gw1):
+    c, other = Raw(gw1.port, timeout=60).connect("c"), Raw(gw1.port, timeout=60).connect("other")
+    c.send(subscribe_packet(1, [f"a/{n}" for n in range(60000)]))
+    assert len(c.expect(SUBACK).codes) == 60000
+    c.close()
+    end = time.monotonic() + 1
+    worst = worst_ping(other, lambda: time.monotonic() > end)
+    assert worst < 1, worst
