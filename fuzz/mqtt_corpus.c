@@ -1,4 +1,7 @@
-/* Writes the first corpus of mqtt_packet_fuzz into a folder: one file for each packet of mqtt_samples.h. */
+/*
+ * Writes the first corpus of the MQTT fuzzers into a folder, one file for each packet of mqtt_samples.h, and a dictionary:
+ * protocol names, words of topics, and the property identifiers.
+ */
 #include <stdio.h>
 
 #include "wire/mqtt_samples.h"
@@ -34,23 +37,47 @@ static int save_sample(const char *folder, unsigned type, unsigned v, unsigned v
 	return save(folder, name, room, (size_t)(w.p - room));
 }
 
-int main(int argc, char **argv)
+static int save_samples(const char *folder)
 {
-	if (argc != 2) {
-		fprintf(stderr, "usage: %s FOLDER\n", argv[0]);
-		return 2;
-	}
 	for (unsigned type = MQTT_CONNECT; type <= MQTT_AUTH; type++)
 		for (unsigned v = MQTT_V31; v <= MQTT_V5; v++)
 			for (unsigned variant = 0; variant < MQTT_SAMPLE_VARIANTS; variant++)
 				for (unsigned mix = 0; mix < MQTT_SAMPLE_MIXES; mix++) {
-					int rc = save_sample(argv[1], type, v, variant, mix);
+					int rc = save_sample(folder, type, v, variant, mix);
 
 					if (rc < 0) {
 						fprintf(stderr, "%s: packet type %u, version %u: %s\n",
-							argv[1], type, v, err_text(rc));
-						return 1;
+							folder, type, v, err_text(rc));
+						return rc;
 					}
 				}
+	return OK;
+}
+
+static int save_words(const char *path)
+{
+	FILE *f = fopen(path, "w");
+
+	if (!f)
+		return ERR_IO;
+	fputs("\"\\x00\\x04MQTT\"\n\"\\x00\\x06MQIsdp\"\n\"$share/\"\n\"$SYS/\"\n\"/+/\"\n\"/#\"\n", f);
+#define PROP_AS_WORD(name, id, kind, in) fprintf(f, "%s=\"\\x%02x\"\n", #name, (unsigned)(id));
+	MQTT_PROP_TABLE(PROP_AS_WORD)
+#undef PROP_AS_WORD
+	return fclose(f) == 0 ? OK : ERR_IO;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc != 3) {
+		fprintf(stderr, "Usage: %s FOLDER DICTIONARY\n", argv[0]);
+		return 2;
+	}
+	if (save_samples(argv[1]) < 0)
+		return 1;
+	if (save_words(argv[2]) < 0) {
+		perror(argv[2]);
+		return 1;
+	}
 	return 0;
 }

@@ -4,6 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from gateway import Gateway
+from mqtt_clients import unique
+from rawmqtt import V5, Raw
+
 TEST_LIMIT_S = 300
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -32,3 +36,25 @@ def limit():
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture(scope="module", params=[1, 3], ids=["one worker", "three workers"])
+def gw(request):
+    """A running gateway, with each number of workers; a test file may have one of its own."""
+    with Gateway(workers=request.param) as g:
+        yield g
+
+
+@pytest.fixture
+def client(gw):
+    """client(version=..., **connect arguments): connections, byte by byte, that end with the test."""
+    opened = []
+
+    def make(client_id=None, version=V5, **kw):
+        c = Raw(gw.port, version)
+        opened.append(c)
+        return c.connect(client_id or unique("raw"), **kw)
+
+    yield make
+    for c in opened:
+        c.close()

@@ -24,7 +24,7 @@ def packets(tmp_path_factory):
     sources += [p for p in sorted((ROOT / "src/wire").glob("mqtt_*.c")) if not p.name.endswith("_test.c")]
     compiler = shutil.which("cc") or shutil.which("gcc")
     subprocess.run([compiler, "-std=c17", "-D_GNU_SOURCE", f"-I{ROOT / 'src'}", "-o", program, *sources], check=True, timeout=120)
-    subprocess.run([program, out], check=True, timeout=60)
+    subprocess.run([program, out, folder / "dictionary"], check=True, timeout=60)
     return {p.name: p.read_bytes() for p in sorted(out.iterdir())}
 
 

@@ -10,27 +10,6 @@ NO_LOCAL, RETAIN_AS_PUBLISHED = 4, 8
 RETAIN_IF_NEW, RETAIN_NEVER = 0x10, 0x20
 
 
-@pytest.fixture(scope="module", params=[1, 3], ids=["one worker", "three workers"])
-def gw(request):
-    with Gateway(workers=request.param) as g:
-        yield g
-
-
-@pytest.fixture
-def client(gw):
-    """client(version=..., **connect arguments): connections that end with the test."""
-    opened = []
-
-    def make(client_id=None, version=V5, **kw):
-        c = Raw(gw.port, version)
-        opened.append(c)
-        return c.connect(client_id or unique("raw"), **kw)
-
-    yield make
-    for c in opened:
-        c.close()
-
-
 @pytest.fixture
 def topic():
     return unique("features")

@@ -4,31 +4,10 @@ import threading
 
 import pytest
 
-from gateway import Gateway
 from mqtt_clients import unique
 from rawmqtt import DISCONNECT, PUBLISH, PUBREC, PUBREL, V5, V311, Raw, packet
 
 TAKEN_OVER = 0x8E
-
-
-@pytest.fixture(scope="module", params=[1, 3], ids=["one worker", "three workers"])
-def gw(request):
-    with Gateway(workers=request.param) as g:
-        yield g
-
-
-@pytest.fixture
-def client(gw):
-    opened = []
-
-    def make(client_id=None, version=V5, **kw):
-        c = Raw(gw.port, version)
-        opened.append(c)
-        return c.connect(client_id or unique("raw"), **kw)
-
-    yield make
-    for c in opened:
-        c.close()
 
 
 @pytest.fixture

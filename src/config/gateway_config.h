@@ -30,7 +30,7 @@ struct config_gateway {
 };
 
 struct config_broker {
-	uint32_t workers; /* 0: one per CPU */
+	uint32_t workers;      /* 0: one per CPU */
 	uint32_t spread_after; /* connections on the first worker before the others get any */
 	uint32_t max_packet_size;
 	uint32_t max_inflight;

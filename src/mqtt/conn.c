@@ -7,7 +7,7 @@
 
 /* A packet before CONNECT: all its strings at their longest and a will of 64 KiB would be more, but nobody sends that. */
 #define CONNECT_MAX (256u * 1024)
-/* Answers that a client does not fetch may pile up to this beyond the messages for it. */
+/* Answers that a client does not fetch may pile up to this beyond the messages for it and the last of these. */
 #define UNREAD_ANSWERS_MAX (4u * 1024 * 1024)
 /* What is left of a packet is copied in front of the worker's buffer up to this size; a larger one is read where it is. */
 #define REST_COPIED_MAX (INPUT_BYTES / 2)
@@ -34,8 +34,8 @@ static void timer_fired(struct loop_timer *t)
 		conn_close(c, MQTT_RC_SUCCESS, "no CONNECT in time");
 		return;
 	}
-	/* it does not run while we are the ones who do not read */
-	if (worker_is_backlogged(c->worker) && c->publishes)
+	/* it does not run while we are the ones who do not read, or have not come to it yet */
+	if ((worker_is_backlogged(c->worker) && c->publishes) || !list_empty(&c->unread))
 		c->last_read_ms = now;
 	if (now < c->last_read_ms + limit) {
 		loop_timer_set(c->worker->loop, &c->timer, c->last_read_ms + limit - now);
@@ -90,6 +90,7 @@ void conn_free(struct conn *c)
 	aliases_free(c->aliases_in);
 	aliases_free(c->aliases_out);
 	free(c->input);
+	free(c->subscribing.codes);
 	stream_close(c->stream);
 	free(c);
 	connection_gone(w);
@@ -204,6 +205,7 @@ static bool packets_handle(struct conn *c, struct span in, size_t *used)
 {
 	size_t at = 0;
 
+	c->unhandled = false;
 	while (at < in.len && c->state != CONN_CLOSING) {
 		struct mqtt_frame f;
 		enum connect_outcome outcome = CONNECT_DONE;
@@ -219,10 +221,16 @@ static bool packets_handle(struct conn *c, struct span in, size_t *used)
 			rc = conn_packet(c, &f);
 		if (outcome == CONNECT_MOVED)
 			return false;
+		c->unhandled = rc == ERR_AGAIN || worker_is_busy(c->worker);
+		if (rc == ERR_AGAIN)
+			break;
 		if (rc < 0)
 			conn_fault(c, rc);
 		at += f.size;
+		if (c->unhandled)
+			break;
 	}
+	c->unhandled = c->unhandled && at < in.len;
 	*used = at < in.len ? at : in.len;
 	return true;
 }
@@ -237,7 +245,8 @@ static int rest_keep(struct conn *c, const uint8_t *rest, size_t len)
 		return OK;
 	}
 	if (c->input && rest >= c->input && rest < c->input + c->input_room) {
-		memmove(c->input, rest, len);
+		if (rest != c->input)
+			memmove(c->input, rest, len);
 	} else {
 		uint8_t *copy = malloc(len);
 
@@ -287,12 +296,29 @@ static void conn_ended(struct conn *c, int err)
 	conn_drop(c);
 }
 
+/* Handle the bytes in `in`, keep what is left. false: the connection is another worker's. */
+static bool conn_handle(struct conn *c, struct span in)
+{
+	size_t used;
+
+	if (!packets_handle(c, in, &used))
+		return false;
+	if (c->state != CONN_CLOSING && rest_keep(c, in.p + used, in.len - used) < 0)
+		conn_fault(c, ERR_NOMEM);
+	return true;
+}
+
 /* Read once and handle what came. *more: there may be more now. false: the connection is another worker's. */
 static bool conn_read(struct conn *c, bool *more)
 {
-	size_t have, room, got, used;
-	uint8_t *buf = input_room(c, &have, &room);
-	int rc = buf ? stream_read(c->stream, buf + have, room - have, &got, more) : ERR_NOMEM;
+	size_t have, room, got;
+	uint8_t *buf;
+	int rc;
+
+	if (c->unhandled) /* first what is in hand */
+		return conn_handle(c, span_of(c->input, c->input_len));
+	buf = input_room(c, &have, &room);
+	rc = buf ? stream_read(c->stream, buf + have, room - have, &got, more) : ERR_NOMEM;
 
 	if (rc < 0) {
 		*more = false;
@@ -302,10 +328,9 @@ static bool conn_read(struct conn *c, bool *more)
 	}
 	worker_count(c->worker, bytes_received, got);
 	c->last_read_ms = loop_now_ms(c->worker->loop);
-	if (!packets_handle(c, span_of(buf, have + got), &used))
+	if (!conn_handle(c, span_of(buf, have + got)))
 		return false;
-	if (c->state != CONN_CLOSING && rest_keep(c, buf + used, have + got - used) < 0)
-		conn_fault(c, ERR_NOMEM);
+	*more |= c->unhandled;
 	return true;
 }
 
@@ -318,7 +343,7 @@ static void conn_read_turn(struct conn *c)
 {
 	bool more = true;
 
-	if (may_read(c) && !conn_read(c, &more))
+	if (may_read(c) && !worker_is_busy(c->worker) && !conn_read(c, &more))
 		return;
 	if (more && c->state != CONN_CLOSING && list_empty(&c->unread))
 		list_append(&c->worker->unread, &c->unread);
@@ -344,8 +369,11 @@ void conns_read_on(struct worker *w)
 
 	list_init(&now);
 	list_splice(&now, &w->unread);
-	while ((n = list_take_first(&now)))
+	while (!worker_is_busy(w) && (n = list_take_first(&now)))
 		conn_read_turn(container_of(n, struct conn, unread));
+	/* those whose turn did not come are first in the next */
+	list_splice(&now, &w->unread);
+	list_splice(&w->unread, &now);
 	for (n = w->unread.next; n != &w->unread; n = n->next)
 		if (may_read(container_of(n, struct conn, unread))) {
 			loop_again(w->loop);
@@ -355,16 +383,12 @@ void conns_read_on(struct worker *w)
 
 void conn_arrive(struct worker *w, struct conn *c, struct span bytes)
 {
-	size_t used;
-
-	if (conn_attach(c, w) < 0) {
+	if (conn_attach(c, w) < 0 || atomic_load(&w->broker->stopping)) {
 		conn_drop(c);
 		return;
 	}
-	if (!packets_handle(c, bytes, &used))
+	if (!conn_handle(c, bytes))
 		return;
-	if (c->state != CONN_CLOSING && rest_keep(c, bytes.p + used, bytes.len - used) < 0)
-		conn_fault(c, ERR_NOMEM);
 	conn_read_turn(c); /* what came while it moved is not announced again */
 }
 
@@ -382,6 +406,14 @@ static void conn_bury(struct conn *c)
 	conn_free(c);
 }
 
+/* Messages are added while there are less than max_queued_bytes; one may be as large as a packet gets. */
+static uint64_t output_limit(const struct worker *w)
+{
+	const struct broker_config *config = &w->broker->config;
+
+	return config->max_queued_bytes + config->max_packet_size + UNREAD_ANSWERS_MAX;
+}
+
 static void conn_flush(struct conn *c)
 {
 	struct worker *w = c->worker;
@@ -394,7 +426,7 @@ static void conn_flush(struct conn *c)
 		conn_bury(c);
 	} else if (rc < 0 && rc != ERR_AGAIN) {
 		conn_ended(c, rc);
-	} else if (c->output.bytes > w->broker->config.max_queued_bytes + UNREAD_ANSWERS_MAX) {
+	} else if (c->output.bytes > output_limit(w)) {
 		conn_close(c, MQTT_RC_QUOTA_EXCEEDED, "it does not read our answers");
 	} else if (rc == OK && c->session && session_waits(c->session)) {
 		session_pump(c->session);

@@ -41,6 +41,12 @@ struct conn {
 	struct loop_timer timer; /* connect time-out, later keep-alive */
 	struct output output;
 	struct aliases *aliases_in, *aliases_out;
+	bool unhandled;      /* `input` has packets that wait for a turn with more time */
+	struct subscribing { /* a SUBSCRIBE that takes more than one turn; it is the first packet in `input` */
+		uint8_t *codes; /* NULL: there is none */
+		uint32_t count; /* of its filters that are done */
+		size_t offset;  /* where the next one is in the list */
+	} subscribing;
 	uint8_t *input; /* the start of a packet whose rest has not come; NULL: none */
 	uint32_t input_len, input_room;
 	char peer[STREAM_PEER_MAX];
@@ -71,7 +77,10 @@ void conn_dirty(struct conn *c);
 /* Room for a small packet; NULL after closing the connection for want of memory. */
 uint8_t *conn_take(struct conn *c, uint32_t n);
 
-/* ---- packets.c: what came; a negative value closes the connection: ERR_* or a reason code as CONN_ERR_REASON ---- */
+/*
+ * ---- packets.c: what came; a negative value closes the connection: ERR_* or a reason code as CONN_ERR_REASON. But ERR_AGAIN:
+ * it is not done, and wants to be called with the same packet in the next turn ----
+ */
 #define CONN_ERR_REASON(reason) (-1000 + -(int)(reason))
 #define CONN_ERR_ALIAS          CONN_ERR_REASON(MQTT_RC_TOPIC_ALIAS_INVALID)
 MUST_USE int conn_packet(struct conn *c, const struct mqtt_frame *f);

@@ -128,6 +128,7 @@ static int move_to(struct conn *c, uint16_t worker, struct span bytes)
 
 static int will_take(struct session *s, const struct mqtt_connect *p, bool command)
 {
+	const struct mqtt_props *props = &p->will.props;
 	struct publication pub = {
 		.topic = p->will.topic,
 		.payload = p->will.payload,
@@ -140,16 +141,17 @@ static int will_take(struct session *s, const struct mqtt_connect *p, bool comma
 
 	if (!p->has_will)
 		return OK;
-	if (p->version == MQTT_V5) {
-		/* an interval for now: it starts when the will is published (3.1.3.2.4) */
-		pub.expires_ms = 1000u * (uint64_t)mqtt_props_num(&p->will.props, MQTT_P_MESSAGE_EXPIRY, 0);
-		if (worker_passed_on(s->worker, &p->will.props, &pub.props) < 0)
-			return ERR_NOMEM;
-	}
+	if (p->version == MQTT_V5 && worker_passed_on(s->worker, props, &pub.props) < 0)
+		return ERR_NOMEM;
 	will = malloc(sizeof(*will));
 	if (!will)
 		return ERR_NOMEM;
-	will->delay_s = p->version == MQTT_V5 ? mqtt_props_num(&p->will.props, MQTT_P_WILL_DELAY, 0) : 0;
+	*will = (struct will){0};
+	if (p->version == MQTT_V5) {
+		will->delay_s = mqtt_props_num(props, MQTT_P_WILL_DELAY, 0);
+		will->expires = mqtt_props_has(props, MQTT_P_MESSAGE_EXPIRY);
+		will->expiry_s = mqtt_props_num(props, MQTT_P_MESSAGE_EXPIRY, 0);
+	}
 	will->msg = msg_create(&pub);
 	if (!will->msg) {
 		free(will);

@@ -15,6 +15,8 @@
 
 /* What need not wait for an acknowledgement is added to the output while less than this is in it. */
 #define PUMP_OUTPUT_BYTES (256u * 1024)
+/* Retained messages may wait for a session beyond its max_queued_bytes, so that small limits do not forbid subscriptions. */
+#define FEED_BYTES_ALWAYS (4u * 1024 * 1024)
 
 static uint32_t window(const struct session *s)
 {
@@ -100,6 +102,12 @@ static bool item_send(struct session *s, const struct store_item *item)
 	return true;
 }
 
+static void item_drop(const struct store_item *item)
+{
+	msg_unref(item->msg);
+	free(item->sub_ids);
+}
+
 static bool queue_is_full(const struct session *s)
 {
 	const struct broker_config *c = &s->worker->broker->config;
@@ -108,8 +116,33 @@ static bool queue_is_full(const struct session *s)
 			    store_queue_bytes(s->queue) >= c->max_queued_bytes);
 }
 
+/* The oldest item of the queue, which is not empty, is taken out. */
+static void queue_pop(struct session *s, struct store_item *item)
+{
+	(void)store_queue_pop(s->queue, item);
+	if (s->feed && s->feed->ahead > 0)
+		s->feed->ahead--;
+	s->queued_qos0 -= item->qos == 0;
+}
+
+/* What expired at the head of the queue makes room, if the queue needs it ([MQTT-3.3.2-5]). */
+static void queue_drop_expired(struct session *s)
+{
+	uint64_t now = loop_now_ms(s->worker->loop);
+	const struct store_item *oldest;
+	struct store_item item;
+
+	while (queue_is_full(s) && (oldest = store_queue_peek(s->queue)) && oldest->msg->expires_ms &&
+	       oldest->msg->expires_ms <= now) {
+		queue_pop(s, &item);
+		item_drop(&item);
+		worker_count(s->worker, dropped_expired, 1);
+	}
+}
+
 static bool item_queue(struct session *s, const struct store_item *item)
 {
+	queue_drop_expired(s);
 	if (queue_is_full(s)) {
 		worker_count(s->worker, dropped_queue_full, 1);
 		log_notice("mqtt", "client %s: queue full, message dropped",
@@ -149,16 +182,11 @@ static bool item_make(struct session *s, struct publication *p, const struct del
 	return false;
 }
 
-static void item_drop(const struct store_item *item)
-{
-	msg_unref(item->msg);
-	free(item->sub_ids);
-}
-
 /* QoS 1 and 2: send within the window, else keep in order. */
 static void deliver_surely(struct session *s, struct publication *p, const struct delivery *d)
 {
-	bool now = !session_waits(s) && window_has_room(s), sent;
+	/* output that is full counts as a window that is: the queue has a limit of its own, and its order */
+	bool now = !session_waits(s) && window_has_room(s) && !output_is_full(s), sent;
 	struct store_item item;
 
 	if (p->command && !now) { /* never kept for later */
@@ -279,6 +307,17 @@ static bool feed_is_owed(struct feeding *to, const struct msg *m)
 	return to->other;
 }
 
+/* What a waiting value counts: it may be the last one that has it by then. */
+static uint64_t feed_cost(const struct retained *value)
+{
+	return sizeof(value) + msg_cost(value->msg);
+}
+
+bool session_feed_has_room(const struct session *s)
+{
+	return s->feed_bytes < s->worker->broker->config.max_queued_bytes + FEED_BYTES_ALWAYS;
+}
+
 static int defer(struct feeding *to, struct retained *value)
 {
 	struct session *s = to->session;
@@ -286,13 +325,14 @@ static int defer(struct feeding *to, struct retained *value)
 
 	if (!d)
 		return ERR_NOMEM;
+	s->feed_bytes += feed_cost(value);
 	*d = (struct deferred){.session = s, .value = retained_ref(value), .options = to->feed->options};
 	list_append(&s->deferred, &d->in_session);
 	list_append(&s->worker->deferred, &d->in_worker);
 	return OK;
 }
 
-static int feed_append(struct retained_feed *f, struct retained *value)
+static int feed_append(struct session *s, struct retained_feed *f, struct retained *value)
 {
 	if (f->count == f->room) {
 		uint32_t room = f->room ? 2 * f->room : 8;
@@ -303,6 +343,7 @@ static int feed_append(struct retained_feed *f, struct retained *value)
 		f->values = values;
 		f->room = room;
 	}
+	s->feed_bytes += feed_cost(value);
 	f->values[f->count++] = retained_ref(value);
 	return OK;
 }
@@ -325,7 +366,7 @@ static int feed_found(void *arg, struct retained *value)
 			return defer(to, value);
 		session_guard(s, span_of(m->bytes, m->topic_len), m->origin, m->number);
 	}
-	return feed_append(to->feed, value);
+	return feed_append(s, to->feed, value);
 }
 
 int session_feed_retained(struct session *s, struct span filter, const struct sub *sub, bool existed)
@@ -339,7 +380,7 @@ int session_feed_retained(struct session *s, struct span filter, const struct su
 		return ERR_NOMEM;
 	f->options = sub->options;
 	if (topic_levels_split(w->levels, w->broker->config.seed, filter))
-		rc = retained_match(w->broker->retained, w->levels, feed_found, &to);
+		rc = retained_match(w->broker->retained, w->levels, feed_found, &to, &w->steps);
 	loop_interleave(w->loop);
 	if (f->count == 0) {
 		free(f);
@@ -361,6 +402,7 @@ static void feed_step(struct session *s)
 	struct store_item item;
 	struct publication p;
 
+	s->feed_bytes -= feed_cost(value);
 	msg_view(value->msg, &p);
 	if (publication_expired(&p, loop_now_ms(s->worker->loop)))
 		worker_count(s->worker, dropped_expired, 1);
@@ -381,6 +423,7 @@ void deferred_free(struct deferred *d)
 {
 	list_remove(&d->in_session);
 	list_remove(&d->in_worker);
+	d->session->feed_bytes -= feed_cost(d->value);
 	retained_unref(d->value);
 	free(d);
 }
@@ -425,13 +468,14 @@ static void queue_step(struct session *s, struct store_item *item)
 			return;
 		worker_count(s->worker, dropped_memory, 1);
 	} else {
-		s->queued_qos0--;
 		msg_view(item->msg, &p);
 		if (item->sub_ids) {
 			d.nids = item->sub_ids[0];
 			d.ids = item->sub_ids + 1;
 		}
-		if (!publication_expired(&p, loop_now_ms(s->worker->loop)))
+		if (publication_expired(&p, loop_now_ms(s->worker->loop)))
+			worker_count(s->worker, dropped_expired, 1);
+		else
 			(void)conn_send_publish(s->conn, &p, &d, 0, false);
 	}
 	item_drop(item);
@@ -441,14 +485,13 @@ void session_pump(struct session *s)
 {
 	struct store_item item;
 
-	while (window_has_room(s) && s->resent < s->nresend)
-		resend_next(s);
-	while (window_has_room(s) && s->resent == s->nresend && s->conn->output.bytes < PUMP_OUTPUT_BYTES) {
-		if (s->feed && s->feed->ahead == 0) {
+	while (window_has_room(s) && s->conn->output.bytes < PUMP_OUTPUT_BYTES) {
+		if (s->resent < s->nresend) {
+			resend_next(s);
+		} else if (s->feed && s->feed->ahead == 0) {
 			feed_step(s);
-		} else if (s->queue && store_queue_pop(s->queue, &item)) {
-			if (s->feed)
-				s->feed->ahead--;
+		} else if (s->queue && store_queue_len(s->queue) > 0) {
+			queue_pop(s, &item);
 			queue_step(s, &item);
 		} else {
 			break;

@@ -8,6 +8,7 @@
 struct chunk {
 	struct chunk *next;
 	uint32_t used, room;
+	uint64_t weight; /* bytes of its records and of the payloads that they refer to */
 	alignas(8) uint8_t bytes[];
 };
 
@@ -49,6 +50,7 @@ void lane_fini(struct lane *l)
 {
 	chunks_free(l->open);
 	chunks_free(l->spare);
+	chunks_free(l->taken);
 	chunks_free(atomic_load(&l->passed));
 	chunks_free(atomic_load(&l->returned));
 }
@@ -59,6 +61,11 @@ size_t lane_record_size(const struct publication *p, const struct share_route *s
 		   (share ? share->key.len : 0);
 
 	return (n + 7) & ~(size_t)7;
+}
+
+size_t lane_record_weight(const struct publication *p, const struct share_route *share)
+{
+	return lane_record_size(p, share) + (p->blob ? p->blob->len : 0);
 }
 
 /* A chunk of the usual size from those that came back, else a new one. */
@@ -81,6 +88,7 @@ static struct chunk *chunk_get(struct lane *l, size_t room)
 	if (c) {
 		c->next = NULL;
 		c->used = 0;
+		c->weight = 0;
 		c->room = (uint32_t)room;
 	}
 	return c;
@@ -134,6 +142,7 @@ void lane_put(struct lane *l, const struct publication *p, const struct share_ro
 	if (!p->blob)
 		wr_span(&w, p->payload);
 	c->used += (uint32_t)size;
+	c->weight += lane_record_weight(p, share);
 }
 
 void lane_flush(struct lane *l, uint64_t last_number)
@@ -150,7 +159,7 @@ void lane_flush(struct lane *l, uint64_t last_number)
 	}
 	for (; c; c = next) { /* newest first, as the stack of passed chunks is */
 		next = c->next;
-		bytes += c->used;
+		bytes += c->weight;
 		c->next = newest;
 		newest = c;
 	}
@@ -205,28 +214,65 @@ static void chunk_return(struct lane *l, struct chunk *c)
 		;
 }
 
-void lane_take(struct lane *l,
-	       void (*handle)(void *arg, struct lane *l, struct publication *p, struct share_route *share),
-	       void *arg)
+/* What was passed goes behind what is taken already. */
+static void passed_take(struct lane *l)
 {
-	struct chunk *c = atomic_exchange(&l->passed, NULL), *oldest = NULL, *next;
+	struct chunk *c = atomic_exchange(&l->passed, NULL), *oldest = NULL, *next, **end = &l->taken;
 
 	for (; c; c = next) {
 		next = c->next;
 		c->next = oldest;
 		oldest = c;
 	}
-	for (c = oldest; c; c = next) {
-		uint32_t used = c->used;
+	while (*end)
+		end = &(*end)->next;
+	*end = oldest;
+}
 
-		next = c->next;
-		for (uint32_t at = 0; at < used; at += record_at(c, at)->size)
-			record_handle(l, record_at(c, at), handle, arg);
-		chunk_return(l, c);
-		atomic_fetch_sub(&l->backlog, used);
+/* The first taken chunk is handled. */
+static void taken_done(struct lane *l)
+{
+	struct chunk *c = l->taken;
+	uint64_t weight = c->weight;
+
+	l->taken = c->next;
+	l->taken_at = 0;
+	chunk_return(l, c);
+	atomic_fetch_sub(&l->backlog, weight);
+}
+
+bool lane_take_some(struct lane *l,
+		    void (*handle)(void *arg, struct lane *l, struct publication *p,
+				   struct share_route *share),
+		    bool (*enough)(void *arg), void *arg)
+{
+	bool stop = false;
+
+	passed_take(l);
+	while (l->taken && !stop) {
+		struct record *r;
+
+		if (l->taken_at == l->taken->used) { /* of a put that was given up */
+			taken_done(l);
+			continue;
+		}
+		r = record_at(l->taken, l->taken_at);
+		l->taken_at += r->size;
+		record_handle(l, r, handle, arg);
+		if (l->taken_at == l->taken->used)
+			taken_done(l);
+		stop = enough && enough(arg);
 	}
 	if (atomic_load(&l->backlog) == 0 && atomic_exchange(&l->sender_waits, false))
 		loop_notify(l->drained);
+	return !l->taken;
+}
+
+void lane_take(struct lane *l,
+	       void (*handle)(void *arg, struct lane *l, struct publication *p, struct share_route *share),
+	       void *arg)
+{
+	(void)lane_take_some(l, handle, NULL, arg);
 }
 
 bool lane_is_past(const struct lane *l, uint64_t number)

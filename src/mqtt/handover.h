@@ -39,6 +39,8 @@ struct lane {
 	_Atomic bool sender_waits; /* notify `drained` when the backlog is gone */
 	/* receiver */
 	struct loop_source arrived;
+	struct chunk *taken;         /* from `passed`, not handled in full; oldest first */
+	uint32_t taken_at;           /* bytes of the first that are handled */
 	uint64_t seen_number;        /* the last publish number of the sender that was handled */
 	struct loop_source *drained; /* on the sender's loop */
 	uint16_t from, to;
@@ -52,6 +54,8 @@ void lane_fini(struct lane *l);
 
 /* Bytes of the record for p. */
 size_t lane_record_size(const struct publication *p, const struct share_route *share);
+/* The same with a large payload that it refers to: what it counts in the backlog. */
+size_t lane_record_weight(const struct publication *p, const struct share_route *share);
 /* Make sure that the next put of a record this large succeeds. Sender. ERR_NOMEM. */
 MUST_USE int lane_reserve(struct lane *l, size_t record_size);
 /* Append; room was reserved. `share` NULL: RECORD_PUBLISH. Sender. */
@@ -63,6 +67,15 @@ void lane_flush(struct lane *l, uint64_t last_number);
 void lane_take(struct lane *l,
 	       void (*handle)(void *arg, struct lane *l, struct publication *p, struct share_route *share),
 	       void *arg);
+
+/*
+ * The same until enough(arg), asked after each record, is true. Returns whether all was taken; what was not is first the next
+ * time.
+ */
+bool lane_take_some(struct lane *l,
+		    void (*handle)(void *arg, struct lane *l, struct publication *p,
+				   struct share_route *share),
+		    bool (*enough)(void *arg), void *arg);
 
 /* Nothing with a number up to `number` is still on its way. Receiver. */
 bool lane_is_past(const struct lane *l, uint64_t number);

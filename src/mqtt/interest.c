@@ -251,13 +251,14 @@ static void match_entry(void *arg, void *value)
 		m->share(m->arg, s);
 }
 
-void interest_match(struct interest *in, const struct topic_levels *topic, struct topic_walk_entry *stack,
-		    uint64_t *lanes, void (*share)(void *arg, struct interest_share *s), void *arg)
+uint32_t interest_match(struct interest *in, const struct topic_levels *topic, struct topic_walk_entry *stack,
+			uint64_t *lanes, void (*share)(void *arg, struct interest_share *s), void *arg)
 {
 	struct match m = {.share = share, .arg = arg};
+	uint32_t visited = topic_tree_match(in->tree, topic, stack, match_entry, &m);
 
-	topic_tree_match(in->tree, topic, stack, match_entry, &m);
 	*lanes = m.lanes;
+	return visited;
 }
 
 void interest_prune(struct interest *in, struct epoch_reader *me)

@@ -50,9 +50,12 @@ void interest_share_drop(struct interest *in, struct epoch_reader *me, const str
 void interest_share_change(struct interest *in, struct interest_share *share, uint32_t lane, int online,
 			   int away);
 
-/* Who wants this topic: *lanes, and each share group that matches. Entries are good until the caller is quiescent. */
-void interest_match(struct interest *in, const struct topic_levels *topic, struct topic_walk_entry *stack,
-		    uint64_t *lanes, void (*share)(void *arg, struct interest_share *s), void *arg);
+/*
+ * Who wants this topic: *lanes, and each share group that matches. Entries are good until the caller is quiescent. Returns
+ * how many nodes it visited.
+ */
+uint32_t interest_match(struct interest *in, const struct topic_levels *topic, struct topic_walk_entry *stack,
+			uint64_t *lanes, void (*share)(void *arg, struct interest_share *s), void *arg);
 
 /* Housekeeping, once per loop turn. */
 void interest_prune(struct interest *in, struct epoch_reader *me);

@@ -163,14 +163,14 @@ static int on_publish_qos2(struct conn *c, const struct mqtt_publish *pub)
 
 	if (session_received_add(c->session, pub->packet_id, &fresh) < 0)
 		return ERR_NOMEM;
-	if (fresh) {
-		if (c->session->nreceived > c->worker->broker->config.max_inflight && c->version == MQTT_V5) {
-			/* not received: it has to be new when it comes again */
-			(void)session_received_remove(c->session, pub->packet_id);
-			return CONN_ERR_REASON(MQTT_RC_RECEIVE_MAXIMUM_EXCEEDED); /* [MQTT-3.3.4-7] */
-		}
-		reason = publish_route(c, pub);
+	if (fresh && c->session->nreceived > c->worker->broker->config.max_inflight &&
+	    c->version == MQTT_V5) {
+		/* it was not taken: sent again after a reconnect, it is no repeat */
+		(void)session_received_remove(c->session, pub->packet_id);
+		return CONN_ERR_REASON(MQTT_RC_RECEIVE_MAXIMUM_EXCEEDED); /* [MQTT-3.3.4-7] */
 	}
+	if (fresh)
+		reason = publish_route(c, pub);
 	if (reason >= 0x80) {
 		(void)session_received_remove(c->session, pub->packet_id);
 		return publish_refused(c, pub, reason);
@@ -265,6 +265,9 @@ static uint8_t subscribe_one(struct conn *c, const struct mqtt_sub_item *item, u
 
 	if (!mqtt_filter_valid(item->filter))
 		return MQTT_RC_TOPIC_FILTER_INVALID;
+	/* it does not read the retained messages that it asked for before */
+	if (item->retain_handling != 2 && !session_feed_has_room(s))
+		return MQTT_RC_QUOTA_EXCEEDED;
 	if (s->nsubs >= w->broker->config.max_subscriptions && !sub_tree_find(w->subs, s, item->filter))
 		return MQTT_RC_QUOTA_EXCEEDED;
 	if (route_reserve(w, w->nsessions, sub_tree_count(w->subs) + 1) < 0)
@@ -290,26 +293,45 @@ static uint8_t suback_code(const struct conn *c, uint8_t code)
 	return c->version == MQTT_V311 ? 0x80 : 0;
 }
 
+/*
+ * The filters, as many as this turn has time for: each may look at all retained messages. ERR_AGAIN: there are more.
+ * Meanwhile the session gets what matches those that are done, which it may before SUBACK (3.8.4).
+ */
+static int subscribe_on(struct conn *c, const struct mqtt_subscribe *sub)
+{
+	struct subscribing *at = &c->subscribing;
+	uint32_t id = c->version == MQTT_V5 ? mqtt_props_num(&sub->props, MQTT_P_SUBSCRIPTION_ID, 0) : 0;
+	struct rd list = rd_of(sub->filters.p + at->offset, sub->filters.len - at->offset);
+	struct mqtt_sub_item item;
+
+	while (at->count < sub->count && mqtt_subscribe_next(&list, c->version, &item)) {
+		at->codes[at->count++] = suback_code(c, subscribe_one(c, &item, id));
+		if (worker_is_busy(c->worker) && at->count < sub->count) {
+			at->offset = sub->filters.len - list.left;
+			return ERR_AGAIN;
+		}
+	}
+	return OK;
+}
+
 static int on_subscribe(struct conn *c, const struct mqtt_frame *f)
 {
+	struct subscribing *at = &c->subscribing;
 	struct mqtt_subscribe sub;
-	struct mqtt_sub_item item;
-	uint8_t *codes;
-	uint32_t n = 0, id;
-	struct rd list;
 	int rc = mqtt_subscribe_decode(f, c->version, &sub);
 
 	if (rc < 0)
 		return rc;
-	codes = malloc(sub.count);
-	if (!codes)
+	if (!at->codes)
+		at->codes = malloc(sub.count);
+	if (!at->codes)
 		return ERR_NOMEM;
-	id = c->version == MQTT_V5 ? mqtt_props_num(&sub.props, MQTT_P_SUBSCRIPTION_ID, 0) : 0;
-	list = rd_of(sub.filters.p, sub.filters.len);
-	while (n < sub.count && mqtt_subscribe_next(&list, c->version, &item))
-		codes[n++] = suback_code(c, subscribe_one(c, &item, id));
-	rc = send_codes(c, MQTT_SUBACK, sub.packet_id, span_of(codes, n));
-	free(codes);
+	rc = subscribe_on(c, &sub);
+	if (rc == ERR_AGAIN)
+		return rc;
+	rc = send_codes(c, MQTT_SUBACK, sub.packet_id, span_of(at->codes, at->count));
+	free(at->codes);
+	*at = (struct subscribing){0};
 	if (rc == OK && c->state == CONN_OPEN)
 		session_pump(c->session);
 	return rc;

@@ -22,7 +22,8 @@ struct mqtt_publish_request {
 struct mqtt_policy {
 	/*
 	 * May this be published? MQTT_RC_SUCCESS or the reason code to refuse it with. *command set to true: the
-	 * message is a command, never queued for who is not there, never retained, never sent again.
+	 * message is a command, never queued for who is not there, never retained, never sent again. Of a will it is
+	 * asked once, at CONNECT.
 	 */
 	uint8_t (*publish)(struct mqtt_policy *p, const struct mqtt_publish_request *r, bool *command);
 };

@@ -209,7 +209,7 @@ static struct topic_node *walk_child(const struct walk *w, struct step *s, uint3
 }
 
 int retained_match(struct retained_store *r, const struct topic_levels *filter,
-		   int (*found)(void *arg, struct retained *value), void *arg)
+		   int (*found)(void *arg, struct retained *value), void *arg, uint64_t *visited)
 {
 	struct walk w = {.filter = filter, .found = found, .arg = arg};
 	int rc = walk_push(&w, topic_tree_root(r->tree), 0);
@@ -218,6 +218,7 @@ int retained_match(struct retained_store *r, const struct topic_levels *filter,
 		uint32_t depth;
 		struct topic_node *kid = walk_child(&w, &w.path[w.len - 1], &depth);
 
+		++*visited;
 		if (!kid) {
 			w.len--;
 			continue;

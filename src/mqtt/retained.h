@@ -36,10 +36,11 @@ struct retained *retained_get(struct retained_store *r, const struct topic_level
 
 /*
  * All values that a filter matches, each passed to `found`, which takes a reference if it keeps it. Without recursion; needs
- * memory for the path. ERR_NOMEM, or what `found` returned below 0: the walk ends there.
+ * memory for the path. The nodes that were visited are added to *visited. ERR_NOMEM, or what `found` returned below 0: the
+ * walk ends there.
  */
 MUST_USE int retained_match(struct retained_store *r, const struct topic_levels *filter,
-			    int (*found)(void *arg, struct retained *value), void *arg);
+			    int (*found)(void *arg, struct retained *value), void *arg, uint64_t *visited);
 
 uint64_t retained_count(const struct retained_store *r);
 /* Housekeeping, once per loop turn. */

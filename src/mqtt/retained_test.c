@@ -148,7 +148,7 @@ static void check_filter(struct shelf *s, struct search *search, const char *fil
 {
 	for (unsigned i = 0; i < search->n; i++)
 		search->all[i].found = 0;
-	assert_int_equal(retained_match(s->store, split(s, filter), found_model, search), OK);
+	assert_int_equal(retained_match(s->store, split(s, filter), found_model, search, &(uint64_t){0}), OK);
 	for (unsigned i = 0; i < search->n; i++) {
 		const struct model *m = &search->all[i];
 		bool wanted = m->number && mqtt_filter_matches(span_str(filter), span_str(m->topic));
@@ -213,7 +213,8 @@ static void the_walk_ends_when_it_is_told_to(void **state)
 	shelf_up(&s);
 	assert_int_equal(set(&s, "a", 1), OK);
 	assert_int_equal(set(&s, "b", 1), OK);
-	assert_int_equal(retained_match(s.store, split(&s, "#"), stop_at_once, &calls), ERR_FULL);
+	assert_int_equal(retained_match(s.store, split(&s, "#"), stop_at_once, &calls, &(uint64_t){0}),
+			 ERR_FULL);
 	assert_int_equal(calls, 1);
 	shelf_down(&s);
 }
@@ -236,7 +237,7 @@ static void without_memory_the_old_value_stays(void **state)
 		was = set(&s, "a/b", 2) == OK ? 2 : 1;
 		if (set(&s, deep, 3) < 0)
 			assert_null(get(&s, deep));
-		(void)!retained_match(s.store, split(&s, "#"), stop_at_once, &calls);
+		(void)!retained_match(s.store, split(&s, "#"), stop_at_once, &calls, &(uint64_t){0});
 		hit = alloc_fail_end();
 		assert_int_equal(get(&s, "a/b")->msg->number, was);
 		shelf_down(&s);
@@ -299,7 +300,8 @@ static void *hand_run(void *arg)
 		else if (what % 8 < 7)
 			retained_clear(h->s.store, h->s.me, split(&h->s, name));
 		else
-			h->wrong |= retained_match(h->s.store, split(&h->s, name), found_whole, h) < 0;
+			h->wrong |= retained_match(h->s.store, split(&h->s, name), found_whole, h,
+						   &(uint64_t){0}) < 0;
 		if (what >> 32 & 1)
 			housekeeping(&h->s);
 	}
@@ -340,8 +342,8 @@ static void share_shelf(const char *only)
 	}
 	epoch_online(s.me);
 	/* the count is of what is there */
-	assert_int_equal(retained_match(s.store, split(&s, "#"), count_one, &left), OK);
-	assert_int_equal(retained_match(s.store, split(&s, "$s/#"), count_one, &left), OK);
+	assert_int_equal(retained_match(s.store, split(&s, "#"), count_one, &left, &(uint64_t){0}), OK);
+	assert_int_equal(retained_match(s.store, split(&s, "$s/#"), count_one, &left, &(uint64_t){0}), OK);
 	assert_int_equal(retained_count(s.store), left);
 	shelf_down(&s);
 }

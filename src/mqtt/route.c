@@ -12,6 +12,7 @@
  */
 #define CACHE_ENTRIES 4096u /* power of two */
 #define CACHE_TARGETS 64u
+#define CACHE_TOPIC   1024u /* bytes; who makes topics longer than this does not get to keep them in memory */
 #define NO_LINK       UINT32_MAX
 
 /* One session that gets the message, however many of its subscriptions match. */
@@ -155,7 +156,8 @@ static void match_here(struct worker *w, const struct publication *p)
 	r->ntargets = r->nlinks = 0;
 	r->stamp++;
 	r->cacheable = true;
-	sub_tree_match(w->subs, w->levels, w->walk, found_sub, r);
+	w->steps += sub_tree_match(w->subs, w->levels, w->walk, found_sub, r);
+	w->steps += r->nlinks;
 }
 
 static struct cached_route **cache_slot(struct worker *w, uint64_t hash)
@@ -184,7 +186,7 @@ static void cache_put(struct worker *w, struct span topic, uint64_t hash, uint64
 	struct routes *r = w->routes;
 	struct cached_route **slot = cache_slot(w, hash), *c;
 
-	if (!r->cacheable || r->ntargets > CACHE_TARGETS)
+	if (!r->cacheable || r->ntargets > CACHE_TARGETS || topic.len > CACHE_TOPIC)
 		return;
 	c = realloc(*slot, sizeof(*c) + r->ntargets * sizeof(*r->targets) + topic.len);
 	if (!c)
@@ -216,7 +218,8 @@ static int look_up(struct worker *w, const struct publication *p)
 		return ERR_RANGE;
 	match_here(w, p);
 	w->routes->nshares = 0;
-	interest_match(b->interest, w->levels, w->walk, &w->routes->lanes, found_share, w->routes);
+	w->steps +=
+		interest_match(b->interest, w->levels, w->walk, &w->routes->lanes, found_share, w->routes);
 	cache_put(w, p->topic, hash, global);
 	return OK;
 }
@@ -246,6 +249,7 @@ static void deliver_here(struct worker *w, struct publication *p)
 		worker_count(w, dropped_expired, 1);
 		return;
 	}
+	w->steps += w->routes->ntargets;
 	for (uint32_t i = 0; i < w->routes->ntargets; i++)
 		deliver_target(w, p, &w->routes->targets[i]);
 }
@@ -330,7 +334,7 @@ static void lane_send(struct worker *w, uint32_t to, const struct publication *p
 
 	lane_put(l, p, share);
 	w->touched |= bit_of(to);
-	w->handed_bytes += lane_record_size(p, share);
+	w->handed_bytes += lane_record_weight(p, share);
 	worker_count(w, handed_over, 1);
 }
 
@@ -521,4 +525,7 @@ void route_flush(struct worker *w)
 	}
 	w->touched = 0;
 	w->handed_bytes = 0;
+	/* what was put in this turn held them up; with the lanes below their limits, nobody else wakes us for them */
+	if (!list_empty(&w->unread) && !w->stopped_reading)
+		loop_again(w->loop);
 }

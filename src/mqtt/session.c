@@ -26,8 +26,8 @@ static void will_publish(struct session *s)
 	s->will = NULL;
 	loop_timer_cancel(s->worker->loop, &s->will_timer);
 	msg_view(will->msg, &p);
-	if (p.expires_ms) /* counted from now on: until here it was the interval itself */
-		p.expires_ms += loop_now_ms(s->worker->loop);
+	if (will->expires)
+		p.expires_ms = loop_now_ms(s->worker->loop) + 1000u * (uint64_t)will->expiry_s;
 	if (route_publish(s->worker, &p, &matched) < 0)
 		log_warning("mqtt", "client %s: will not published: out of memory",
 			    log_quote((char[128]){0}, 128, session_id(s)));
@@ -94,7 +94,7 @@ struct session *session_create(struct worker *w, struct span client_id)
 static void feed_free(struct retained_feed *f)
 {
 	for (uint32_t i = f->at; i < f->count; i++)
-		retained_unref(f->values[i]);
+		retained_unref(f->values[i]); /* the session ends: its feed_bytes does not matter */
 	free(f->values);
 	free(f);
 }

@@ -16,7 +16,8 @@
 
 struct will {
 	struct msg *msg;
-	uint32_t delay_s;
+	bool expires;
+	uint32_t delay_s, expiry_s; /* the expiry counts from its publishing (3.1.3.2.4) */
 };
 
 /*
@@ -73,6 +74,7 @@ struct session {
 	struct store_queue *queue;  /* NULL: nothing waited yet */
 	size_t queued_qos0;         /* of these, sent with QoS 0: only behind a feed */
 	struct retained_feed *feed; /* oldest first */
+	uint64_t feed_bytes;        /* of the retained messages that wait in feeds and in `deferred` */
 
 	struct list subs;
 	uint32_t nsubs;
@@ -149,6 +151,8 @@ void deferred_release(struct worker *w, const struct lane *l, uint64_t number);
 void deferred_free(struct deferred *d);
 /* Does anything wait to be sent? */
 bool session_waits(const struct session *s);
+/* May it get the retained messages of one more subscription? Not while too many wait (what max_queued_bytes is for). */
+bool session_feed_has_room(const struct session *s);
 /*
  * The retained messages of a subscription that was just made (or renewed: `existed`), to be sent in their turn. ERR_NOMEM:
  * some are missing.

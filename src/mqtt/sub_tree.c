@@ -321,10 +321,10 @@ static void match_filter(void *arg, void *value)
 		m->found(m->arg, container_of(n, struct sub, in_filter));
 }
 
-void sub_tree_match(struct sub_tree *t, const struct topic_levels *topic, struct topic_walk_entry *stack,
-		    void (*found)(void *arg, struct sub *s), void *arg)
+uint32_t sub_tree_match(struct sub_tree *t, const struct topic_levels *topic, struct topic_walk_entry *stack,
+			void (*found)(void *arg, struct sub *s), void *arg)
 {
 	struct match m = {.found = found, .arg = arg};
 
-	topic_tree_match(t->tree, topic, stack, match_filter, &m);
+	return topic_tree_match(t->tree, topic, stack, match_filter, &m);
 }

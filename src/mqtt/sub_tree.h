@@ -67,9 +67,9 @@ void sub_tree_presence(struct sub_tree *t, struct list *session_subs, bool onlin
 uint64_t sub_tree_generation(const struct sub_tree *t);
 uint32_t sub_tree_count(const struct sub_tree *t);
 
-/* Every plain subscription that matches. `stack` as for topic_tree_match(). */
-void sub_tree_match(struct sub_tree *t, const struct topic_levels *topic, struct topic_walk_entry *stack,
-		    void (*found)(void *arg, struct sub *s), void *arg);
+/* Every plain subscription that matches. `stack` and result as for topic_tree_match(). */
+uint32_t sub_tree_match(struct sub_tree *t, const struct topic_levels *topic, struct topic_walk_entry *stack,
+			void (*found)(void *arg, struct sub *s), void *arg);
 /* A group's members here, or NULL. */
 struct sub_group *sub_tree_group(struct sub_tree *t, struct span key);
 

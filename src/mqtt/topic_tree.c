@@ -146,6 +146,15 @@ static uint32_t table_count(const struct table *t)
 	return count;
 }
 
+/* Ends at the first: a wide level is asked after the removal of each of its children. */
+static bool table_has_any(const struct table *t)
+{
+	for (uint32_t i = 0; i < t->cap; i++)
+		if (slot_node(atomic_load(&t->slot[i])))
+			return true;
+	return false;
+}
+
 /* Nobody else sees `t` yet. */
 static void table_put(struct table *t, struct topic_node *n)
 {
@@ -369,22 +378,26 @@ static void destroy_queued(struct topic_tree *t)
 	}
 }
 
-/* Depth first without recursion: a node is freed after its children, found again through `parent`. */
+/*
+ * Depth first without recursion: a node is freed after its children, found again through `parent`. Where the search for children
+ * goes on in its table stands in `hash`, which nobody needs any more.
+ */
 void topic_tree_destroy(struct topic_tree *t, void (*free_value)(void *value))
 {
 	struct topic_node *n = t ? t->root : NULL;
 
-	if (t)
+	if (t) {
 		destroy_queued(t);
+		n->hash = 0;
+	}
 	while (n) {
 		struct table *kids = atomic_load(&n->kids);
 		struct topic_node *parent = n->parent, *next = NULL;
 
-		for (uint32_t i = 0; kids && i < kids->cap && !next; i++) {
-			next = slot_node(atomic_load(&kids->slot[i]));
-			atomic_store(&kids->slot[i], SLOT_GONE);
-		}
+		while (kids && n->hash < kids->cap && !next)
+			next = slot_node(atomic_load(&kids->slot[n->hash++]));
 		if (next) {
+			next->hash = 0;
 			n = next;
 			continue;
 		}
@@ -500,14 +513,14 @@ static bool kids_seal(struct topic_node *n, struct epoch_reader *me, struct tabl
 {
 	struct table *t = atomic_load(&n->kids), *seal;
 
-	if (t && table_count(t) > 0)
+	if (t && table_has_any(t))
 		return false;
 	seal = table_create(0);
 	if (!seal)
 		return false;
 	if (t)
 		table_freeze(t);
-	if ((t && table_count(t) > 0) ||
+	if ((t && table_has_any(t)) ||
 	    !atomic_compare_exchange_strong(&n->kids, &(struct table *){t}, seal)) {
 		free(seal);
 		return false; /* a frozen table is renewed by the next insertion */
@@ -601,10 +614,10 @@ static void match_value(struct topic_node *n, void (*found)(void *arg, void *val
 		found(arg, value);
 }
 
-void topic_tree_match(struct topic_tree *t, const struct topic_levels *l, struct topic_walk_entry *stack,
-		      void (*found)(void *arg, void *value), void *arg)
+uint32_t topic_tree_match(struct topic_tree *t, const struct topic_levels *l, struct topic_walk_entry *stack,
+			  void (*found)(void *arg, void *value), void *arg)
 {
-	uint32_t top = 0;
+	uint32_t top = 0, visited = 0;
 
 	stack[top++] = (struct topic_walk_entry){.node = t->root, .depth = 0};
 	while (top > 0) {
@@ -612,6 +625,7 @@ void topic_tree_match(struct topic_tree *t, const struct topic_levels *l, struct
 		bool wild = at.depth > 0 || !l->dollar;
 		struct topic_node *kid;
 
+		visited++;
 		if (wild)
 			match_value(topic_node_child(at.node, &t->hash), found, arg);
 		if (at.depth == l->count) {
@@ -625,4 +639,5 @@ void topic_tree_match(struct topic_tree *t, const struct topic_levels *l, struct
 		if (kid)
 			stack[top++] = (struct topic_walk_entry){.node = kid, .depth = at.depth + 1};
 	}
+	return visited;
 }

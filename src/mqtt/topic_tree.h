@@ -98,13 +98,13 @@ uint64_t topic_tree_nodes(const struct topic_tree *t);
 
 /*
  * Walk all nodes whose filter matches a topic (interest, subscriptions). Order: depth first, # before + before exact.
- * `stack` is the caller's, with room for levels + 2 entries.
+ * `stack` is the caller's, with room for levels + 2 entries. Returns how many nodes it visited.
  */
 struct topic_walk_entry {
 	struct topic_node *node;
 	uint32_t depth;
 };
-void topic_tree_match(struct topic_tree *t, const struct topic_levels *l, struct topic_walk_entry *stack,
-		      void (*found)(void *arg, void *value), void *arg);
+uint32_t topic_tree_match(struct topic_tree *t, const struct topic_levels *l, struct topic_walk_entry *stack,
+			  void (*found)(void *arg, void *value), void *arg);
 
 #endif

@@ -55,11 +55,19 @@ static void calls_run(struct loop_source *s)
 
 /* ---- the turn ---- */
 
+static bool lane_enough(void *worker)
+{
+	return worker_is_busy(worker);
+}
+
 static void lane_arrived(struct loop_source *s)
 {
 	struct lane *l = container_of(s, struct lane, arrived);
+	struct worker *w = l->owner;
 
-	lane_take(l, route_record, l->owner);
+	w->steps = 0;
+	if (!lane_take_some(l, route_record, lane_enough, w))
+		loop_notify(&l->arrived);
 }
 
 /* A receiver has caught up; the others may have, too. */
@@ -79,7 +87,9 @@ static void turn_end(struct loop_hook *h)
 {
 	struct worker *w = container_of(h, struct worker, turn_end);
 
+	w->steps = 0;
 	conns_read_on(w);
+	w->steps = 0;
 	if (!list_empty(&w->deferred))
 		deferred_release(w, NULL, 0);
 	conns_flush(w);

@@ -23,7 +23,8 @@
 #include "mqtt/sub_tree.h"
 #include "store/store.h"
 
-#define INPUT_BYTES (256u * 1024)
+#define INPUT_BYTES      (256u * 1024)
+#define WORKER_STEPS_MAX 100000u /* 10 to 50 ms */
 
 struct conn;
 struct session;
@@ -62,6 +63,12 @@ struct worker {
 	uint8_t *input; /* INPUT_BYTES, for the connection that is being read */
 	uint64_t next_uid;
 	uint64_t random; /* state of worker_random() */
+
+	/*
+	 * What this turn did for its clients since others had theirs: nodes visited, messages delivered. One packet may ask
+	 * for very much; above WORKER_STEPS_MAX the rest waits for the next turn.
+	 */
+	uint64_t steps;
 
 	/* routing */
 	struct sub_tree *subs;
@@ -131,6 +138,11 @@ uint64_t worker_random(struct worker *w);
  * the next call. ERR_NOMEM, ERR_RANGE.
  */
 MUST_USE int worker_passed_on(struct worker *w, const struct mqtt_props *props, struct span *out);
+/* Did this turn do enough? */
+static inline bool worker_is_busy(const struct worker *w)
+{
+	return w->steps > WORKER_STEPS_MAX;
+}
 /* Publishers are not read for now (hand-over backlog)? */
 bool worker_is_backlogged(struct worker *w);
 

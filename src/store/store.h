@@ -44,6 +44,9 @@ MUST_USE int store_queue_push(struct store_queue *q, const struct store_item *it
 /* The oldest; its references are the caller's. false: empty. */
 bool store_queue_pop(struct store_queue *q, struct store_item *item);
 
+/* The oldest, which stays there; NULL: empty. */
+const struct store_item *store_queue_peek(const struct store_queue *q);
+
 size_t store_queue_len(const struct store_queue *q);
 size_t store_queue_bytes(const struct store_queue *q);
 

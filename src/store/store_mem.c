@@ -99,6 +99,11 @@ bool store_queue_pop(struct store_queue *q, struct store_item *item)
 	return true;
 }
 
+const struct store_item *store_queue_peek(const struct store_queue *q)
+{
+	return q->len ? &q->first->items[q->head] : NULL;
+}
+
 size_t store_queue_len(const struct store_queue *q)
 {
 	return q->len;

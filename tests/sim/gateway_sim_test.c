@@ -12,8 +12,8 @@
 
 #include <cmocka.h>
 
-#include "base/log.h"
 #include "gateway_world.h"
+#include "seeds.h"
 
 #define SEEDS 1000u
 
@@ -271,49 +271,15 @@ static bool run_seed(uint64_t seed, uint64_t *trace)
 	return kept;
 }
 
-static uint64_t number_of(const char *name, uint64_t otherwise)
+static void print_sum(void)
 {
-	const char *text = getenv(name);
-
-	return text ? strtoull(text, NULL, 10) : otherwise;
-}
-
-static void every_promise_is_kept_under_faults(void **state)
-{
-	uint64_t only = number_of("LINESIDE_SEED", 0), seeds = number_of("LINESIDE_SEEDS", SEEDS), trace;
-	unsigned broken = 0;
-
-	(void)state;
-	if (only) {
-		assert_true(run_seed(only, &trace));
-		return;
-	}
-	for (uint64_t seed = 1; seed <= seeds && broken < 5; seed++)
-		broken += !run_seed(seed, &trace);
 	print_message("# %u messages, %u commands: %u done, %u refused; %u writes, %u reloads\n",
 		      sum.messages, sum.commands, sum.ok, sum.errors, sum.writes, sum.reloads);
-	assert_int_equal(broken, 0);
-}
-
-static void a_seed_replays_exactly(void **state)
-{
-	uint64_t first, second;
-
-	(void)state;
-	for (uint64_t seed = 1; seed <= 5; seed++) {
-		(void)run_seed(seed, &first);
-		(void)run_seed(seed, &second);
-		assert_int_equal(first, second);
-	}
 }
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_promise_is_kept_under_faults),
-		cmocka_unit_test(a_seed_replays_exactly),
-	};
+	static const struct seeds seeds = {.count = SEEDS, .run = run_seed, .summary = print_sum};
 
-	log_set_level(LOG_ERROR);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return seeds_main(&seeds);
 }

@@ -45,7 +45,10 @@ struct ledger {
 	uint16_t copies[LEDGER_CLIENTS][LEDGER_MESSAGES];
 	uint64_t session_ended[LEDGER_CLIENTS]; /* tick of the last time */
 	bool in_group[LEDGER_CLIENTS]; /* a share group's members split a stream, in no order (4.8.2) */
-	char broken[512];              /* the first broken promise; empty: none */
+	bool small_queues;             /* a first copy may be dropped, and one that is sent again come late */
+	uint64_t may_miss;
+	uint64_t deliveries; /* that came, of any kind */
+	char broken[512];    /* the first broken promise; empty: none */
 };
 
 /* A message is about to be sent for the first time; its id, or -1 when the ledger is full. */
@@ -59,6 +62,9 @@ void ledger_unsubscribe(struct ledger *l, unsigned client, const char *filter);
 void ledger_session_ends(struct ledger *l, unsigned client);
 /* A message arrived at the application of a client. */
 void ledger_delivered(struct ledger *l, unsigned client, uint32_t id, uint8_t qos, bool retained_copy);
+
+/* The broker counted this many messages that a configured limit dropped: so many may be missing. */
+void ledger_allow(struct ledger *l, uint64_t dropped);
 
 /* Note a broken promise, printf-like; the first is kept. */
 void ledger_broken(struct ledger *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
