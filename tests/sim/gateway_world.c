@@ -247,8 +247,8 @@ static void check_cleared(struct gw *g, const struct gw_device *d)
 /* As the daemon does: the field side takes it, then the broker asks the new table. */
 static void reload_now(struct gw *g)
 {
-	bool is_changed[GW_DEVICES];
-	unsigned starts[GW_DEVICES];
+	bool is_changed[GW_DEVICES] = {false};
+	unsigned starts[GW_DEVICES] = {0};
 	struct gateway_config *cfg;
 	struct own_table *table;
 
