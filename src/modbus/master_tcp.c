@@ -34,8 +34,8 @@ struct master_tcp {
 
 	enum link_state state;
 	struct stream *stream;
-	struct loop_timer dial_timer;
-	struct loop_timer kick; /* something to do that no event announces */
+	struct loop_timer dial_timer; /* also while the frame of a request that was taken back is ended */
+	struct loop_timer kick;       /* something to do that no event announces */
 
 	struct list queued, in_flight, finished;
 	struct list delivered; /* of `finished`, those that this round hands back */
@@ -163,6 +163,7 @@ static bool flush(struct master_tcp *m)
 	}
 	m->sending = NULL;
 	m->out_at = m->out_len = 0;
+	loop_timer_cancel(m->loop, &m->dial_timer);
 	return true;
 }
 
@@ -322,7 +323,10 @@ static void on_dial_timer(struct loop_timer *t)
 {
 	struct master_tcp *m = container_of(t, struct master_tcp, dial_timer);
 
-	dial_failed(m, ERR_TIMEOUT);
+	if (m->state == LINK_UP)
+		link_lost(m, ERR_CLOSED, "it takes no more bytes");
+	else
+		dial_failed(m, ERR_TIMEOUT);
 	deliver(m);
 }
 
@@ -372,6 +376,17 @@ static void tcp_submit(struct modbus_master *master, struct modbus_request *r)
 		pump(m);
 }
 
+static bool is_write(const struct modbus_request *r)
+{
+	const struct modbus_fc_info *info = modbus_fc_info(r->req.fc);
+
+	return info && info->shape >= MODBUS_SHAPE_WRITE_BIT;
+}
+
+/*
+ * What is half sent when it is taken back: a read is sent to its end, for the sake of the others on this connection,
+ * and its answer finds nobody.  A write must not act any more, and only the end of the connection stops it.
+ */
 static void tcp_cancel(struct modbus_master *master, struct modbus_request *r)
 {
 	struct master_tcp *m = tcp_of(master);
@@ -382,11 +397,13 @@ static void tcp_cancel(struct modbus_master *master, struct modbus_request *r)
 	detach(m, r);
 	if (m->sending != r)
 		return;
-	/* Nothing of it went out: forget its bytes. Else the frame must be ended or the connection; nobody waits for it. */
-	if (m->out_at > 0)
-		link_lost(m, ERR_CLOSED, "a request was taken back half sent");
 	m->sending = NULL;
-	m->out_at = m->out_len = 0;
+	if (m->out_at == 0)
+		m->out_len = 0;
+	else if (is_write(r))
+		link_lost(m, ERR_CLOSED, "a write was taken back half sent");
+	else
+		loop_timer_set(m->loop, &m->dial_timer, r->timeout_ms);
 	kick(m);
 }
 

@@ -335,31 +335,68 @@ static void a_cancelled_request_is_never_called_back(void **state)
 	world_close(&x);
 }
 
-static void what_was_half_sent_when_it_was_taken_back_spoils_nothing(void **state)
+/* Take `half_sent` back when 5 bytes of it are out; then let the wire take `buffer` bytes. One request is in flight meanwhile. */
+static void take_back_half_sent(struct world *x, struct ask *other, struct ask *half_sent, size_t buffer)
 {
-	const struct sim_net_faults tight = {.buffer = 5};
+	const struct modbus_master_tcp_options options = {.max_in_flight = 4};
+
+	world_open(x, 1, &options, say_nothing);
+	*other = reading(x, 0, 1);
+	other->r.timeout_ms = 10 * TIMEOUT_MS;
+	submit(other);
+	world_run(x, SECOND / 10);
+	sim_net_set_faults(x->net, &(struct sim_net_faults){.buffer = 5});
+	submit(half_sent);
+	modbus_master_cancel(x->master, &half_sent->r);
+	sim_net_set_faults(x->net, &(struct sim_net_faults){.buffer = buffer});
+}
+
+static void a_read_that_is_taken_back_half_sent_leaves_the_others_alone(void **state)
+{
 	struct world x;
-	struct ask first, half_sent, next;
-	struct modbus_master_stats stats;
+	struct ask other, half_sent = reading(&x, 0, 1), next = reading(&x, 0, 1);
 
 	(void)state;
-	world_open(&x, 1, NULL, answer_one);
-	first = reading(&x, 0, 1);
-	half_sent = reading(&x, 0, 1);
-	next = reading(&x, 0, 1);
-	submit(&first);
-	world_run(&x, SECOND);
-	assert_done(&first, OK);
-	sim_net_set_faults(x.net, &tight);
-	submit(&half_sent);
-	modbus_master_cancel(x.master, &half_sent.r);
-	sim_net_set_faults(x.net, &(struct sim_net_faults){.buffer = 4096});
+	take_back_half_sent(&x, &other, &half_sent, 4096);
 	submit(&next);
-	world_run(&x, 3 * SECOND);
+	world_run(&x, SECOND / 10);
+	assert_int_equal(x.peer.connections, 1);
+	assert_int_equal(x.peer.nframes, 3);
 	assert_int_equal(half_sent.done, 0);
-	assert_done(&next, OK);
-	modbus_master_stats(x.master, &stats);
-	assert_int_equal(stats.connections, 2);
+	assert_int_equal(other.done, 0);
+	world_close(&x);
+}
+
+static void a_write_that_is_taken_back_half_sent_never_gets_there(void **state)
+{
+	struct world x;
+	struct ask other, half_sent = reading(&x, 0, 1), next = reading(&x, 0, 1);
+
+	(void)state;
+	half_sent.r.req.fc = 6;
+	take_back_half_sent(&x, &other, &half_sent, 4096);
+	submit(&next);
+	world_run(&x, SECOND / 10);
+	assert_int_equal(x.peer.connections, 2);
+	assert_int_equal(x.peer.nframes, 2); /* that of the first, and next */
+	assert_int_equal(half_sent.done, 0);
+	assert_done(&other, ERR_CLOSED);
+	world_close(&x);
+}
+
+static void a_read_that_is_taken_back_and_cannot_be_sent_to_its_end_ends_the_connection(void **state)
+{
+	struct world x;
+	struct ask other, half_sent = reading(&x, 0, 1), next = reading(&x, 0, 1);
+
+	(void)state;
+	take_back_half_sent(&x, &other, &half_sent, 1);
+	x.peer.stream->ready = NULL; /* it reads no more */
+	submit(&next);
+	world_run(&x, TIMEOUT_MS * UINT64_C(1000) + SECOND / 10);
+	assert_int_equal(half_sent.done, 0);
+	assert_done(&other, ERR_CLOSED);
+	assert_int_equal(x.peer.connections, 2);
 	world_close(&x);
 }
 
@@ -494,7 +531,9 @@ int main(void)
 		cmocka_unit_test(a_broken_connection_fails_what_is_in_flight_and_the_rest_gets_a_new_one),
 		cmocka_unit_test(as_many_as_allowed_are_in_flight),
 		cmocka_unit_test(a_cancelled_request_is_never_called_back),
-		cmocka_unit_test(what_was_half_sent_when_it_was_taken_back_spoils_nothing),
+		cmocka_unit_test(a_read_that_is_taken_back_half_sent_leaves_the_others_alone),
+		cmocka_unit_test(a_write_that_is_taken_back_half_sent_never_gets_there),
+		cmocka_unit_test(a_read_that_is_taken_back_and_cannot_be_sent_to_its_end_ends_the_connection),
 		cmocka_unit_test(a_device_that_takes_no_bytes_is_dialled_anew),
 		cmocka_unit_test(done_may_submit_again),
 		cmocka_unit_test(done_may_destroy_the_master),

@@ -30,6 +30,10 @@ static void set_line(struct gw *g, struct gw_line *l, bool is_rough)
 	struct sim_net_faults f = {
 		.max_delay_us = gw_any(g, 3000), .buffer = 300, .partial_one_in = (uint32_t)gw_any(g, 4)};
 
+	/* a write that is cancelled half sent ends the connection, and without retries the other unit pays for it */
+	if (l->retries == 0)
+		f.partial_one_in = 0;
+
 	if (is_rough) {
 		f.max_delay_us = gw_any(g, sim_one_in(g->world, 2) ? MS(30) : MS(700));
 		f.buffer = 20 + gw_any(g, 300);
