@@ -202,6 +202,9 @@ static void check_applies(struct checker *c, const struct doc_node *node, const 
 				 value_type_info(tag->type)->name, VALUE_BYTES_MAX);
 }
 
+/* One request writes at most 123 registers (MODBUS Application Protocol V1.1b3, 6.12). */
+#define WRITABLE_BYTES_MAX (2u * 123u)
+
 static void check_writing(struct checker *c, const struct doc_node *node, const struct config_tag *tag)
 {
 	static const char *const bounds[] = {"min", "max"};
@@ -209,6 +212,10 @@ static void check_writing(struct checker *c, const struct doc_node *node, const 
 	if (tag->writable && !is_output_area(tag->address.area))
 		schema_fault_key(c->r, node, "access", "found \"rw\", but the area %s can only be read",
 				 config_area_text(tag->address.area));
+	if (tag->writable && tag->length > WRITABLE_BYTES_MAX)
+		schema_fault_key(c->r, node, "length",
+				 "found \"%u\", allowed with access: rw: 1..%u, what one request can write",
+				 tag->length, WRITABLE_BYTES_MAX);
 	for (size_t i = 0; i < 2; i++)
 		if (!tag->writable && doc_get(node, bounds[i]))
 			schema_fault_key(c->r, node, bounds[i], "applies only with access: rw");

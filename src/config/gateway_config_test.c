@@ -289,6 +289,9 @@ static void keys_of_a_tag_fit_its_type(void **state)
 		 "devices[0].tags[0].length: found nothing, needed with the type string: 1..250 bytes"},
 		{TAG("address: holding:0, type: string, length: 251"),
 		 "devices[0].tags[0].length: found \"251\", allowed: a whole number, 1..250"},
+		{TAG("address: holding:0, type: bytes, length: 247, access: rw"),
+		 "devices[0].tags[0].length: found \"247\", allowed with access: rw: 1..246, what one "
+		 "request can write"},
 		{TAG("address: holding:0, type: string, length: 0"),
 		 "devices[0].tags[0].length: found \"0\", allowed: a whole number, 1..250"},
 		{TAG("address: holding:0, type: bytes, length: 4, scale: 2"),
