@@ -1,5 +1,6 @@
 """Limits that hold, and what a broker must not lose or do when they are reached."""
 
+import os
 import struct
 import threading
 import time
@@ -10,6 +11,8 @@ from gateway import Gateway
 from rawmqtt import DISCONNECT, PUBREC, PUBREL, SUBACK, SUBSCRIBE, Raw, packet, string
 
 MIB = 1 << 20
+# the worst that a ping of another client may take; the sanitizers' builds are several times slower (tests/run_all.py)
+SERVED_WITHIN_S = 5 if "TSAN_OPTIONS" in os.environ else 1
 
 
 @pytest.fixture
@@ -177,7 +180,7 @@ def test_a_subscribe_of_many_wildcards_over_many_retained_messages_stops_nobody(
     t.start()
     worst = worst_ping(other, lambda: bool(done))
     t.join()
-    assert worst < 1, worst
+    assert worst < SERVED_WITHIN_S, worst
     assert resident(gw) - before < 200 * MIB
 
 
@@ -237,7 +240,7 @@ def test_messages_that_match_very_many_subscriptions_stop_nobody(workers):
             stop.append(True)
             writer.sock.shutdown(2)
             t.join()
-        assert worst < 1, worst
+        assert worst < SERVED_WITHIN_S, worst
 
 
 def test_the_end_of_a_session_with_many_subscriptions_stops_nobody(gw1):
@@ -247,4 +250,4 @@ def test_the_end_of_a_session_with_many_subscriptions_stops_nobody(gw1):
     c.close()
     end = time.monotonic() + 1
     worst = worst_ping(other, lambda: time.monotonic() > end)
-    assert worst < 1, worst
+    assert worst < SERVED_WITHIN_S, worst
