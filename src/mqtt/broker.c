@@ -148,6 +148,18 @@ void broker_accept(struct broker *b, struct stream *s)
 	worker_call(w, &o->call);
 }
 
+/* ---- what clients may publish ---- */
+
+uint8_t publish_permitted(const struct broker *b, const struct mqtt_publish_request *r, bool *command)
+{
+	struct mqtt_policy *policy = b->config.policy;
+
+	*command = false;
+	if (r->topic.len >= 5 && memcmp(r->topic.p, "$SYS/", 5) == 0)
+		return MQTT_RC_NOT_AUTHORIZED;
+	return policy ? policy->publish(policy, r, command) : MQTT_RC_SUCCESS;
+}
+
 /* ---- stopping ---- */
 
 static void stop_run(struct worker *w, struct worker_call *c)

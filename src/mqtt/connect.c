@@ -52,8 +52,7 @@ static bool client_id_ok(const struct mqtt_connect *p)
 
 static uint8_t will_permitted(struct conn *c, const struct mqtt_connect *p, bool *command)
 {
-	struct mqtt_policy *policy = c->worker->broker->config.policy;
-	struct mqtt_publish_request r = {
+	const struct mqtt_publish_request r = {
 		.client_id = p->client_id,
 		.topic = p->will.topic,
 		.qos = p->will.qos,
@@ -66,9 +65,7 @@ static uint8_t will_permitted(struct conn *c, const struct mqtt_connect *p, bool
 		return MQTT_RC_SUCCESS;
 	if (mqtt_topic_levels(p->will.topic) > c->worker->broker->config.max_topic_levels)
 		return MQTT_RC_TOPIC_NAME_INVALID;
-	if (r.topic.len >= 5 && memcmp(r.topic.p, "$SYS/", 5) == 0)
-		return MQTT_RC_NOT_AUTHORIZED;
-	return policy ? policy->publish(policy, &r, command) : MQTT_RC_SUCCESS;
+	return publish_permitted(c->worker->broker, &r, command);
 }
 
 /* An id for a client that left it to us ([MQTT-3.1.3-6]); nobody can guess it from another. */

@@ -86,28 +86,16 @@ static int publication_of(struct conn *c, const struct mqtt_publish *pub, struct
 	return worker_passed_on(c->worker, &pub->props, &p->props);
 }
 
-static bool is_sys(struct span topic)
-{
-	return topic.len >= 5 && memcmp(topic.p, "$SYS/", 5) == 0;
-}
-
 static uint8_t policy_ask(struct conn *c, const struct mqtt_publish *pub, bool *command)
 {
-	struct mqtt_policy *policy = c->worker->broker->config.policy;
-	struct mqtt_publish_request r = {
+	const struct mqtt_publish_request r = {
 		.client_id = session_id(c->session),
 		.topic = pub->topic,
 		.qos = pub->qos,
 		.retain = pub->retain,
 	};
-	uint8_t reason;
+	uint8_t reason = publish_permitted(c->worker->broker, &r, command);
 
-	*command = false;
-	if (is_sys(pub->topic))
-		return MQTT_RC_NOT_AUTHORIZED;
-	if (!policy)
-		return MQTT_RC_SUCCESS;
-	reason = policy->publish(policy, &r, command);
 	if (reason >= 0x80)
 		log_warning("mqtt", "client %s %s: PUBLISH to %s refused: %s",
 			    log_quote((char[64]){0}, 64, r.client_id), c->peer,

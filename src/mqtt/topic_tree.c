@@ -460,16 +460,6 @@ struct topic_node *topic_node_parent(const struct topic_node *n)
 	return n->parent;
 }
 
-const struct topic_level *topic_tree_plus(const struct topic_tree *t)
-{
-	return &t->plus;
-}
-
-const struct topic_level *topic_tree_hash(const struct topic_tree *t)
-{
-	return &t->hash;
-}
-
 uint64_t topic_tree_nodes(const struct topic_tree *t)
 {
 	return atomic_load_explicit(&t->nodes, memory_order_relaxed);

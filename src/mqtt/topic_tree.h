@@ -76,10 +76,6 @@ struct span topic_node_level(const struct topic_node *n);
 struct topic_level topic_node_as_level(const struct topic_node *n);
 struct topic_node *topic_node_parent(const struct topic_node *n);
 
-/* The levels "+" and "#" with their hashes under this seed. */
-const struct topic_level *topic_tree_plus(const struct topic_tree *t);
-const struct topic_level *topic_tree_hash(const struct topic_tree *t);
-
 void *topic_node_value(const struct topic_node *n);
 
 enum topic_cas { TOPIC_CAS_DONE, TOPIC_CAS_CHANGED, TOPIC_CAS_DEAD };

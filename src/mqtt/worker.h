@@ -127,6 +127,11 @@ static inline void connection_gone(struct worker *w)
 	atomic_fetch_sub(&w->broker->connections, 1);
 }
 
+/*
+ * May this be published, now or as a will? Nothing below $SYS/, for it is the broker's own; else as the policy says. In broker.c.
+ */
+uint8_t publish_permitted(const struct broker *b, const struct mqtt_publish_request *r, bool *command);
+
 /* In worker.c */
 MUST_USE int worker_create(struct broker *b, struct loop *loop, uint16_t index, struct worker **out);
 void worker_destroy(struct worker *w);
