@@ -154,12 +154,49 @@ static void every_allocation_may_fail_and_others_are_served(void **state)
 	}
 }
 
+/* covers 3.1.1 [MQTT-4.8.0-2] */
+static void without_memory_a_packet_is_answered_or_its_connection_closed(void **state)
+{
+	static const struct {
+		uint8_t first;
+		const char *body;
+	} packets[] = {
+		{0x32, "<t/x> 00 01 'x'"}, {0x33, "<t/y> 00 01 'x'"},      {0x34, "<t/x> 00 01 'x'"},
+		{0x82, "00 01 <t/+> 02"},  {0xA2, "00 01 <calm> <other>"},
+	};
+
+	unsigned hits = 0;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(packets) / sizeof(packets[0]); i++) {
+		bool hit = true;
+
+		for (long n = 1; hit; n++) {
+			struct rig r;
+			struct peer *p;
+
+			rig_up(&r, 2);
+			p = peer_up(&r, MQTT_V311, "p");
+			peer_subscribe(p, "calm", 0, "", 0);
+			alloc_fail_at(n);
+			peer_send(p, packets[i].first, packets[i].body);
+			rig_run(&r, 3);
+			hit = alloc_fail_end();
+			hits += hit;
+			assert_true(p->stream->is_closed || p->stream->out_len > p->stream->out_off);
+			rig_fini(&r);
+		}
+	}
+	assert_true(hits > 5);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_broker_without_memory_is_not_made),
 		cmocka_unit_test(a_port_without_memory_is_not_opened),
 		cmocka_unit_test(every_allocation_may_fail_and_others_are_served),
+		cmocka_unit_test(without_memory_a_packet_is_answered_or_its_connection_closed),
 	};
 
 	return cmocka_run_group_tests_name("mqtt_broker_nomem", tests, NULL, NULL);

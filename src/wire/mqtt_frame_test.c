@@ -96,6 +96,7 @@ static void a_varint_is_the_same_there_and_back(void **state)
 	}
 }
 
+/* covers 5.0 [MQTT-1.5.5-1] */
 static void a_wrong_varint_is_refused(void **state)
 {
 	static const struct {

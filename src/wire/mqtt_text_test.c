@@ -23,6 +23,7 @@ static enum mqtt_text scan_at(const char *text, size_t len, size_t before, size_
 	return rc;
 }
 
+/* covers 3.1.1 [MQTT-1.5.3-1] [MQTT-1.5.3-2] [MQTT-1.5.3-3]; 5.0 [MQTT-1.5.4-1] [MQTT-1.5.4-2] [MQTT-1.5.4-3] */
 static void text_is_judged_at_every_offset(void **state)
 {
 	static const struct {
