@@ -41,7 +41,8 @@ static void timer_fired(struct loop_timer *t)
 		loop_timer_set(c->worker->loop, &c->timer, c->last_read_ms + limit - now);
 		return;
 	}
-	conn_close(c, MQTT_RC_KEEP_ALIVE_TIMEOUT, "keep-alive ran out"); /* [MQTT-3.1.2-22] */
+	/* 3.1.1 [MQTT-3.1.2-24], 5.0 [MQTT-3.1.2-22] */
+	conn_close(c, MQTT_RC_KEEP_ALIVE_TIMEOUT, "keep-alive ran out");
 }
 
 static void conn_enlist(struct conn *c, struct worker *w)
@@ -149,6 +150,7 @@ void conn_close(struct conn *c, uint8_t reason, const char *why)
 	if (c->state == CONN_CLOSING)
 		return;
 	log_closed(c, why);
+	/* [MQTT-3.14.0-1]: not before CONNACK */
 	if (c->state == CONN_OPEN && c->version == MQTT_V5 && reason >= 0x80)
 		send_disconnect(c, reason);
 	conn_drop(c);
@@ -158,7 +160,7 @@ uint8_t *conn_take(struct conn *c, uint32_t n)
 {
 	uint8_t *at;
 
-	if (c->state == CONN_CLOSING)
+	if (c->state == CONN_CLOSING) /* nothing behind DISCONNECT [MQTT-3.14.4-1] */
 		return NULL;
 	at = output_take(&c->output, c->worker->out_pool, n);
 	if (!at) {
@@ -206,6 +208,7 @@ static bool packets_handle(struct conn *c, struct span in, size_t *used)
 	size_t at = 0;
 
 	c->unhandled = false;
+	/* what is behind a refused CONNECT is not looked at: 3.1.1 [MQTT-3.1.4-5], 5.0 [MQTT-3.1.4-6] */
 	while (at < in.len && c->state != CONN_CLOSING) {
 		struct mqtt_frame f;
 		enum connect_outcome outcome = CONNECT_DONE;
@@ -225,7 +228,7 @@ static bool packets_handle(struct conn *c, struct span in, size_t *used)
 		if (rc == ERR_AGAIN)
 			break;
 		if (rc < 0)
-			conn_fault(c, rc);
+			conn_fault(c, rc); /* 3.1.1 [MQTT-4.8.0-1], [MQTT-4.8.0-2]; 5.0 [MQTT-4.13.1-1] */
 		at += f.size;
 		if (c->unhandled)
 			break;

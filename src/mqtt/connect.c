@@ -28,11 +28,14 @@ static void refuse(struct conn *c, struct span client_id, uint8_t reason)
 	log_notice("mqtt", "client %s %s: refused: %s", log_quote((char[64]){0}, 64, client_id), c->peer,
 		   mqtt_reason_text(reason));
 	worker_count(c->worker, clients_refused, 1);
-	send_connack(c, &ack);
-	conn_drop(c);
+	send_connack(c, &ack); /* no session present: 3.1.1 [MQTT-3.2.2-4], 5.0 [MQTT-3.2.2-6] */
+	conn_drop(c);          /* 3.1.1 [MQTT-3.2.2-5], 5.0 [MQTT-3.2.2-7] */
 }
 
-/* A packet that is no CONNECT of a version we speak. It gets an answer where the standard has one (3.1.4, 3.1.2.2). */
+/*
+ * A packet that is no CONNECT of a version we speak. It gets an answer where the standard has one ([MQTT-3.1.2-2]; a wrong name is
+ * told so, too, [MQTT-3.1.2-1]), else none: 3.1.1 [MQTT-3.1.4-1], [MQTT-3.2.2-6].
+ */
 static int refuse_undecoded(struct conn *c, const struct mqtt_connect *p, int err)
 {
 	if (err != ERR_UNSUPPORTED)
@@ -42,12 +45,12 @@ static int refuse_undecoded(struct conn *c, const struct mqtt_connect *p, int er
 	return OK;
 }
 
-/* May a client have this id? (3.1.3.1; in 3.1 it is never empty) */
+/* May a client have this id? Any that is not empty [MQTT-3.1.3-5]; in 3.1 it is never empty. */
 static bool client_id_ok(const struct mqtt_connect *p)
 {
 	if (p->client_id.len > 0 || p->version == MQTT_V5)
 		return true;
-	return p->version == MQTT_V311 && p->clean_start; /* [MQTT-3.1.3-7], [MQTT-3.1.3-8] */
+	return p->version == MQTT_V311 && p->clean_start; /* 3.1.1 [MQTT-3.1.3-7], [MQTT-3.1.3-8] */
 }
 
 static uint8_t will_permitted(struct conn *c, const struct mqtt_connect *p, bool *command)
@@ -136,7 +139,7 @@ static int will_take(struct session *s, const struct mqtt_connect *p, bool comma
 	};
 	struct will *will;
 
-	if (!p->has_will)
+	if (!p->has_will) /* 3.1.1 [MQTT-3.1.2-12] */
 		return OK;
 	if (p->version == MQTT_V5 && worker_passed_on(s->worker, props, &pub.props) < 0)
 		return ERR_NOMEM;
@@ -160,7 +163,10 @@ static int will_take(struct session *s, const struct mqtt_connect *p, bool comma
 
 /* ---- the session ---- */
 
-/* The connection that has the session goes (3.1.4): told why in v5, its will published as when it had broken. */
+/*
+ * The connection that has the session goes (3.1.1 [MQTT-3.1.4-2], 5.0 [MQTT-3.1.4-3]): told why in v5, its will published as when
+ * it had broken.
+ */
 static void take_over(struct session *s)
 {
 	struct conn *old = s->conn;
@@ -178,7 +184,10 @@ static uint32_t expiry_of(const struct mqtt_connect *p)
 	return p->clean_start ? 0 : EXPIRY_NEVER;
 }
 
-/* The session to go on with; *present: it was there. NULL: out of memory. */
+/*
+ * The session to go on with; *present: it was there. NULL: out of memory. A clean start ends the old one: 3.1.1 [MQTT-3.1.2-6],
+ * 5.0 [MQTT-3.1.2-4]; else it is resumed, or made: 3.1.1 [MQTT-3.1.2-4], 5.0 [MQTT-3.1.2-5], [MQTT-3.1.2-6].
+ */
 static struct session *session_for(struct worker *w, struct span client_id, bool clean, bool *present)
 {
 	struct session *s = session_find(w, client_id);
@@ -215,13 +224,14 @@ static void take_limits(struct conn *c, const struct mqtt_connect *p)
 		c->aliases_out_max = (uint16_t)(aliases < ALIASES_MAX ? aliases : ALIASES_MAX);
 	}
 	loop_timer_cancel(loop, &c->timer);
-	if (c->keep_alive_s)
+	if (c->keep_alive_s) /* the client's own value [MQTT-3.2.2-22] */
 		loop_timer_set(loop, &c->timer, (uint64_t)c->keep_alive_s * 1500);
 }
 
 static void accept_with(struct conn *c, bool present, struct span assigned)
 {
 	const struct broker_config *config = &c->worker->broker->config;
+	/* 3.1.1 [MQTT-3.2.2-1] to [MQTT-3.2.2-3], 5.0 [MQTT-3.2.2-2], [MQTT-3.2.2-3] */
 	struct mqtt_connack ack = {.session_present = present && c->version != MQTT_V31};
 	struct mqtt_props *props = &ack.props;
 
@@ -230,7 +240,7 @@ static void accept_with(struct conn *c, bool present, struct span assigned)
 		mqtt_props_set_num(props, MQTT_P_RECEIVE_MAXIMUM, config->max_inflight);
 		mqtt_props_set_num(props, MQTT_P_MAXIMUM_PACKET_SIZE, config->max_packet_size);
 		mqtt_props_set_num(props, MQTT_P_TOPIC_ALIAS_MAXIMUM, ALIASES_MAX);
-		if (assigned.len)
+		if (assigned.len) /* 5.0 [MQTT-3.1.3-7], [MQTT-3.2.2-16] */
 			mqtt_props_set_str(props, MQTT_P_ASSIGNED_CLIENT_ID, assigned);
 	}
 	send_connack(c, &ack);
@@ -259,6 +269,7 @@ static void start(struct conn *c, const struct mqtt_connect *p, struct span clie
 					   : "3.1",
 		 present ? ", session resumed" : "");
 	worker_count(w, clients_connected, 1);
+	/* before anything else that goes to the client: [MQTT-3.2.0-1] */
 	accept_with(c, present, assigned ? client_id : span_of(NULL, 0));
 	if (will_take(s, p, will_is_command) < 0 || session_resume(s) < 0)
 		conn_close(c, MQTT_RC_SERVER_BUSY, "out of memory");

@@ -30,7 +30,7 @@ static int alias_resolve(struct conn *c, struct mqtt_publish *pub)
 	a = &c->aliases_in->at[id - 1];
 	if (pub->topic.len == 0) {
 		pub->topic = span_of(a->topic, a->len);
-		return a->topic ? OK : ERR_PROTOCOL;
+		return a->topic ? OK : ERR_PROTOCOL; /* on this connection [MQTT-3.3.2-7] */
 	}
 	copy = malloc(pub->topic.len);
 	if (!copy)
@@ -127,7 +127,7 @@ static uint8_t publish_route(struct conn *c, const struct mqtt_publish *pub)
 
 /*
  * A refused QoS 1 or 2 message gets its reason in v5; one that is no acknowledgement's (retain not supported) goes into
- * DISCONNECT. In 3.1.1 there is none: the connection is closed [MQTT-3.3.5-2].
+ * DISCONNECT. In 3.1.1 there is none: the connection is closed (3.1.1 [MQTT-3.3.5-2]).
  */
 static int publish_refused(struct conn *c, const struct mqtt_publish *pub, uint8_t reason)
 {
@@ -157,13 +157,13 @@ static int on_publish_qos2(struct conn *c, const struct mqtt_publish *pub)
 		(void)session_received_remove(c->session, pub->packet_id);
 		return CONN_ERR_REASON(MQTT_RC_RECEIVE_MAXIMUM_EXCEEDED); /* [MQTT-3.3.4-7] */
 	}
-	if (fresh)
+	if (fresh) /* a repeat is acknowledged alone: 3.1.1 [MQTT-4.3.3-2], 5.0 [MQTT-4.3.3-10] */
 		reason = publish_route(c, pub);
-	if (reason >= 0x80) {
+	if (reason >= 0x80) { /* the id is free again [MQTT-4.3.3-9] */
 		(void)session_received_remove(c->session, pub->packet_id);
 		return publish_refused(c, pub, reason);
 	}
-	conn_send_ack(c, MQTT_PUBREC, pub->packet_id, reason);
+	conn_send_ack(c, MQTT_PUBREC, pub->packet_id, reason); /* [MQTT-3.3.4-1]; 5.0 [MQTT-4.3.3-8] */
 	return OK;
 }
 
@@ -186,7 +186,7 @@ static int on_publish(struct conn *c, const struct mqtt_frame *f)
 	reason = publish_route(c, &pub);
 	if (reason >= 0x80)
 		return publish_refused(c, &pub, reason);
-	if (pub.qos == 1)
+	if (pub.qos == 1) /* [MQTT-3.3.4-1]; 3.1.1 [MQTT-4.3.2-2], 5.0 [MQTT-4.3.2-4] */
 		conn_send_ack(c, MQTT_PUBACK, pub.packet_id, reason);
 	return OK;
 }
@@ -208,7 +208,7 @@ static int on_ack(struct conn *c, const struct mqtt_frame *f)
 		return session_pubrec(c->session, ack.packet_id, ack.reason);
 	case MQTT_PUBCOMP:
 		return session_pubcomp(c->session, ack.packet_id);
-	default:
+	default: /* PUBREL; after PUBCOMP the id is new: 3.1.1 [MQTT-4.3.3-2], 5.0 [MQTT-4.3.3-11], [MQTT-4.3.3-12] */
 		known = session_received_remove(c->session, ack.packet_id);
 		conn_send_ack(c, MQTT_PUBCOMP, ack.packet_id,
 			      known ? MQTT_RC_SUCCESS : MQTT_RC_PACKET_ID_NOT_FOUND);
@@ -218,7 +218,7 @@ static int on_ack(struct conn *c, const struct mqtt_frame *f)
 
 /* ---- SUBSCRIBE, UNSUBSCRIBE ---- */
 
-/* A code per filter, in a packet made for it. */
+/* A code per filter in their order, in one packet made for it: [MQTT-3.9.3-1]; 5.0 [MQTT-3.11.3-1]. */
 static int send_codes(struct conn *c, enum mqtt_type type, uint16_t packet_id, struct span codes)
 {
 	struct mqtt_suback ack = {.packet_id = packet_id, .codes = codes};
@@ -265,15 +265,18 @@ static uint8_t subscribe_one(struct conn *c, const struct mqtt_sub_item *item, u
 		return rc == ERR_RANGE ? MQTT_RC_TOPIC_FILTER_INVALID : MQTT_RC_QUOTA_EXCEEDED;
 	s->nsubs += !existed;
 	loop_interleave(w->loop); /* inserted, then retained messages are read: see publish() in route.c */
-	/* not for shared subscriptions (4.8.2); otherwise as the handling says (3.8.3.1) */
+	/*
+	 * Not for shared subscriptions (4.8.2); otherwise as the handling says: 5.0 [MQTT-3.3.1-9] to [MQTT-3.3.1-11],
+	 * [MQTT-3.8.4-4]; below 5.0 always: 3.1.1 [MQTT-3.3.1-6], [MQTT-3.8.4-3].
+	 */
 	if (!sub->group && (item->retain_handling == 0 || (item->retain_handling == 1 && !existed)) &&
 	    session_feed_retained(s, item->filter, sub, existed) < 0)
 		log_warning("mqtt", "client %s %s: some retained messages not sent: out of memory",
 			    log_quote((char[64]){0}, 64, session_id(s)), c->peer);
-	return item->qos;
+	return item->qos; /* 3.1.1 [MQTT-3.8.4-5], 5.0 [MQTT-3.8.4-7] */
 }
 
-/* v3 knows only one refusal ([MQTT-3.9.3-2]); 3.1 none, and grants the lowest. */
+/* v3 knows only one refusal (3.1.1 [MQTT-3.9.3-2]); 3.1 none, and grants the lowest. */
 static uint8_t suback_code(const struct conn *c, uint8_t code)
 {
 	if (code < 0x80 || c->version == MQTT_V5)
@@ -317,6 +320,7 @@ static int on_subscribe(struct conn *c, const struct mqtt_frame *f)
 	rc = subscribe_on(c, &sub);
 	if (rc == ERR_AGAIN)
 		return rc;
+	/* [MQTT-3.8.4-1], [MQTT-3.8.4-2]; one for all filters: 3.1.1 [MQTT-3.8.4-4], 5.0 [MQTT-3.8.4-5], [MQTT-3.8.4-6] */
 	rc = send_codes(c, MQTT_SUBACK, sub.packet_id, span_of(at->codes, at->count));
 	free(at->codes);
 	*at = (struct subscribing){0};
@@ -332,9 +336,10 @@ static uint8_t unsubscribe_one(struct conn *c, struct span filter)
 
 	if (!mqtt_filter_valid(filter))
 		return MQTT_RC_TOPIC_FILTER_INVALID;
-	sub = sub_tree_find(c->worker->subs, s, filter);
+	sub = sub_tree_find(c->worker->subs, s, filter); /* the very same filter [MQTT-3.10.4-1] */
 	if (!sub)
 		return MQTT_RC_NO_SUBSCRIPTION_EXISTED;
+	/* [MQTT-3.10.4-2]; what has a slot stays [MQTT-3.10.4-3] */
 	sub_tree_remove(c->worker->subs, sub, true);
 	s->nsubs--;
 	return MQTT_RC_SUCCESS;
@@ -357,6 +362,7 @@ static int on_unsubscribe(struct conn *c, const struct mqtt_frame *f)
 	list = rd_of(unsub.filters.p, unsub.filters.len);
 	while (n < unsub.count && mqtt_unsubscribe_next(&list, &filter))
 		codes[n++] = unsubscribe_one(c, filter);
+	/* [MQTT-3.10.4-4], [MQTT-3.10.4-5], [MQTT-3.10.4-6] */
 	rc = send_codes(c, MQTT_UNSUBACK, unsub.packet_id, span_of(codes, n));
 	free(codes);
 	return rc;
@@ -374,10 +380,10 @@ static int on_pingreq(struct conn *c, const struct mqtt_frame *f)
 		return rc;
 	at = conn_take(c, 2);
 	w = wr_of(at, at ? 2 : 0);
-	return at ? mqtt_empty_encode(&w, MQTT_PINGRESP) : OK;
+	return at ? mqtt_empty_encode(&w, MQTT_PINGRESP) : OK; /* [MQTT-3.12.4-1] */
 }
 
-/* Some reasons are the server's alone (5.0, table 3-10). */
+/* Some reasons are the server's alone (5.0 [MQTT-3.14.2-1], table 3-10). */
 static bool disconnect_is_clients(uint8_t reason)
 {
 	switch (reason) {
@@ -413,12 +419,12 @@ static int on_disconnect(struct conn *c, const struct mqtt_frame *f)
 		return ERR_PROTOCOL;
 	if (c->version == MQTT_V5) {
 		expiry_s = mqtt_props_num(&d.props, MQTT_P_SESSION_EXPIRY, c->session->expiry_s);
-		/* it can't be made to last if it was not to at CONNECT [MQTT-3.14.2-2] */
+		/* it can't be made to last if it was not to at CONNECT (5.0, 3.14.2.2.2) */
 		if (c->session->expiry_s == 0 && expiry_s != 0)
 			return ERR_PROTOCOL;
 		c->session->expiry_s = expiry_s;
 	}
-	c->orderly = d.reason == MQTT_RC_SUCCESS;
+	c->orderly = d.reason == MQTT_RC_SUCCESS; /* no will then [MQTT-3.14.4-3] */
 	log_info("mqtt", "client %s %s: disconnected: %s",
 		 log_quote((char[64]){0}, 64, session_id(c->session)), c->peer, mqtt_reason_text(d.reason));
 	conn_drop(c);
@@ -448,7 +454,7 @@ int conn_packet(struct conn *c, const struct mqtt_frame *f)
 		worker_count(c->worker, protocol_errors, 1);
 		conn_close(c, MQTT_RC_SUCCESS, "a second CONNECT");
 		return OK;
-	default: /* AUTH without a method, or what only servers send */
+	default: /* AUTH without a method: 5.0 [MQTT-3.15.1-1], [MQTT-4.12.0-7], [MQTT-4.12.1-2]; or what only servers send */
 		return ERR_PROTOCOL;
 	}
 }

@@ -41,7 +41,7 @@ static uint16_t alias_for(struct conn *c, struct span topic, bool *is_new)
 	struct aliases *a = c->aliases_out;
 
 	*is_new = false;
-	if (!c->aliases_out_max || topic.len < 4)
+	if (!c->aliases_out_max || topic.len < 4) /* [MQTT-3.1.2-27] */
 		return 0;
 	if (!a) {
 		a = c->aliases_out = calloc(1, sizeof(*a));
@@ -51,7 +51,7 @@ static uint16_t alias_for(struct conn *c, struct span topic, bool *is_new)
 	for (uint16_t i = 0; i < a->count; i++)
 		if (span_equal(span_of(a->at[i].topic, a->at[i].len), topic))
 			return (uint16_t)(i + 1);
-	if (a->count >= c->aliases_out_max)
+	if (a->count >= c->aliases_out_max) /* [MQTT-3.1.2-26], [MQTT-3.3.2-11] */
 		return 0;
 	a->at[a->count].topic = malloc(topic.len);
 	if (!a->at[a->count].topic)
@@ -124,10 +124,10 @@ bool conn_send_publish(struct conn *c, struct publication *p, const struct deliv
 		worker_count(c->worker, messages_sent, 1);
 		return send_encoded(c, once);
 	}
-	if (f.has_expiry)
+	if (f.has_expiry) /* 5.0 [MQTT-3.3.2-6] */
 		f.expiry_s = expiry_left_s(c->worker, p);
 	size = mqtt_forward_size(c->version, &f, &head);
-	/* [MQTT-3.1.2-24], [MQTT-3.1.2-25]: not sent, as if it had been */
+	/* 5.0 [MQTT-3.1.2-24], [MQTT-3.1.2-25]: not sent, as if it had been */
 	if (size == 0 || (c->max_packet && size > c->max_packet)) {
 		worker_count(c->worker, dropped_too_large, 1);
 		return false;

@@ -69,7 +69,7 @@ static int will_decode(struct rd *r, enum mqtt_version v, struct mqtt_will *will
 
 	if (v == MQTT_V5 && (rc = mqtt_props_decode(r, MQTT_IN_WILL, &will->props)) < 0)
 		return rc;
-	if ((rc = mqtt_string_take(r, &will->topic)) < 0) /* [MQTT-3.1.3-11] */
+	if ((rc = mqtt_string_take(r, &will->topic)) < 0) /* 3.1.1 [MQTT-3.1.3-10], 5.0 [MQTT-3.1.3-11] */
 		return rc;
 	will->payload = mqtt_binary_take(r);
 	if (r->bad)
@@ -84,7 +84,8 @@ static int login_decode(struct rd *r, struct mqtt_connect *out)
 	/* 3.1 (3.1, payload): the length decides over the flags; what is not there is not missed. */
 	if (out->version == MQTT_V31 && r->left == 0)
 		out->has_username = out->has_password = false;
-	if (out->has_username && (rc = mqtt_string_take(r, &out->username)) < 0) /* [MQTT-3.1.3-12] */
+	/* 3.1.1 [MQTT-3.1.3-11], 5.0 [MQTT-3.1.3-12] */
+	if (out->has_username && (rc = mqtt_string_take(r, &out->username)) < 0)
 		return rc;
 	if (out->version == MQTT_V31 && r->left == 0)
 		out->has_password = false;
@@ -113,8 +114,13 @@ int mqtt_connect_decode(const struct mqtt_frame *f, struct mqtt_connect *out)
 		return rc;
 	if (out->version == MQTT_V5 && (rc = mqtt_props_decode(&r, MQTT_IN(CONNECT), &out->props)) < 0)
 		return rc;
+	/* the payload in its order [MQTT-3.1.3-1], beginning with the id [MQTT-3.1.3-3] */
 	if ((rc = mqtt_string_take(&r, &out->client_id)) < 0) /* [MQTT-3.1.3-4] */
 		return rc;
+	/*
+	 * What the flags say is there, and nothing else: [MQTT-3.1.2-9]; 3.1.1 [MQTT-3.1.2-18] to [MQTT-3.1.2-21], 5.0
+	 * [MQTT-3.1.2-16] to [MQTT-3.1.2-19].
+	 */
 	if (out->has_will && (rc = will_decode(&r, out->version, &out->will)) < 0)
 		return rc;
 	if ((rc = login_decode(&r, out)) < 0)
@@ -228,7 +234,7 @@ int mqtt_connack_decode(const struct mqtt_frame *f, enum mqtt_version v, struct 
 		flags = 0;
 	out->session_present = flags & 1;
 	out->reason = rd_u8(&r);
-	if (r.bad || (flags & ~1u) || !mqtt_flags_ok(f, v)) /* [MQTT-3.2.2-1] */
+	if (r.bad || (flags & ~1u) || !mqtt_flags_ok(f, v)) /* 5.0 [MQTT-3.2.2-1] */
 		return ERR_MALFORMED;
 	if (!connack_code_ok(v, out->reason)) /* 3.1.1 3.2.2.3, 5.0 [MQTT-3.2.2-8] */
 		return ERR_PROTOCOL;

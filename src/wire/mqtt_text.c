@@ -43,7 +43,8 @@ static bool tail_ok(const uint8_t *p, size_t n)
 
 /*
  * Bytes of the character at p, 0 when it is none: cut short, not the shortest form, a surrogate
- * [MQTT-1.5.4-1], above U+10FFFF, or U+0000 [MQTT-1.5.4-2].
+ * (3.1.1 [MQTT-1.5.3-1], 5.0 [MQTT-1.5.4-1]), above U+10FFFF, or U+0000 (3.1.1 [MQTT-1.5.3-2], 5.0 [MQTT-1.5.4-2]). U+FEFF is
+ * a character like others: 3.1.1 [MQTT-1.5.3-3], 5.0 [MQTT-1.5.4-3].
  */
 static size_t char_size(const uint8_t *p, size_t left)
 {

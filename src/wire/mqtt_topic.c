@@ -8,13 +8,17 @@ bool mqtt_topic_valid(struct span topic)
 	for (size_t i = 0; i < topic.len; i++) {
 		uint8_t c = topic.p[i];
 
-		if (c == '+' || c == '#' || c == 0) /* [MQTT-4.7.0-1], [MQTT-4.7.3-2] */
+		/* 3.1.1 [MQTT-4.7.1-1], 5.0 [MQTT-4.7.0-1]; [MQTT-4.7.3-2] */
+		if (c == '+' || c == '#' || c == 0)
 			return false;
 	}
 	return true;
 }
 
-/* # is the last character and alone in its level [MQTT-4.7.1-1]; + is alone in its level [MQTT-4.7.1-2]. */
+/*
+ * # is the last character and alone in its level (3.1.1 [MQTT-4.7.1-2], 5.0 [MQTT-4.7.1-1]); + is alone in its level
+ * (3.1.1 [MQTT-4.7.1-3], 5.0 [MQTT-4.7.1-2]).
+ */
 static bool wildcards_placed(struct span f)
 {
 	for (size_t i = 0; i < f.len; i++) {
@@ -64,6 +68,7 @@ bool mqtt_filter_valid(struct span filter)
 	return wildcards_placed(filter);
 }
 
+/* Bytes are compared as they are [MQTT-4.7.3-4]. */
 bool mqtt_filter_matches(struct span filter, struct span topic)
 {
 	const uint8_t *f = filter.p, *t = topic.p;
