@@ -144,6 +144,30 @@ def test_qos_2_of_a_publisher_resumes_without_a_duplicate(client, name):
     assert [m.payload for m in sub.messages(2)] == [b"once", b"next"]
 
 
+@pytest.mark.parametrize("version", [V311, V5])
+def test_pubrel_again_after_a_reconnect_is_answered_as_the_first_one(client, name, version):
+    """0x92 would tell of a mistake, and this is none (5.0, 3.7.2.1)."""
+    c = client(name, version, **kept(version))
+    c.publish(name, b"x", 2)
+    for present in (True, False):
+        c.close()
+        c = client(name, version, **{**kept(version), "clean": not present})
+        assert c.connack.present == present
+        c.send(packet(PUBREL, b"\0\1", 2))
+        assert c.expect(7).reason == (0 if present or version == V311 else 0x92)
+
+
+@pytest.mark.parametrize("version", [V311, V5])
+def test_pubrec_comes_before_what_the_publisher_itself_gets(client, name, version):
+    c = client(name, version)
+    c.subscribe(name, qos=2)
+    for i in range(1, 4):
+        c.send(c.publish_packet(name, b"x" * 5000 * i, 2, packet_id=i))
+        assert [c.read().kind for _ in range(2)] == [PUBREC, PUBLISH]
+        c.send(packet(PUBREL, bytes([0, i]), 2))
+        assert c.read().kind == 7
+
+
 # ---- takeover ----
 
 

@@ -87,8 +87,8 @@ static void more_qos_2_messages_than_the_receive_maximum_close_the_connection(vo
 	peer_publish(p, 4, 1, "t", "", "one");
 	peer_publish(p, 4, 2, "t", "", "two");
 	peer_publish(p, 0xC, 2, "t", "", "two"); /* again is not one more */
-	peer_expect(p, "PUBREC m1 10");
-	peer_expect(p, "PUBREC m2 10");
+	peer_expect(p, "PUBREC m1 00");
+	peer_expect(p, "PUBREC m2 00");
 	peer_expect(p, "PUBREC m2 00");
 	peer_publish(p, 4, 3, "t", "", "three");
 	peer_expect(p, "DISCONNECT 93");
@@ -99,8 +99,8 @@ static void more_qos_2_messages_than_the_receive_maximum_close_the_connection(vo
 	peer_expect(p, "PUBCOMP m1 00");
 	peer_subscribe(p, "t", 0, "", 0);
 	peer_publish(p, 0xC, 3, "t", "", "three");
-	peer_expect(p, "PUBLISH d0 q0 r0 m0 t=three");
 	peer_expect(p, "PUBREC m3 00");
+	peer_expect(p, "PUBLISH d0 q0 r0 m0 t=three");
 	/* 3.1.1 has no such limit */
 	old = peer_up(&r, MQTT_V311, "old");
 	for (uint16_t id = 1; id < 5; id++) {
@@ -228,8 +228,8 @@ static void an_acknowledgement_of_the_wrong_kind_closes_the_connection(void **st
 		p = peer_up(&r, MQTT_V5, "a");
 		peer_subscribe(p, "t", wrong[i].options, "", wrong[i].options);
 		peer_publish(p, 4, 1, "t", "", "x");
+		peer_expect(p, "PUBREC m1 00"); /* before what the client itself gets */
 		peer_expect(p, wrong[i].options == 1 ? "PUBLISH d0 q1 r0 m1 t=x" : "PUBLISH d0 q2 r0 m1 t=x");
-		peer_expect(p, "PUBREC m1 00");
 		peer_ack(p, wrong[i].answer, 1);
 		peer_expect(p, "DISCONNECT 82");
 		peer_expect(p, "closed");
@@ -608,6 +608,37 @@ static void stopping_tells_5_clients_and_closes_all(void **state)
 	rig_fini(&r);
 }
 
+static void a_redirect_ends_and_refuses_on_every_worker_until_it_is_taken_back(void **state)
+{
+	struct rig r;
+	struct peer *p[4], *late;
+
+	(void)state;
+	rig_up(&r, 2);
+	for (int i = 0; i < 4; i++)
+		p[i] = peer_up(&r, i & 2 ? MQTT_V5 : MQTT_V311, (const char *[]){"a", "b", "c", "d"}[i]);
+	assert_int_equal(broker_redirect(r.broker, "first", false), OK);
+	assert_int_equal(broker_redirect(r.broker, "second", true), OK); /* before the first was seen */
+	for (int i = 0; i < 4; i++) {
+		if (i & 2)
+			peer_expect(p[i], "DISCONNECT 9C");
+		peer_expect(p[i], "closed");
+	}
+	for (int i = 0; i < 4; i++) {
+		late = peer_open(&r, i & 2 ? MQTT_V5 : MQTT_V311);
+		peer_connect(late, 0x02, "", "<late>");
+		peer_expect(late, i & 2 ? "CONNACK s0 9D" : "CONNACK s0 03");
+		peer_expect(late, "closed");
+	}
+	assert_int_equal(broker_redirect(r.broker, NULL, false), OK);
+	rig_run(&r, 3);
+	for (int i = 0; i < 4; i++)
+		peer_ping(peer_up(&r, MQTT_V5, (const char *[]){"a", "b", "c", "d"}[i]));
+	/* and one that no worker came to see */
+	assert_int_equal(broker_redirect(r.broker, "never", false), OK);
+	rig_fini(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -633,6 +664,7 @@ int main(void)
 		cmocka_unit_test(a_takeover_publishes_the_will_unless_it_waits),
 		cmocka_unit_test(a_retained_will_stays),
 		cmocka_unit_test(stopping_tells_5_clients_and_closes_all),
+		cmocka_unit_test(a_redirect_ends_and_refuses_on_every_worker_until_it_is_taken_back),
 	};
 
 	return cmocka_run_group_tests_name("mqtt_broker_session", tests, NULL, NULL);

@@ -7,16 +7,44 @@
 #include "mqtt/session.h"
 #include "wire/mqtt_forward.h"
 
-#define ACK_MAX 8u
+#define ACK_MAX 128u
+/* What a property takes besides its text: identifier, length, and a longer length of the list. */
+#define PROPERTY_EXTRA 6u
+
+static void add_text(const struct conn *c, struct mqtt_props *props, enum mqtt_prop id, struct span text,
+		     size_t *size)
+{
+	if (!conn_fits(c, *size + PROPERTY_EXTRA + text.len))
+		return;
+	mqtt_props_set_str(props, id, text);
+	*size += PROPERTY_EXTRA + text.len;
+}
+
+void conn_explain(const struct conn *c, struct mqtt_props *props, const char *why, size_t *size)
+{
+	if (c->wants_reasons)
+		add_text(c, props, MQTT_P_REASON_STRING, span_str(why), size);
+}
+
+void conn_refer(const struct conn *c, struct mqtt_props *props, uint8_t reason, size_t *size)
+{
+	const struct redirect *to = c->worker->redirect;
+
+	if (to && to->reason == reason)
+		add_text(c, props, MQTT_P_SERVER_REFERENCE, span_str(to->text), size);
+}
 
 void conn_send_ack(struct conn *c, enum mqtt_type type, uint16_t packet_id, uint8_t reason)
 {
 	struct mqtt_ack ack = {.packet_id = packet_id, .reason = reason};
 	uint8_t packet[ACK_MAX], *at;
 	struct wr w = wr_of(packet, sizeof(packet));
+	size_t size = 5; /* no client takes less: see connack_fits() */
 	uint32_t n;
 
 	mqtt_props_clear(&ack.props);
+	if (reason >= 0x80)
+		conn_explain(c, &ack.props, mqtt_reason_text(reason), &size);
 	if (mqtt_ack_encode(&w, c->version, type, &ack) < 0)
 		return;
 	n = (uint32_t)(sizeof(packet) - w.left);
@@ -120,7 +148,7 @@ bool conn_send_publish(struct conn *c, struct publication *p, const struct deliv
 	};
 	size_t head, size;
 
-	if (once && once->p && (!c->max_packet || once->len <= c->max_packet)) {
+	if (once && once->p && conn_fits(c, once->len)) {
 		worker_count(c->worker, messages_sent, 1);
 		return send_encoded(c, once);
 	}
@@ -128,11 +156,11 @@ bool conn_send_publish(struct conn *c, struct publication *p, const struct deliv
 		f.expiry_s = expiry_left_s(c->worker, p);
 	size = mqtt_forward_size(c->version, &f, &head);
 	/* 5.0 [MQTT-3.1.2-24], [MQTT-3.1.2-25]: not sent, as if it had been */
-	if (size == 0 || (c->max_packet && size > c->max_packet)) {
+	if (size == 0 || !conn_fits(c, size)) {
 		worker_count(c->worker, dropped_too_large, 1);
 		return false;
 	}
-	if (v5 && (!c->max_packet || size + 3 <= c->max_packet))
+	if (v5 && conn_fits(c, size + 3))
 		f.alias = alias_for(c, p->topic, &is_new);
 	if (f.alias) {
 		if (!is_new)

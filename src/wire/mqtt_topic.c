@@ -57,15 +57,22 @@ bool mqtt_filter_shared(struct span filter, struct span *group, struct span *res
 	return wildcards_placed(*rest);
 }
 
-bool mqtt_filter_valid(struct span filter)
+int mqtt_filter_check(struct span filter)
 {
 	struct span group, rest;
 
 	if (filter.len == 0 || filter.len > MQTT_STRING_MAX) /* [MQTT-4.7.3-1], [MQTT-4.7.3-3] */
-		return false;
-	if (mqtt_filter_is_share(filter))
-		return mqtt_filter_shared(filter, &group, &rest);
-	return wildcards_placed(filter);
+		return ERR_MALFORMED;
+	if (!wildcards_placed(filter))
+		return ERR_MALFORMED;
+	if (mqtt_filter_is_share(filter) && !mqtt_filter_shared(filter, &group, &rest))
+		return ERR_PROTOCOL;
+	return OK;
+}
+
+bool mqtt_filter_valid(struct span filter)
+{
+	return mqtt_filter_check(filter) == OK;
 }
 
 /* Bytes are compared as they are [MQTT-4.7.3-4]. */
