@@ -31,6 +31,10 @@ static bool model_utf8(struct span s)
 		}
 		if (code < smallest[n] || code > 0x10FFFF || (code >= 0xD800 && code <= 0xDFFF))
 			return false;
+		/* what should not be there (1.5.4): control characters, non-characters */
+		if (code < 0x20 || (code >= 0x7F && code < 0xA0) || (code >= 0xFDD0 && code <= 0xFDEF) ||
+		    (code & 0xFFFE) == 0xFFFE)
+			return false;
 		i += n;
 	}
 	return true;

@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "release: looks at the release build itself; left out with sanitizers")
+    config.addinivalue_line("markers", "covers(version, *clauses): normative statements of MQTT, see conformance.py")
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import pytest
 
+from conformance import covers
 from gateway import Gateway
 from mqtt_clients import unique
 from rawmqtt import (CONNACK, DISCONNECT, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, V5, V31, V311, Raw, packet)
@@ -276,6 +277,7 @@ def test_v5_properties_do_not_disturb_a_v311_subscriber(client, topic):
     assert m.payload == b"y" and set(m.props) <= {"TOPIC_ALIAS"}
 
 
+@covers("5.0", "MQTT-3.3.2-5", "MQTT-3.3.2-6")
 def test_message_expiry_counts_down_and_ends(client, topic, gw):
     name = unique("sleeper")
     with Raw(gw.port).connect(name, clean=True, SESSION_EXPIRY=60) as c:
@@ -371,6 +373,8 @@ def test_an_empty_client_id_gets_one(gw):
         c.at_end()
 
 
+@covers("3.1.1", "MQTT-3.1.2-24")
+@covers("5.0", "MQTT-3.1.2-22", "MQTT-3.2.2-22")
 def test_keep_alive_is_enforced(client, topic):
     watch = client()
     watch.subscribe(topic)
@@ -427,6 +431,7 @@ def test_publish_and_subscribe_in_one_packet_burst(gw, topic):
         assert c.message().payload == b"x"
 
 
+@covers("5.0", "MQTT-4.2-1")
 def test_bytes_one_at_a_time(gw, topic):
     with Raw(gw.port) as c:
         for byte in c.connect_packet(unique("slow")):

@@ -6,6 +6,7 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from conformance import covers
 from gateway import HOST
 from mqtt_clients import NODE, MosquittoSub, Paho, mosquitto_pub, node, props, unique
 
@@ -36,6 +37,7 @@ def topic():
 
 @pytest.mark.parametrize("version", ["mqttv31", "mqttv311", "mqttv5"])
 @pytest.mark.parametrize("qos", ["0", "1", "2"])
+@covers("3.1.1", "MQTT-7.0.0-2")
 def test_mosquitto_clients(gw, topic, version, qos):
     sub = MosquittoSub(gw.port, "-V", version, "-t", f"{topic}/+", "-q", qos, "-F", "%t %q %r %p", count=2)
     mosquitto_pub(gw.port, "-V", version, "-t", f"{topic}/a", "-q", qos, "-m", "one")
@@ -84,6 +86,7 @@ def test_mosquitto_will(gw, topic):
 
 @VERSIONS
 @pytest.mark.parametrize("qos", [0, 1, 2])
+@covers("3.1.1", "MQTT-7.0.0-2")
 def test_paho(paho, topic, version, qos):
     sub, pub = paho(version), paho(version)
     assert sub.subscribe(f"{topic}/#", qos) == [qos]
@@ -163,6 +166,7 @@ def test_paho_large_payload(paho, topic):
 
 
 @pytest.mark.parametrize("version", ["4", "5"])
+@covers("3.1.1", "MQTT-7.0.0-2")
 def test_node(gw, version):
     assert (NODE / "node_modules" / "mqtt").is_dir(), "npm ci --prefix tests/node"
     seen = node(gw.port, "exchange.js", version)

@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from conformance import covers
 from mqtt_clients import unique
 from rawmqtt import DISCONNECT, PUBLISH, PUBREC, PUBREL, V5, V311, Raw, packet
 
@@ -25,6 +26,8 @@ def kept(version):
 
 @pytest.mark.parametrize("version", [V311, V5])
 @pytest.mark.parametrize("qos", [1, 2])
+@covers("3.1.1", "MQTT-3.1.2-4", "MQTT-3.1.2-5", "MQTT-3.2.2-2", "MQTT-4.1.0-1", "MQTT-4.5.0-1")
+@covers("5.0", "MQTT-3.1.2-5", "MQTT-3.1.2-23", "MQTT-3.2.2-3", "MQTT-4.5.0-1")
 def test_a_session_keeps_its_subscriptions_and_queues_while_offline(client, name, version, qos):
     c = client(name, version, **kept(version))
     assert not c.connack.present
@@ -59,6 +62,7 @@ def test_a_v311_clean_session_ends_with_its_connection(client, name):
 
 
 @pytest.mark.parametrize("how", ["in CONNECT", "in DISCONNECT"])
+@covers("5.0", "MQTT-4.1.0-2")
 def test_a_session_expires(client, name, how):
     early = how == "in CONNECT"
     c = client(name, SESSION_EXPIRY=1 if early else 300)
@@ -73,6 +77,7 @@ def test_a_session_expires(client, name, how):
     assert not client(name, clean=False).connack.present
 
 
+@covers("5.0", "MQTT-4.1.0-2")
 def test_expiry_zero_in_disconnect_ends_the_session_at_once(client, name):
     client(name, SESSION_EXPIRY=300).disconnect(SESSION_EXPIRY=0)
     assert not client(name, clean=False).connack.present
@@ -139,6 +144,30 @@ def test_qos_2_of_a_publisher_resumes_without_a_duplicate(client, name):
     assert [m.payload for m in sub.messages(2)] == [b"once", b"next"]
 
 
+@pytest.mark.parametrize("version", [V311, V5])
+def test_pubrel_again_after_a_reconnect_is_answered_as_the_first_one(client, name, version):
+    """0x92 would tell of a mistake, and this is none (5.0, 3.7.2.1)."""
+    c = client(name, version, **kept(version))
+    c.publish(name, b"x", 2)
+    for present in (True, False):
+        c.close()
+        c = client(name, version, **{**kept(version), "clean": not present})
+        assert c.connack.present == present
+        c.send(packet(PUBREL, b"\0\1", 2))
+        assert c.expect(7).reason == (0 if present or version == V311 else 0x92)
+
+
+@pytest.mark.parametrize("version", [V311, V5])
+def test_pubrec_comes_before_what_the_publisher_itself_gets(client, name, version):
+    c = client(name, version)
+    c.subscribe(name, qos=2)
+    for i in range(1, 4):
+        c.send(c.publish_packet(name, b"x" * 5000 * i, 2, packet_id=i))
+        assert [c.read().kind for _ in range(2)] == [PUBREC, PUBLISH]
+        c.send(packet(PUBREL, bytes([0, i]), 2))
+        assert c.read().kind == 7
+
+
 # ---- takeover ----
 
 
@@ -153,6 +182,7 @@ def test_a_second_connection_takes_the_session_over(client, name, version):
     assert second.message().payload == b"x"
 
 
+@covers("5.0", "MQTT-3.1.2-4", "MQTT-3.1.4-3", "MQTT-3.1.4-4", "MQTT-3.2.2-2")
 def test_a_takeover_with_clean_start_ends_the_old_session(client, name):
     first = client(name, **kept(V5))
     first.subscribe(name, qos=1)
@@ -224,6 +254,7 @@ def test_a_will_is_published_when_the_connection_breaks(client, name, version, q
         assert late.pending() == []
 
 
+@covers("5.0", "MQTT-3.1.3-10")
 def test_a_will_carries_its_properties(client, name):
     watch = client()
     watch.subscribe(name)
@@ -234,6 +265,7 @@ def test_a_will_carries_its_properties(client, name):
     assert got == {"PAYLOAD_FORMAT": 1, **given}
 
 
+@covers("5.0", "MQTT-3.1.2-8", "MQTT-3.14.4-3")
 def test_disconnect_discards_the_will_except_with_0x04(client, name):
     watch = client()
     watch.subscribe(f"{name}/#")
@@ -261,6 +293,7 @@ def test_a_delayed_will_comes_after_its_delay(client, name):
     assert [m.topic for m in watch.messages(3)] == [f"{name}/{i}" for i in (1, 2, 3)]
 
 
+@covers("5.0", "MQTT-3.1.2-8")
 def test_a_delayed_will_comes_at_the_latest_with_the_end_of_the_session(client, name):
     watch = client()
     watch.subscribe(f"{name}/#")
@@ -270,6 +303,7 @@ def test_a_delayed_will_comes_at_the_latest_with_the_end_of_the_session(client, 
     assert watch.message().topic == f"{name}/now"
 
 
+@covers("5.0", "MQTT-3.1.3-9")
 def test_coming_back_in_time_cancels_a_delayed_will(client, name):
     watch = client()
     watch.subscribe(f"{name}/#")

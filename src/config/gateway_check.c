@@ -149,12 +149,26 @@ static int check_devices(struct checker *c, const struct doc_node *list)
 	return OK;
 }
 
+static void check_broker(struct checker *c, const struct doc_node *node)
+{
+	const struct config_broker *b = &c->cfg->broker;
+
+	if (!node || node->kind != DOC_MAP)
+		return;
+	if (b->max_keep_alive_ms % 1000 != 0)
+		schema_fault_key(c->r, node, "max_keep_alive", "found %u ms, allowed: whole seconds",
+				 b->max_keep_alive_ms);
+	if (b->move_permanently && !b->move_to)
+		schema_fault_key(c->r, node, "move_permanently", "found true, allowed: only beside move_to");
+}
+
 int gateway_check(struct checker *c, const struct doc_node *file)
 {
 	int rc;
 
 	if (!c->cfg->gateway.root)
 		c->cfg->gateway.root = c->cfg->gateway.name;
+	check_broker(c, doc_get(file, "broker"));
 	if ((rc = check_listeners(c, doc_get(file, "listeners"))) < 0)
 		return rc;
 	if ((rc = check_lines(c, doc_get(file, "lines"))) < 0)

@@ -40,6 +40,9 @@ struct config_broker {
 	uint32_t max_subscriptions;   /* per session */
 	uint32_t max_topic_levels;
 	uint32_t connect_timeout_ms;
+	uint32_t max_keep_alive_ms; /* whole seconds; 0: as clients ask */
+	const char *move_to;        /* another server that clients are sent to; NULL: they are served here */
+	bool move_permanently;
 	uint64_t memory_limit; /* 0: none, the only value of this version */
 };
 
@@ -167,7 +170,8 @@ MUST_USE int gateway_config_default(struct gateway_config **out);
 void gateway_config_destroy(struct gateway_config *cfg);
 
 /* Equal in all that a running one of them sees. A device's line may differ though its name is the same. */
-bool config_broker_equal(const struct config_broker *a, const struct config_broker *b);
+bool config_broker_equal(const struct config_broker *a, const struct config_broker *b); /* but for move_* */
+bool config_move_equal(const struct config_broker *a, const struct config_broker *b);
 bool config_listener_equal(const struct config_listener *a, const struct config_listener *b);
 bool config_line_equal(const struct config_line *a, const struct config_line *b);
 bool config_device_equal(const struct config_device *a, const struct config_device *b);

@@ -130,6 +130,29 @@ static void nothing_listens_beyond_this_machine(void **state)
 	CHECK_ROWS(rows);
 }
 
+static void clients_are_kept_alive_and_sent_elsewhere_in_reason(void **state)
+{
+#define WHERE "allowed: a server such as other.example:1883, or several with a space between, up to 256 bytes"
+#define X64   X16 X16 X16 X16
+	static const struct row rows[] = {
+		{"broker: {max_keep_alive: 1s}\n", NULL},
+		{"broker: {max_keep_alive: 65535s, move_to: a, move_permanently: true}\n", NULL},
+		{"broker: {move_permanently: false, move_to: '" X64 X64 X64 X64 "'}\n", NULL},
+		{"broker: {max_keep_alive: 1500ms}\n",
+		 "broker.max_keep_alive: found 1500 ms, allowed: whole seconds"},
+		{"broker: {max_keep_alive: 0}\n",
+		 "broker.max_keep_alive: found \"0\", allowed: a time in ms, s, min, h or d, 1s..65535s"},
+		{"broker: {move_permanently: true}\n",
+		 "broker.move_permanently: found true, allowed: only beside move_to"},
+		{"broker: {move_to: ''}\n", "broker.move_to: found \"\", " WHERE},
+		{"broker: {move_to: '" X64 X64 X64 X64 "x'}\n",
+		 "broker.move_to: found \"" X64 "xxxxxxxxxx\"..., " WHERE},
+	};
+
+	(void)state;
+	CHECK_ROWS(rows);
+}
+
 static void lines_have_the_keys_of_their_type(void **state)
 {
 	static const struct row rows[] = {
@@ -380,7 +403,7 @@ static const char full[] =
 	"broker: {workers: 4, max_packet_size: 2MiB, max_inflight: 20, max_queued_messages: 30, "
 	"max_queued_bytes: "
 	"40KiB,\n  max_connections: 50, max_subscriptions: 60, max_topic_levels: 70, spread_after: 5, "
-	"connect_timeout: 8s, "
+	"connect_timeout: 8s, max_keep_alive: 2min, move_to: \"b.example:1883 c\", move_permanently: true, "
 	"memory_limit: 0}\n" LISTENERS "lines:\n"
 	"  - {name: press, type: modbus-tcp, host: 10.0.0.9, port: 1502, timeout: 250ms, retries: 3, "
 	"backoff: {first: "
@@ -415,6 +438,9 @@ static void check_full(const struct gateway_config *cfg)
 	assert_int_equal(cfg->broker.max_packet_size, 2 << 20);
 	assert_true(cfg->broker.max_queued_bytes == 40960);
 	assert_int_equal(cfg->broker.connect_timeout_ms, 8000);
+	assert_int_equal(cfg->broker.max_keep_alive_ms, 120000);
+	assert_string_equal(cfg->broker.move_to, "b.example:1883 c");
+	assert_true(cfg->broker.move_permanently);
 	assert_int_equal(cfg->listeners[0].port, 1883);
 	assert_string_equal(cfg->lines[0].host, "10.0.0.9");
 	assert_int_equal(cfg->lines[0].backoff.max_ms, 60000);
@@ -544,6 +570,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_follow_their_rule),
 		cmocka_unit_test(nothing_listens_beyond_this_machine),
+		cmocka_unit_test(clients_are_kept_alive_and_sent_elsewhere_in_reason),
 		cmocka_unit_test(lines_have_the_keys_of_their_type),
 		cmocka_unit_test(devices_and_groups_refer_to_what_is_there),
 		cmocka_unit_test(addresses_hold_what_their_area_has),

@@ -14,7 +14,12 @@ bool config_broker_equal(const struct config_broker *a, const struct config_brok
 	       a->max_queued_bytes == b->max_queued_bytes && a->max_connections == b->max_connections &&
 	       a->spread_after == b->spread_after && a->max_subscriptions == b->max_subscriptions &&
 	       a->max_topic_levels == b->max_topic_levels && a->connect_timeout_ms == b->connect_timeout_ms &&
-	       a->memory_limit == b->memory_limit;
+	       a->max_keep_alive_ms == b->max_keep_alive_ms && a->memory_limit == b->memory_limit;
+}
+
+bool config_move_equal(const struct config_broker *a, const struct config_broker *b)
+{
+	return text_equal(a->move_to, b->move_to) && a->move_permanently == b->move_permanently;
 }
 
 bool config_listener_equal(const struct config_listener *a, const struct config_listener *b)

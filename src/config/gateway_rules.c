@@ -9,6 +9,8 @@
 #define ROOT_LEVELS_MAX 4
 #define ROOT_BYTES_MAX  200
 #define HOST_BYTES_MAX  253
+/* It stands in one small packet. */
+#define REFERENCE_BYTES_MAX 256
 
 /* Well-formed UTF-8 of 1..max characters, none of them a control character or in `without`. */
 static bool is_clean(const char *text, size_t max, const char *without)
@@ -70,6 +72,18 @@ const struct schema_rule rule_unit = {
 	.parse = unit_parse,
 	.allowed = "1 to 32 characters",
 	.pattern = "^.{1,32}$",
+};
+
+static bool reference_parse(const char *text, void *out)
+{
+	(void)out;
+	return is_clean(text, REFERENCE_BYTES_MAX, "") && strlen(text) <= REFERENCE_BYTES_MAX;
+}
+
+const struct schema_rule rule_reference = {
+	.parse = reference_parse,
+	.allowed = "a server such as other.example:1883, or several with a space between, up to 256 bytes",
+	.pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]{1,256}$",
 };
 
 /* Letters, digits and dots of a name; hexadecimal and colons of an IPv6 address. */

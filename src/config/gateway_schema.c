@@ -67,6 +67,13 @@ static const struct schema_field broker_fields[] = {
 	 .max = 1000, .preset = "128"},
 	{"connect_timeout", "Time from the connection to a complete CONNECT", SCHEMA_TIME,
 	 BROKER_AT(connect_timeout_ms), .min = 100, .max = 1 * MS_PER_H, .preset = "10s"},
+	{"max_keep_alive",
+	 "Longest keep-alive; MQTT 5 clients that ask for more, or for none, are given this one", SCHEMA_TIME,
+	 BROKER_AT(max_keep_alive_ms), .min = 1000, .max = 65535 * 1000.0, .unset = "as the client asks"},
+	{"move_to", "Another server, to which clients are sent as long as this key is there", SCHEMA_TEXT,
+	 BROKER_AT(move_to), .rule = &rule_reference, .unset = "clients are served here"},
+	{"move_permanently", "They are told to stay there, and not to come back", SCHEMA_BOOL,
+	 BROKER_AT(move_permanently), .preset = "false"},
 	{"memory_limit", "Memory for everything; 0 is no limit, others are not in this version", SCHEMA_SIZE,
 	 BROKER_AT(memory_limit), .min = 0, .max = 0, .preset = "0"},
 };

@@ -106,6 +106,20 @@ static void begin_closing(struct server *s)
 	watch_closing(&s->closing);
 }
 
+/* ---- sending clients elsewhere ---- */
+
+static int redirect_clients(struct server *s)
+{
+	const struct config_broker *c = &s->cfg->broker;
+
+	if (c->move_to)
+		log_notice("daemon", "clients are sent to %s%s", c->move_to,
+			   c->move_permanently ? " for good" : "");
+	else
+		log_notice("daemon", "clients are served here again");
+	return broker_redirect(s->broker, c->move_to, c->move_permanently);
+}
+
 /* ---- reloading ---- */
 
 static void drop_next(struct server *s)
@@ -146,6 +160,8 @@ static void go_on(struct server *s)
 
 static void end_reload(struct server *s, int answer)
 {
+	bool moved;
+
 	if (answer < 0) {
 		log_error("daemon", "%s: not taken, the gateway runs on as it was: %s", s->options->path,
 			  err_text(answer));
@@ -155,6 +171,7 @@ static void end_reload(struct server *s, int answer)
 	}
 	s->old_table = own_topics_replace(s->topics, s->next_table);
 	s->next_table = NULL;
+	moved = !config_move_equal(&s->cfg->broker, &s->next->broker);
 	if (s->cfg != s->first)
 		gateway_config_destroy(s->cfg);
 	s->cfg = s->next;
@@ -162,6 +179,8 @@ static void end_reload(struct server *s, int answer)
 	set_log_level(s);
 	log_notice("daemon", "%s was read again: lines: %zu, devices: %zu", s->options->path, s->cfg->nlines,
 		   s->cfg->ndevices);
+	if (moved && redirect_clients(s) < 0)
+		log_error("daemon", "no memory to tell the clients: they stay as they are");
 	s->state = SERVER_SETTLING;
 	workers_mark(s->workers);
 }
@@ -274,6 +293,7 @@ static void fill_broker_config(struct server *s, uint32_t nworkers, struct broke
 	b->max_subscriptions = c->max_subscriptions;
 	b->max_topic_levels = c->max_topic_levels;
 	b->connect_timeout_ms = c->connect_timeout_ms;
+	b->max_keep_alive_s = (uint16_t)(c->max_keep_alive_ms / 1000);
 	b->policy = own_topics_policy(s->topics);
 	if (getrandom(&b->seed, sizeof(b->seed), GRND_NONBLOCK) != (ssize_t)sizeof(b->seed))
 		log_warning("daemon", "no random numbers from the system yet: hashes can be foreseen");
@@ -299,6 +319,8 @@ static int make_broker(struct server *s)
 	if ((rc = workers_create(nworkers, &s->marked, &s->workers)) < 0)
 		return rc;
 	if ((rc = broker_create(&config, workers_loops(s->workers), nworkers, &s->broker)) < 0)
+		return rc;
+	if (s->cfg->broker.move_to && (rc = redirect_clients(s)) < 0)
 		return rc;
 	return field_thread_create(s->broker, s->first->gateway.root, &s->answered, &s->field);
 }

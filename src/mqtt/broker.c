@@ -150,12 +150,32 @@ void broker_accept(struct broker *b, struct stream *s)
 
 /* ---- what clients may publish ---- */
 
+static bool begins(struct span topic, const char *prefix)
+{
+	size_t n = strlen(prefix);
+
+	return topic.len >= n && memcmp(topic.p, prefix, n) == 0;
+}
+
+/* `$SYS/broker/connection/{id}/state`, where bridges of Mosquitto say that they are there, and close when they may not. */
+static bool is_bridge_state(struct span topic)
+{
+	static const char head[] = "$SYS/broker/connection/", tail[] = "/state";
+	size_t ends = sizeof(head) + sizeof(tail) - 2;
+
+	return topic.len > ends && begins(topic, head) &&
+	       memcmp(topic.p + topic.len - (sizeof(tail) - 1), tail, sizeof(tail) - 1) == 0 &&
+	       !memchr(topic.p + sizeof(head) - 1, '/', topic.len - ends);
+}
+
 uint8_t publish_permitted(const struct broker *b, const struct mqtt_publish_request *r, bool *command)
 {
 	struct mqtt_policy *policy = b->config.policy;
 
 	*command = false;
-	if (r->topic.len >= 5 && memcmp(r->topic.p, "$SYS/", 5) == 0)
+	/* ours, and what no filter can ask for */
+	if (r->topic.len > 0 && r->topic.p[0] == '$' && !is_bridge_state(r->topic) &&
+	    (begins(r->topic, "$SYS/") || begins(r->topic, "$share/")))
 		return MQTT_RC_NOT_AUTHORIZED;
 	return policy ? policy->publish(policy, r, command) : MQTT_RC_SUCCESS;
 }

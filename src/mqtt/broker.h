@@ -32,8 +32,9 @@ struct broker_config {
 	uint32_t max_subscriptions;   /* per session */
 	uint32_t max_topic_levels;
 	uint32_t connect_timeout_ms;
-	uint64_t backlog_bytes;     /* hand-over to one worker above which publishers are not read */
-	uint64_t seed;              /* of hashes and random choices */
+	uint16_t max_keep_alive_s; /* v5 clients that ask for more, or none, are given this; 0: as they ask */
+	uint64_t backlog_bytes;    /* hand-over to one worker above which publishers are not read */
+	uint64_t seed;             /* of hashes and random choices */
 	struct mqtt_policy *policy; /* who may do what; NULL: all may all. Outlives the broker */
 };
 
@@ -54,6 +55,14 @@ void broker_destroy(struct broker *b);
  * full or out of memory.
  */
 void broker_accept(struct broker *b, struct stream *s);
+
+/*
+ * Send the clients to another server: whoever is connected is closed, whoever comes is refused, v5 clients with `to` as Server
+ * Reference and 0x9D if it is for good, else 0x9C (5.0, 4.11). `to` is copied, has 1..REDIRECT_BYTES_MAX bytes of UTF-8; NULL:
+ * clients are served here again. By one thread at a time; the workers obey in their next turn. ERR_NOMEM: nothing changes.
+ */
+#define REDIRECT_BYTES_MAX 256u
+MUST_USE int broker_redirect(struct broker *b, const char *to, bool for_good);
 
 /* Close all connections, v5 clients with 0x8B; broker_connections() tells when it is over. */
 void broker_stop(struct broker *b);

@@ -69,7 +69,8 @@ static void a_port_without_memory_is_not_opened(void **state)
 /* All that a session does. What comes back is not looked at: anything may be missing. */
 static void much_of_everything(struct rig *r, struct peer *p, struct peer *q)
 {
-	peer_connect(p, 0x0C, "11 00 00 00 64 22 00 04", "<p> [18 00 00 00 01] <w> <bye>");
+	peer_connect(p, 0x0C, "11 00 00 00 64 17 01 19 01 22 00 04 27 00 00 10 00",
+		     "<p> [18 00 00 00 01] <w> <bye>");
 	peer_connect(q, 0x02, "", "<q>");
 	rig_run(r, 3);
 	peer_send(p, 0x82, "00 01 [0B 01] <t/+> 02 <t/#> 01 <$share/g/t/x> 02 <r/#> 02");
@@ -154,12 +155,74 @@ static void every_allocation_may_fail_and_others_are_served(void **state)
 	}
 }
 
+/* covers 3.1.1 [MQTT-4.8.0-2] */
+static void without_memory_a_packet_is_answered_or_its_connection_closed(void **state)
+{
+	static const struct {
+		uint8_t first;
+		const char *body;
+	} packets[] = {
+		{0x32, "<t/x> 00 01 'x'"}, {0x33, "<t/y> 00 01 'x'"},      {0x34, "<t/x> 00 01 'x'"},
+		{0x82, "00 01 <t/+> 02"},  {0xA2, "00 01 <calm> <other>"},
+	};
+
+	unsigned hits = 0;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(packets) / sizeof(packets[0]); i++) {
+		bool hit = true;
+
+		for (long n = 1; hit; n++) {
+			struct rig r;
+			struct peer *p;
+
+			rig_up(&r, 2);
+			p = peer_up(&r, MQTT_V311, "p");
+			peer_subscribe(p, "calm", 0, "", 0);
+			alloc_fail_at(n);
+			peer_send(p, packets[i].first, packets[i].body);
+			rig_run(&r, 3);
+			hit = alloc_fail_end();
+			hits += hit;
+			assert_true(p->stream->is_closed || p->stream->out_len > p->stream->out_off);
+			rig_fini(&r);
+		}
+	}
+	assert_true(hits > 5);
+}
+
+static void a_redirect_without_memory_changes_nothing(void **state)
+{
+	bool hit = true;
+
+	(void)state;
+	for (long n = 1; hit; n++) {
+		struct rig r;
+		struct peer *p;
+		int rc;
+
+		rig_up(&r, 2);
+		p = peer_up(&r, MQTT_V5, "a");
+		alloc_fail_at(n);
+		rc = broker_redirect(r.broker, "elsewhere", false);
+		hit = alloc_fail_end();
+		assert_int_equal(rc, hit ? ERR_NOMEM : OK);
+		if (hit)
+			peer_ping(p);
+		else
+			peer_expect(p, "DISCONNECT 9C");
+		rig_fini(&r);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_broker_without_memory_is_not_made),
 		cmocka_unit_test(a_port_without_memory_is_not_opened),
 		cmocka_unit_test(every_allocation_may_fail_and_others_are_served),
+		cmocka_unit_test(without_memory_a_packet_is_answered_or_its_connection_closed),
+		cmocka_unit_test(a_redirect_without_memory_changes_nothing),
 	};
 
 	return cmocka_run_group_tests_name("mqtt_broker_nomem", tests, NULL, NULL);

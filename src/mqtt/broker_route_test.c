@@ -272,6 +272,7 @@ static void a_topic_is_matched_anew_after_every_change(void **state)
 
 /* ---- properties ---- */
 
+/* covers 5.0 [MQTT-3.3.2-5] [MQTT-3.3.2-6] */
 static void properties_travel_and_expiry_counts_down(void **state)
 {
 	struct rig r;
@@ -312,6 +313,7 @@ static void properties_travel_and_expiry_counts_down(void **state)
 	rig_fini(&r);
 }
 
+/* covers 5.0 [MQTT-3.3.2-5] [MQTT-3.3.2-6] */
 static void a_retained_message_expires_too(void **state)
 {
 	struct rig r;

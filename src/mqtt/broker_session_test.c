@@ -33,6 +33,7 @@ static void a_connection_without_connect_is_closed_after_the_connect_timeout(voi
 	rig_fini(&r);
 }
 
+/* covers 3.1.1 [MQTT-3.1.2-24]; 5.0 [MQTT-3.1.2-22] [MQTT-3.2.2-22] */
 static void a_silent_client_is_closed_after_one_and_a_half_keep_alives(void **state)
 {
 	struct rig r;
@@ -86,8 +87,8 @@ static void more_qos_2_messages_than_the_receive_maximum_close_the_connection(vo
 	peer_publish(p, 4, 1, "t", "", "one");
 	peer_publish(p, 4, 2, "t", "", "two");
 	peer_publish(p, 0xC, 2, "t", "", "two"); /* again is not one more */
-	peer_expect(p, "PUBREC m1 10");
-	peer_expect(p, "PUBREC m2 10");
+	peer_expect(p, "PUBREC m1 00");
+	peer_expect(p, "PUBREC m2 00");
 	peer_expect(p, "PUBREC m2 00");
 	peer_publish(p, 4, 3, "t", "", "three");
 	peer_expect(p, "DISCONNECT 93");
@@ -98,8 +99,8 @@ static void more_qos_2_messages_than_the_receive_maximum_close_the_connection(vo
 	peer_expect(p, "PUBCOMP m1 00");
 	peer_subscribe(p, "t", 0, "", 0);
 	peer_publish(p, 0xC, 3, "t", "", "three");
-	peer_expect(p, "PUBLISH d0 q0 r0 m0 t=three");
 	peer_expect(p, "PUBREC m3 00");
+	peer_expect(p, "PUBLISH d0 q0 r0 m0 t=three");
 	/* 3.1.1 has no such limit */
 	old = peer_up(&r, MQTT_V311, "old");
 	for (uint16_t id = 1; id < 5; id++) {
@@ -227,8 +228,8 @@ static void an_acknowledgement_of_the_wrong_kind_closes_the_connection(void **st
 		p = peer_up(&r, MQTT_V5, "a");
 		peer_subscribe(p, "t", wrong[i].options, "", wrong[i].options);
 		peer_publish(p, 4, 1, "t", "", "x");
+		peer_expect(p, "PUBREC m1 00"); /* before what the client itself gets */
 		peer_expect(p, wrong[i].options == 1 ? "PUBLISH d0 q1 r0 m1 t=x" : "PUBLISH d0 q2 r0 m1 t=x");
-		peer_expect(p, "PUBREC m1 00");
 		peer_ack(p, wrong[i].answer, 1);
 		peer_expect(p, "DISCONNECT 82");
 		peer_expect(p, "closed");
@@ -294,6 +295,7 @@ static void a_client_that_went_and_came_back_is_found_by_all_workers(void **stat
 	rig_fini(&r);
 }
 
+/* covers 5.0 [MQTT-4.1.0-2] */
 static void a_session_ends_when_its_expiry_has_passed(void **state)
 {
 	struct rig r;
@@ -322,6 +324,62 @@ static void a_session_ends_when_its_expiry_has_passed(void **state)
 	peer_disconnect(p, 0);
 	p = peer_up_kept(&r, MQTT_V5, "a", false);
 	rig_fini(&r);
+}
+
+/* covers 5.0 [MQTT-4.1.0-1]; 3.1.1 [MQTT-4.1.0-2] */
+static void a_session_lasts_as_long_as_its_connection(void **state)
+{
+	static const struct {
+		enum mqtt_version v;
+		const char *props;
+	} sessions[] = {{MQTT_V5, "11 00 00 00 01"}, {MQTT_V5, ""}, {MQTT_V311, ""}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(sessions) / sizeof(sessions[0]); i++) {
+		struct rig r;
+		struct peer *p;
+
+		rig_up(&r, 2);
+		p = peer_open(&r, sessions[i].v);
+		peer_connect(p, 0x02, sessions[i].props, "<a>");
+		peer_expect(p, "CONNACK s0 00");
+		peer_subscribe(p, "t", 2, "", 2);
+		for (int minute = 0; minute < 5; minute++) {
+			rig_run(&r, 59000);
+			peer_ping(p);
+		}
+		peer_publish(p, 0, 0, "t", "", "still here");
+		peer_expect(p, "PUBLISH d0 q0 r0 m0 t=still here");
+		rig_fini(&r);
+	}
+}
+
+/* covers 5.0 [MQTT-4.4.0-1] [MQTT-4.3.3-7]; 3.1.1 [MQTT-4.4.0-1] */
+static void what_was_sent_is_sent_again_after_a_reconnect_alone_expired_or_not(void **state)
+{
+	(void)state;
+	for (uint8_t qos = 1; qos <= 2; qos++) {
+		struct rig r;
+		struct peer *p, *from;
+		char line[64];
+
+		rig_up(&r, 2);
+		p = peer_up_kept(&r, MQTT_V5, "a", false);
+		peer_subscribe(p, "t", qos, "", qos);
+		from = peer_up(&r, MQTT_V5, "b");
+		peer_publish(from, (uint8_t)(qos << 1), 1, "t", "02 00 00 00 05", "x");
+		snprintf(line, sizeof(line), "PUBLISH d0 q%d r0 m1 t=x MESSAGE_EXPIRY=5", qos);
+		peer_expect(p, line);
+		for (int minute = 0; minute < 5; minute++) {
+			rig_run(&r, 59000);
+			peer_ping(p);
+		}
+		peer_cut(p);
+		p = peer_up_kept(&r, MQTT_V5, "a", true);
+		snprintf(line, sizeof(line), "PUBLISH d1 q%d r0 m1 t=x MESSAGE_EXPIRY=0", qos);
+		peer_expect(p, line);
+		rig_fini(&r);
+	}
 }
 
 static void what_was_not_acknowledged_is_sent_again_in_order(void **state)
@@ -390,6 +448,7 @@ static void a_qos_2_message_that_comes_again_on_a_new_connection_is_not_delivere
 #define WILL      0x0E /* clean, will, QoS 1 */
 #define WILL_TEXT "<a> [] <w> <bye>"
 
+/* covers 5.0 [MQTT-3.1.2-8] [MQTT-3.14.4-3] */
 static void a_will_is_published_when_the_connection_breaks_and_not_after_disconnect(void **state)
 {
 	static const struct {
@@ -428,6 +487,7 @@ static void a_will_is_published_when_the_connection_breaks_and_not_after_disconn
 	}
 }
 
+/* covers 5.0 [MQTT-3.1.2-8] [MQTT-3.1.3-9] */
 static void a_will_waits_for_its_delay_and_is_forgotten_when_the_client_returns(void **state)
 {
 	struct rig r;
@@ -457,6 +517,7 @@ static void a_will_waits_for_its_delay_and_is_forgotten_when_the_client_returns(
 	rig_fini(&r);
 }
 
+/* covers 5.0 [MQTT-3.1.2-8] */
 static void a_will_does_not_outlive_its_session(void **state)
 {
 	struct rig r;
@@ -547,6 +608,37 @@ static void stopping_tells_5_clients_and_closes_all(void **state)
 	rig_fini(&r);
 }
 
+static void a_redirect_ends_and_refuses_on_every_worker_until_it_is_taken_back(void **state)
+{
+	struct rig r;
+	struct peer *p[4], *late;
+
+	(void)state;
+	rig_up(&r, 2);
+	for (int i = 0; i < 4; i++)
+		p[i] = peer_up(&r, i & 2 ? MQTT_V5 : MQTT_V311, (const char *[]){"a", "b", "c", "d"}[i]);
+	assert_int_equal(broker_redirect(r.broker, "first", false), OK);
+	assert_int_equal(broker_redirect(r.broker, "second", true), OK); /* before the first was seen */
+	for (int i = 0; i < 4; i++) {
+		if (i & 2)
+			peer_expect(p[i], "DISCONNECT 9C");
+		peer_expect(p[i], "closed");
+	}
+	for (int i = 0; i < 4; i++) {
+		late = peer_open(&r, i & 2 ? MQTT_V5 : MQTT_V311);
+		peer_connect(late, 0x02, "", "<late>");
+		peer_expect(late, i & 2 ? "CONNACK s0 9D" : "CONNACK s0 03");
+		peer_expect(late, "closed");
+	}
+	assert_int_equal(broker_redirect(r.broker, NULL, false), OK);
+	rig_run(&r, 3);
+	for (int i = 0; i < 4; i++)
+		peer_ping(peer_up(&r, MQTT_V5, (const char *[]){"a", "b", "c", "d"}[i]));
+	/* and one that no worker came to see */
+	assert_int_equal(broker_redirect(r.broker, "never", false), OK);
+	rig_fini(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -562,6 +654,8 @@ int main(void)
 		cmocka_unit_test(a_second_connection_of_a_client_id_takes_the_session_on_every_worker),
 		cmocka_unit_test(a_client_that_went_and_came_back_is_found_by_all_workers),
 		cmocka_unit_test(a_session_ends_when_its_expiry_has_passed),
+		cmocka_unit_test(a_session_lasts_as_long_as_its_connection),
+		cmocka_unit_test(what_was_sent_is_sent_again_after_a_reconnect_alone_expired_or_not),
 		cmocka_unit_test(what_was_not_acknowledged_is_sent_again_in_order),
 		cmocka_unit_test(a_qos_2_message_that_comes_again_on_a_new_connection_is_not_delivered_twice),
 		cmocka_unit_test(a_will_is_published_when_the_connection_breaks_and_not_after_disconnect),
@@ -570,6 +664,7 @@ int main(void)
 		cmocka_unit_test(a_takeover_publishes_the_will_unless_it_waits),
 		cmocka_unit_test(a_retained_will_stays),
 		cmocka_unit_test(stopping_tells_5_clients_and_closes_all),
+		cmocka_unit_test(a_redirect_ends_and_refuses_on_every_worker_until_it_is_taken_back),
 	};
 
 	return cmocka_run_group_tests_name("mqtt_broker_session", tests, NULL, NULL);

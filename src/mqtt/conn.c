@@ -41,7 +41,8 @@ static void timer_fired(struct loop_timer *t)
 		loop_timer_set(c->worker->loop, &c->timer, c->last_read_ms + limit - now);
 		return;
 	}
-	conn_close(c, MQTT_RC_KEEP_ALIVE_TIMEOUT, "keep-alive ran out"); /* [MQTT-3.1.2-22] */
+	/* 3.1.1 [MQTT-3.1.2-24], 5.0 [MQTT-3.1.2-22] */
+	conn_close(c, MQTT_RC_KEEP_ALIVE_TIMEOUT, "keep-alive ran out");
 }
 
 static void conn_enlist(struct conn *c, struct worker *w)
@@ -130,13 +131,16 @@ void conn_drop(struct conn *c)
 	conn_dirty(c);
 }
 
-static void send_disconnect(struct conn *c, uint8_t reason)
+static void send_disconnect(struct conn *c, uint8_t reason, const char *why)
 {
 	struct mqtt_disconnect d = {.reason = reason};
-	uint8_t packet[16], *at;
+	uint8_t packet[REDIRECT_BYTES_MAX + 128], *at;
 	struct wr w = wr_of(packet, sizeof(packet));
+	size_t size = 3;
 
 	mqtt_props_clear(&d.props);
+	conn_refer(c, &d.props, reason, &size);
+	conn_explain(c, &d.props, why, &size);
 	if (mqtt_disconnect_encode(&w, c->version, MQTT_DISCONNECT, &d) < 0)
 		return;
 	at = output_take(&c->output, c->worker->out_pool, (uint32_t)(sizeof(packet) - w.left));
@@ -149,8 +153,9 @@ void conn_close(struct conn *c, uint8_t reason, const char *why)
 	if (c->state == CONN_CLOSING)
 		return;
 	log_closed(c, why);
+	/* [MQTT-3.14.0-1]: not before CONNACK */
 	if (c->state == CONN_OPEN && c->version == MQTT_V5 && reason >= 0x80)
-		send_disconnect(c, reason);
+		send_disconnect(c, reason, why);
 	conn_drop(c);
 }
 
@@ -158,7 +163,7 @@ uint8_t *conn_take(struct conn *c, uint32_t n)
 {
 	uint8_t *at;
 
-	if (c->state == CONN_CLOSING)
+	if (c->state == CONN_CLOSING) /* nothing behind DISCONNECT [MQTT-3.14.4-1] */
 		return NULL;
 	at = output_take(&c->output, c->worker->out_pool, n);
 	if (!at) {
@@ -174,6 +179,10 @@ uint8_t *conn_take(struct conn *c, uint32_t n)
 
 static const char *error_words(int err, uint8_t *reason)
 {
+	if (err == CONN_ERR_QUIET) {
+		*reason = MQTT_RC_SUCCESS;
+		return err_text(ERR_MALFORMED);
+	}
 	if (err <= CONN_ERR_REASON(0)) {
 		*reason = (uint8_t)(CONN_ERR_REASON(0) - err);
 		return mqtt_reason_text(*reason);
@@ -206,6 +215,7 @@ static bool packets_handle(struct conn *c, struct span in, size_t *used)
 	size_t at = 0;
 
 	c->unhandled = false;
+	/* what is behind a refused CONNECT is not looked at: 3.1.1 [MQTT-3.1.4-5], 5.0 [MQTT-3.1.4-6] */
 	while (at < in.len && c->state != CONN_CLOSING) {
 		struct mqtt_frame f;
 		enum connect_outcome outcome = CONNECT_DONE;
@@ -213,6 +223,8 @@ static bool packets_handle(struct conn *c, struct span in, size_t *used)
 
 		if (rc == ERR_AGAIN && (c->state == CONN_OPEN || f.type == MQTT_CONNECT))
 			break;
+		if (rc == ERR_MALFORMED) /* its length: this is not MQTT */
+			rc = CONN_ERR_QUIET;
 		if (c->state == CONN_NEW && f.type != MQTT_CONNECT)
 			rc = ERR_PROTOCOL; /* [MQTT-3.1.0-1] */
 		if (rc == OK && c->state == CONN_NEW)
@@ -225,7 +237,7 @@ static bool packets_handle(struct conn *c, struct span in, size_t *used)
 		if (rc == ERR_AGAIN)
 			break;
 		if (rc < 0)
-			conn_fault(c, rc);
+			conn_fault(c, rc); /* 3.1.1 [MQTT-4.8.0-1], [MQTT-4.8.0-2]; 5.0 [MQTT-4.13.1-1] */
 		at += f.size;
 		if (c->unhandled)
 			break;

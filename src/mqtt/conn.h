@@ -14,7 +14,8 @@
 enum conn_state { CONN_NEW, CONN_OPEN, CONN_CLOSING };
 
 /* Topic aliases in one direction (5.0, 3.3.2.3.4). */
-#define ALIASES_MAX 32u
+#define ALIASES_IN_MAX 10u /* what clients may set: as many as elsewhere */
+#define ALIASES_MAX    32u
 struct aliases {
 	uint16_t count; /* used, 1..count */
 	struct alias {
@@ -33,6 +34,8 @@ struct conn {
 	bool write_blocked; /* WRITABLE will come */
 	bool publishes;     /* sent a PUBLISH: not read while hand-over is behind */
 	bool orderly;       /* DISCONNECT came: no will */
+	bool is_resumed;    /* its session was there before: what it repeats may be done already */
+	bool wants_reasons; /* it asked for Request Problem Information: failures are told in words, too */
 	uint16_t keep_alive_s;
 	uint16_t receive_maximum; /* the client's window */
 	uint16_t aliases_out_max;
@@ -76,12 +79,18 @@ void conns_read_on(struct worker *w);
 void conn_dirty(struct conn *c);
 /* Room for a small packet; NULL after closing the connection for want of memory. */
 uint8_t *conn_take(struct conn *c, uint32_t n);
+/* May a packet of n bytes go to this client [MQTT-3.1.2-24]? */
+static inline bool conn_fits(const struct conn *c, size_t n)
+{
+	return !c->max_packet || n <= c->max_packet;
+}
 
 /*
  * ---- packets.c: what came; a negative value closes the connection: ERR_* or a reason code as CONN_ERR_REASON. But ERR_AGAIN:
  * it is not done, and wants to be called with the same packet in the next turn ----
  */
 #define CONN_ERR_REASON(reason) (-1000 + -(int)(reason))
+#define CONN_ERR_QUIET          CONN_ERR_REASON(MQTT_RC_SUCCESS) /* malformed, and nobody to tell */
 #define CONN_ERR_ALIAS          CONN_ERR_REASON(MQTT_RC_TOPIC_ALIAS_INVALID)
 MUST_USE int conn_packet(struct conn *c, const struct mqtt_frame *f);
 
@@ -94,6 +103,13 @@ MUST_USE int conn_connect(struct conn *c, const struct mqtt_frame *f, struct spa
 void conn_arrive(struct worker *w, struct conn *c, struct span bytes);
 
 /* ---- send.c ---- */
+/*
+ * A failure in words, which live until the packet is encoded, for a client that asked for them [MQTT-3.1.2-29]. *size is that
+ * of the packet so far, and grows; where it would become more than the client takes, nothing is added.
+ */
+void conn_explain(const struct conn *c, struct mqtt_props *props, const char *why, size_t *size);
+/* Where clients are sent, beside a reason that says so (5.0, 4.11). *size as above. */
+void conn_refer(const struct conn *c, struct mqtt_props *props, uint8_t reason, size_t *size);
 void conn_send_ack(struct conn *c, enum mqtt_type type, uint16_t packet_id, uint8_t reason);
 struct delivery;
 /* Send a PUBLISH. false: larger than the client takes, or no memory (then the connection is closed). */

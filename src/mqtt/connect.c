@@ -1,6 +1,7 @@
 /*
  * CONNECT: who is it, where is the session, and may it start.
  */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -8,46 +9,63 @@
 #include "mqtt/conn.h"
 #include "mqtt/session.h"
 
+/* The prefix of the topics for a client's answers; ids up to this go into it. */
+#define RESPONSE_PREFIX "response/"
+#define RESPONSE_ID_MAX 256u
+/* Every packet of this file fits: an answer with response information or with reference and reason. */
+#define CONNACK_MAX 512u
+
 static void send_connack(struct conn *c, const struct mqtt_connack *ack)
 {
-	uint8_t packet[256], *at;
+	uint8_t packet[CONNACK_MAX], *at;
 	struct wr w = wr_of(packet, sizeof(packet));
+	size_t size;
 
 	if (mqtt_connack_encode(&w, c->version, ack) < 0)
 		return;
-	at = conn_take(c, (uint32_t)(sizeof(packet) - w.left));
+	size = sizeof(packet) - w.left;
+	at = conn_fits(c, size) ? conn_take(c, (uint32_t)size) : NULL; /* [MQTT-3.1.2-24] */
 	if (at)
-		memcpy(at, packet, sizeof(packet) - w.left);
+		memcpy(at, packet, size);
 }
 
 static void refuse(struct conn *c, struct span client_id, uint8_t reason)
 {
 	struct mqtt_connack ack = {.reason = c->version == MQTT_V5 ? reason : mqtt_connack_v3(reason)};
+	const char *why = mqtt_reason_text(reason);
+	size_t size = 5;
 
 	mqtt_props_clear(&ack.props);
+	conn_refer(c, &ack.props, reason, &size);
+	conn_explain(c, &ack.props, why, &size);
 	log_notice("mqtt", "client %s %s: refused: %s", log_quote((char[64]){0}, 64, client_id), c->peer,
-		   mqtt_reason_text(reason));
+		   why);
 	worker_count(c->worker, clients_refused, 1);
-	send_connack(c, &ack);
-	conn_drop(c);
+	send_connack(c, &ack); /* no session present: 3.1.1 [MQTT-3.2.2-4], 5.0 [MQTT-3.2.2-6] */
+	conn_drop(c);          /* 3.1.1 [MQTT-3.2.2-5], 5.0 [MQTT-3.2.2-7] */
 }
 
-/* A packet that is no CONNECT of a version we speak. It gets an answer where the standard has one (3.1.4, 3.1.2.2). */
+/*
+ * A packet that is no CONNECT, or of a version that we do not speak. Some get an answer ([MQTT-3.1.2-1], [MQTT-3.1.2-2]; 5.0
+ * [MQTT-3.1.4-1]), others none: 3.1.1 [MQTT-3.1.4-1], [MQTT-3.2.2-6].
+ */
 static int refuse_undecoded(struct conn *c, const struct mqtt_connect *p, int err)
 {
-	if (err != ERR_UNSUPPORTED)
+	if (!p->answer)
 		return err;
+	if (err != ERR_UNSUPPORTED)
+		worker_count(c->worker, protocol_errors, 1);
 	c->version = p->version >= MQTT_V5 ? MQTT_V5 : MQTT_V311;
-	refuse(c, span_of(NULL, 0), MQTT_RC_UNSUPPORTED_PROTOCOL_VERSION);
+	refuse(c, span_of(NULL, 0), p->answer);
 	return OK;
 }
 
-/* May a client have this id? (3.1.3.1; in 3.1 it is never empty) */
+/* May a client have this id? Any that is not empty [MQTT-3.1.3-5]; in 3.1 it is never empty. */
 static bool client_id_ok(const struct mqtt_connect *p)
 {
 	if (p->client_id.len > 0 || p->version == MQTT_V5)
 		return true;
-	return p->version == MQTT_V311 && p->clean_start; /* [MQTT-3.1.3-7], [MQTT-3.1.3-8] */
+	return p->version == MQTT_V311 && p->clean_start; /* 3.1.1 [MQTT-3.1.3-7], [MQTT-3.1.3-8] */
 }
 
 static uint8_t will_permitted(struct conn *c, const struct mqtt_connect *p, bool *command)
@@ -71,7 +89,10 @@ static uint8_t will_permitted(struct conn *c, const struct mqtt_connect *p, bool
 /* An id for a client that left it to us ([MQTT-3.1.3-6]); nobody can guess it from another. */
 static struct span assign_id(struct worker *w, char *buf, size_t size)
 {
-	int n = snprintf(buf, size, "auto-%04x-%016llx", w->index, (unsigned long long)worker_random(w));
+	uint64_t a = worker_random(w), b = worker_random(w);
+	int n = snprintf(buf, size, "auto-%08x-%04x-%04x-%04x-%012llx", (unsigned)(a >> 32),
+			 (unsigned)(a >> 16 & 0xFFFF), (unsigned)(a & 0xFFFF), (unsigned)(b >> 48),
+			 (unsigned long long)(b & 0xFFFFFFFFFFFF));
 
 	return span_of(buf, (size_t)n);
 }
@@ -136,7 +157,7 @@ static int will_take(struct session *s, const struct mqtt_connect *p, bool comma
 	};
 	struct will *will;
 
-	if (!p->has_will)
+	if (!p->has_will) /* 3.1.1 [MQTT-3.1.2-12] */
 		return OK;
 	if (p->version == MQTT_V5 && worker_passed_on(s->worker, props, &pub.props) < 0)
 		return ERR_NOMEM;
@@ -160,7 +181,10 @@ static int will_take(struct session *s, const struct mqtt_connect *p, bool comma
 
 /* ---- the session ---- */
 
-/* The connection that has the session goes (3.1.4): told why in v5, its will published as when it had broken. */
+/*
+ * The connection that has the session goes (3.1.1 [MQTT-3.1.4-2], 5.0 [MQTT-3.1.4-3]): told why in v5, its will published as when
+ * it had broken.
+ */
 static void take_over(struct session *s)
 {
 	struct conn *old = s->conn;
@@ -178,7 +202,10 @@ static uint32_t expiry_of(const struct mqtt_connect *p)
 	return p->clean_start ? 0 : EXPIRY_NEVER;
 }
 
-/* The session to go on with; *present: it was there. NULL: out of memory. */
+/*
+ * The session to go on with; *present: it was there. NULL: out of memory. A clean start ends the old one: 3.1.1 [MQTT-3.1.2-6],
+ * 5.0 [MQTT-3.1.2-4]; else it is resumed, or made: 3.1.1 [MQTT-3.1.2-4], 5.0 [MQTT-3.1.2-5], [MQTT-3.1.2-6].
+ */
 static struct session *session_for(struct worker *w, struct span client_id, bool clean, bool *present)
 {
 	struct session *s = session_find(w, client_id);
@@ -202,36 +229,114 @@ static struct session *session_for(struct worker *w, struct span client_id, bool
 	return s ? s : session_create(w, client_id);
 }
 
+/* ---- what each side wants of the other ---- */
+
+/* What counts for every answer, a refusal, too. */
+static void take_wishes(struct conn *c, const struct mqtt_connect *p)
+{
+	c->version = (uint8_t)p->version;
+	if (p->version != MQTT_V5)
+		return;
+	c->max_packet = mqtt_props_num(&p->props, MQTT_P_MAXIMUM_PACKET_SIZE, 0);
+	/* only for who says so: without the property the standard means 1, but clients are built that compare bytes */
+	c->wants_reasons = mqtt_props_num(&p->props, MQTT_P_REQUEST_PROBLEM_INFO, 0);
+}
+
+/* The keep-alive that holds: the client's, or ours, which only v5 can be told [MQTT-3.1.2-21]. */
+static uint16_t keep_alive_of(const struct conn *c, const struct mqtt_connect *p)
+{
+	uint16_t most = c->worker->broker->config.max_keep_alive_s;
+
+	if (p->version != MQTT_V5 || !most || (p->keep_alive_s && p->keep_alive_s <= most))
+		return p->keep_alive_s;
+	return most;
+}
+
 static void take_limits(struct conn *c, const struct mqtt_connect *p)
 {
 	uint32_t aliases = mqtt_props_num(&p->props, MQTT_P_TOPIC_ALIAS_MAXIMUM, 0);
 	struct loop *loop = c->worker->loop;
 
 	c->receive_maximum = UINT16_MAX;
-	c->keep_alive_s = p->keep_alive_s;
+	c->keep_alive_s = keep_alive_of(c, p);
 	if (p->version == MQTT_V5) {
 		c->receive_maximum = (uint16_t)mqtt_props_num(&p->props, MQTT_P_RECEIVE_MAXIMUM, UINT16_MAX);
-		c->max_packet = mqtt_props_num(&p->props, MQTT_P_MAXIMUM_PACKET_SIZE, 0);
 		c->aliases_out_max = (uint16_t)(aliases < ALIASES_MAX ? aliases : ALIASES_MAX);
 	}
 	loop_timer_cancel(loop, &c->timer);
-	if (c->keep_alive_s)
+	if (c->keep_alive_s) /* the client's own value [MQTT-3.2.2-22] */
 		loop_timer_set(loop, &c->timer, (uint64_t)c->keep_alive_s * 1500);
 }
 
-static void accept_with(struct conn *c, bool present, struct span assigned)
+/* What a v5 client has to know; `client_id` is told if it was assigned. */
+static void tell_limits(const struct conn *c, const struct mqtt_connect *p, struct span client_id,
+			struct mqtt_connack *ack)
 {
 	const struct broker_config *config = &c->worker->broker->config;
-	struct mqtt_connack ack = {.session_present = present && c->version != MQTT_V31};
-	struct mqtt_props *props = &ack.props;
+	struct mqtt_props *props = &ack->props;
 
 	mqtt_props_clear(props);
+	mqtt_props_set_num(props, MQTT_P_RECEIVE_MAXIMUM, config->max_inflight);
+	mqtt_props_set_num(props, MQTT_P_MAXIMUM_PACKET_SIZE, config->max_packet_size);
+	mqtt_props_set_num(props, MQTT_P_TOPIC_ALIAS_MAXIMUM, ALIASES_IN_MAX);
+	if (keep_alive_of(c, p) != p->keep_alive_s)
+		mqtt_props_set_num(props, MQTT_P_SERVER_KEEP_ALIVE,
+				   keep_alive_of(c, p)); /* [MQTT-3.2.2-21] */
+	if (p->client_id.len == 0)                       /* 5.0 [MQTT-3.1.3-7], [MQTT-3.2.2-16] */
+		mqtt_props_set_str(props, MQTT_P_ASSIGNED_CLIENT_ID, client_id);
+}
+
+/* Bytes of a CONNACK so far; one that is accepted has a length of one byte without response information. */
+static size_t connack_size(const struct conn *c, const struct mqtt_connack *ack)
+{
+	uint8_t packet[CONNACK_MAX];
+	struct wr w = wr_of(packet, sizeof(packet));
+	int rc = mqtt_connack_encode(&w, c->version, ack);
+
+	assert(rc == OK);
+	return sizeof(packet) - w.left;
+}
+
+/* Does the client take the answer that accepts it? Then it takes all acknowledgements, too. */
+static bool connack_fits(const struct conn *c, const struct mqtt_connect *p, struct span client_id)
+{
+	struct mqtt_connack ack = {.reason = MQTT_RC_SUCCESS};
+
+	if (!c->max_packet)
+		return true;
+	tell_limits(c, p, client_id, &ack);
+	return conn_fits(c, connack_size(c, &ack));
+}
+
+/*
+ * Response Information for who asked [MQTT-3.1.2-28]: a prefix of topics that no other client is given. An id that is no level of
+ * a topic has none.
+ */
+static struct span response_info(const struct mqtt_connect *p, struct span client_id, char *buf, size_t size)
+{
+	int n;
+
+	if (!mqtt_props_num(&p->props, MQTT_P_REQUEST_RESPONSE_INFO, 0) || client_id.len > RESPONSE_ID_MAX ||
+	    memchr(client_id.p, '/', client_id.len) || memchr(client_id.p, '+', client_id.len) ||
+	    memchr(client_id.p, '#', client_id.len))
+		return span_of(NULL, 0);
+	n = snprintf(buf, size, RESPONSE_PREFIX "%.*s/", (int)client_id.len, (const char *)client_id.p);
+	return span_of(buf, (size_t)n);
+}
+
+static void accept_with(struct conn *c, const struct mqtt_connect *p, bool present, struct span client_id)
+{
+	/* 3.1.1 [MQTT-3.2.2-1] to [MQTT-3.2.2-3], 5.0 [MQTT-3.2.2-2], [MQTT-3.2.2-3] */
+	struct mqtt_connack ack = {.session_present = present && c->version != MQTT_V31};
+	char response[sizeof(RESPONSE_PREFIX) + RESPONSE_ID_MAX + 1];
+	struct span info;
+
+	mqtt_props_clear(&ack.props);
 	if (c->version == MQTT_V5) {
-		mqtt_props_set_num(props, MQTT_P_RECEIVE_MAXIMUM, config->max_inflight);
-		mqtt_props_set_num(props, MQTT_P_MAXIMUM_PACKET_SIZE, config->max_packet_size);
-		mqtt_props_set_num(props, MQTT_P_TOPIC_ALIAS_MAXIMUM, ALIASES_MAX);
-		if (assigned.len)
-			mqtt_props_set_str(props, MQTT_P_ASSIGNED_CLIENT_ID, assigned);
+		tell_limits(c, p, client_id, &ack);
+		info = response_info(p, client_id, response, sizeof(response));
+		if (info.len && conn_fits(c, connack_size(c, &ack) + 5 + info.len))
+			mqtt_props_set_str(&ack.props, MQTT_P_RESPONSE_INFO, info);
 	}
 	send_connack(c, &ack);
 }
@@ -240,7 +345,7 @@ static void accept_with(struct conn *c, bool present, struct span assigned)
 static void start(struct conn *c, const struct mqtt_connect *p, struct span client_id, bool will_is_command)
 {
 	struct worker *w = c->worker;
-	bool present, assigned = p->client_id.len == 0;
+	bool present;
 	struct session *s = session_for(w, client_id, p->clean_start, &present);
 
 	if (!s) {
@@ -251,6 +356,7 @@ static void start(struct conn *c, const struct mqtt_connect *p, struct span clie
 	s->expiry_s = expiry_of(p);
 	session_attach(s, c);
 	c->state = CONN_OPEN;
+	c->is_resumed = present;
 	take_limits(c, p);
 	log_info("mqtt", "client %s %s: connected, MQTT %s%s", log_quote((char[64]){0}, 64, client_id),
 		 c->peer,
@@ -259,9 +365,25 @@ static void start(struct conn *c, const struct mqtt_connect *p, struct span clie
 					   : "3.1",
 		 present ? ", session resumed" : "");
 	worker_count(w, clients_connected, 1);
-	accept_with(c, present, assigned ? client_id : span_of(NULL, 0));
+	/* before anything else that goes to the client: [MQTT-3.2.0-1] */
+	accept_with(c, p, present, client_id);
 	if (will_take(s, p, will_is_command) < 0 || session_resume(s) < 0)
 		conn_close(c, MQTT_RC_SERVER_BUSY, "out of memory");
+}
+
+/* May it come in? A reason to refuse it, else success and whether its will is a command. */
+static uint8_t judge(struct conn *c, const struct mqtt_connect *p, bool *will_is_command)
+{
+	const struct redirect *elsewhere = c->worker->redirect;
+
+	if (elsewhere)
+		return elsewhere->reason;
+	if (!client_id_ok(p))
+		return MQTT_RC_CLIENT_ID_NOT_VALID;
+	/* no enhanced authentication here [MQTT-4.12.0-1] */
+	if (p->version == MQTT_V5 && mqtt_props_has(&p->props, MQTT_P_AUTH_METHOD))
+		return MQTT_RC_BAD_AUTHENTICATION_METHOD;
+	return will_permitted(c, p, will_is_command);
 }
 
 int conn_connect(struct conn *c, const struct mqtt_frame *f, struct span rest, enum connect_outcome *outcome)
@@ -269,7 +391,7 @@ int conn_connect(struct conn *c, const struct mqtt_frame *f, struct span rest, e
 	struct worker *w = c->worker;
 	struct mqtt_connect p;
 	struct span client_id;
-	char assigned[32];
+	char assigned[48];
 	uint16_t home = w->index;
 	uint8_t reason;
 	bool will_is_command;
@@ -278,22 +400,15 @@ int conn_connect(struct conn *c, const struct mqtt_frame *f, struct span rest, e
 	*outcome = CONNECT_DONE;
 	if (rc < 0)
 		return refuse_undecoded(c, &p, rc);
-	c->version = (uint8_t)p.version;
-	if (!client_id_ok(&p)) {
-		refuse(c, p.client_id, MQTT_RC_CLIENT_ID_NOT_VALID);
-		return OK;
-	}
-	/* no enhanced authentication here [MQTT-4.12.0-1] */
-	if (p.version == MQTT_V5 && mqtt_props_has(&p.props, MQTT_P_AUTH_METHOD)) {
-		refuse(c, p.client_id, MQTT_RC_BAD_AUTHENTICATION_METHOD);
-		return OK;
-	}
-	reason = will_permitted(c, &p, &will_is_command);
+	take_wishes(c, &p);
+	reason = judge(c, &p, &will_is_command);
+	client_id = p.client_id.len ? p.client_id : assign_id(w, assigned, sizeof(assigned));
+	if (reason < 0x80 && c->version == MQTT_V5 && !connack_fits(c, &p, client_id))
+		reason = MQTT_RC_PACKET_TOO_LARGE;
 	if (reason >= 0x80) {
 		refuse(c, p.client_id, reason);
 		return OK;
 	}
-	client_id = p.client_id.len ? p.client_id : assign_id(w, assigned, sizeof(assigned));
 	if (registry_claim(w->broker->registry, client_id, w->index, &home) < 0 ||
 	    (home != w->index && move_to(c, home, rest) < 0)) {
 		refuse(c, client_id, MQTT_RC_SERVER_BUSY);

@@ -18,6 +18,7 @@
 /* Retained messages may wait for a session beyond its max_queued_bytes, so that small limits do not forbid subscriptions. */
 #define FEED_BYTES_ALWAYS (4u * 1024 * 1024)
 
+/* The send quota: 5.0 [MQTT-4.9.0-1], [MQTT-3.3.4-9]. */
 static uint32_t window(const struct session *s)
 {
 	uint32_t own = s->worker->broker->config.max_inflight;
@@ -32,6 +33,7 @@ static bool is_open(const struct session *s)
 
 static bool window_has_room(const struct session *s)
 {
+	/* 5.0 [MQTT-4.9.0-2] */
 	return is_open(s) && s->unacked < window(s);
 }
 
@@ -73,7 +75,7 @@ static void slot_send(struct session *s, struct inflight_slot *slot, bool dup)
 		d.nids = slot->sub_ids[0];
 		d.ids = slot->sub_ids + 1;
 	}
-	/* what was sent before must be sent again, expired or not: its state is between the two [MQTT-4.4.0-1] */
+	/* what was sent before must be sent again, expired or not: its state is between the two: [MQTT-4.4.0-1]; 5.0 [MQTT-4.3.3-7] */
 	if (!dup && publication_expired(&p, now)) {
 		worker_count(s->worker, dropped_expired, 1);
 		inflight_remove(&s->inflight, slot);
@@ -223,6 +225,7 @@ static void deliver_once(struct session *s, struct publication *p, const struct 
 
 void session_deliver(struct session *s, struct publication *p, const struct delivery *d)
 {
+	/* 3.1.1 [MQTT-3.1.2-5]; [MQTT-4.5.0-1] */
 	if (s->port)
 		port_deliver(s->port, p, d);
 	else if (d->qos == 0)
@@ -231,7 +234,7 @@ void session_deliver(struct session *s, struct publication *p, const struct deli
 		deliver_surely(s, p, d);
 }
 
-/* ---- sending again after a reconnect (4.4) ---- */
+/* ---- sending again after a reconnect [MQTT-4.4.0-1], in order: 3.1.1 [MQTT-4.6.0-1] ---- */
 
 int session_resume(struct session *s)
 {
@@ -262,9 +265,10 @@ static void resend_next(struct session *s)
 		return;
 	if (slot->state == INFLIGHT_RELEASED) {
 		s->unacked++;
+		/* 5.0 [MQTT-4.3.3-5] */
 		conn_send_ack(s->conn, MQTT_PUBREL, slot->packet_id, MQTT_RC_SUCCESS);
 	} else {
-		slot_send(s, slot, true);
+		slot_send(s, slot, true); /* [MQTT-3.3.1-1] */
 	}
 }
 
@@ -274,7 +278,7 @@ static struct delivery retained_delivery(const struct retained *value, const str
 {
 	return (struct delivery){
 		.qos = value->msg->qos < o->qos ? value->msg->qos : o->qos,
-		.retain = true,
+		.retain = true, /* 3.1.1 [MQTT-3.3.1-8] */
 		.nids = o->id ? 1 : 0,
 		.ids = &o->id,
 	};
@@ -359,7 +363,7 @@ static int feed_found(void *arg, struct retained *value)
 	const struct msg *m = value->msg;
 
 	if (to->sub->options.no_local && m->publisher == s->uid)
-		return OK; /* [MQTT-3.8.3-3] */
+		return OK; /* 5.0 [MQTT-3.8.3-3] */
 	if (m->origin != s->worker->index &&
 	    !lane_is_past(broker_lane(s->worker->broker, m->origin, s->worker->index), m->number)) {
 		if (feed_is_owed(to, m))
@@ -578,12 +582,14 @@ int session_pubrec(struct session *s, uint16_t packet_id, uint8_t reason)
 
 	if (slot && slot->qos != 2)
 		return ERR_PROTOCOL;
-	if (reason >= 0x80) { /* the receiver does not want it: there is no PUBREL [MQTT-4.3.3-4] */
+	/* the receiver does not want it: there is no PUBREL [MQTT-4.3.3-4] and no PUBLISH again [MQTT-4.4.0-2] */
+	if (reason >= 0x80) {
 		if (slot)
 			slot_done(s, slot);
 		return OK;
 	}
 	if (slot && slot->state == INFLIGHT_PUBLISHED) {
+		/* no PUBLISH any more: 3.1.1 [MQTT-4.3.3-1], 5.0 [MQTT-4.3.3-6] */
 		slot->state = INFLIGHT_RELEASED;
 		msg_unref(slot->msg);
 		free(slot->sub_ids);
@@ -592,7 +598,7 @@ int session_pubrec(struct session *s, uint16_t packet_id, uint8_t reason)
 	}
 	if (!slot)
 		answer = MQTT_RC_PACKET_ID_NOT_FOUND;
-	conn_send_ack(s->conn, MQTT_PUBREL, packet_id, answer);
+	conn_send_ack(s->conn, MQTT_PUBREL, packet_id, answer); /* 3.1.1 [MQTT-4.3.3-1], 5.0 [MQTT-4.3.3-4] */
 	return OK;
 }
 

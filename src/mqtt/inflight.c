@@ -39,6 +39,7 @@ struct inflight_slot *inflight_add(struct inflight *f)
 	/* at most half full, so that an id with a free slot is near */
 	if (2 * (f->count + 1) > f->cap && f->cap < CAP_MAX && !inflight_grow(f) && f->count >= f->cap)
 		return NULL;
+	/* an id that is not 0 and not in use: 3.1.1 [MQTT-2.3.1-4], 5.0 [MQTT-2.2.1-4] */
 	do {
 		if (++f->last_id == 0)
 			f->last_id = 1;

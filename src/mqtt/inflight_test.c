@@ -23,6 +23,7 @@ static uint16_t add(struct inflight *f)
 	return s->packet_id;
 }
 
+/* covers 3.1.1 [MQTT-2.3.1-4]; 5.0 [MQTT-2.2.1-4] */
 static void ids_follow_each_other_and_wrap_without_zero(void **state)
 {
 	struct inflight f = {0};
@@ -40,6 +41,7 @@ static void ids_follow_each_other_and_wrap_without_zero(void **state)
 	inflight_clear(&f);
 }
 
+/* covers 3.1.1 [MQTT-2.3.1-4]; 5.0 [MQTT-2.2.1-4] [MQTT-4.3.2-1] [MQTT-4.3.3-1] */
 static void a_taken_id_is_left_out_after_the_wrap(void **state)
 {
 	struct inflight f = {0};

@@ -1,5 +1,6 @@
 #include "mqtt/output.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #define BLOCK_BYTES 4032u /* with its head 4 KiB less the allocator's */
@@ -97,6 +98,13 @@ uint8_t *output_take(struct output *o, struct out_pool *p, uint32_t n)
 	b->len += n;
 	o->bytes += n;
 	return at;
+}
+
+void output_give_back(struct output *o, uint32_t n)
+{
+	assert(o->last && !o->last->blob && o->last->len - o->last->sent >= n);
+	o->last->len -= n;
+	o->bytes -= n;
 }
 
 bool output_blob(struct output *o, struct out_pool *p, struct blob *blob)

@@ -21,6 +21,8 @@ void out_pool_destroy(struct out_pool *p); /* accepts NULL */
 
 /* `n` bytes in one piece to fill in at once; NULL: out of memory. */
 uint8_t *output_take(struct output *o, struct out_pool *p, uint32_t n);
+/* The last n bytes that were taken are not needed. Nothing was taken or appended since. */
+void output_give_back(struct output *o, uint32_t n);
 /* Append the whole blob, taking a reference; false: out of memory. */
 bool output_blob(struct output *o, struct out_pool *p, struct blob *b);
 

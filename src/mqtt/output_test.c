@@ -195,6 +195,26 @@ static void a_broken_stream_is_told_and_what_waits_is_dropped(void **state)
 	sink_down(&s); /* the sanitizer counts the blob */
 }
 
+static void what_is_given_back_is_not_sent(void **state)
+{
+	struct sink s;
+
+	(void)state;
+	sink_up(&s);
+	assert_true(take(&s, 3));
+	memset(output_take(&s.out, s.pool, 4), 0xEE, 4);
+	output_give_back(&s.out, 4);
+	assert_true(take(&s, 3));
+	assert_int_equal(flush(&s), OK);
+	check(&s);
+	/* alone in its block */
+	memset(output_take(&s.out, s.pool, 4), 0xEE, 4);
+	output_give_back(&s.out, 4);
+	assert_int_equal(flush(&s), OK);
+	check(&s);
+	sink_down(&s);
+}
+
 static void without_memory_nothing_is_appended(void **state)
 {
 	struct sink s;
@@ -225,6 +245,7 @@ int main(void)
 		cmocka_unit_test(a_publication_makes_its_message_once),
 		cmocka_unit_test(what_is_taken_leaves_in_order_however_the_stream_cuts_it),
 		cmocka_unit_test(many_small_pieces_share_blocks_and_blocks_are_used_again),
+		cmocka_unit_test(what_is_given_back_is_not_sent),
 		cmocka_unit_test(a_broken_stream_is_told_and_what_waits_is_dropped),
 		cmocka_unit_test(without_memory_nothing_is_appended),
 	};

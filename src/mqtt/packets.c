@@ -3,6 +3,7 @@
  */
 #include "mqtt/conn.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -21,7 +22,7 @@ static int alias_resolve(struct conn *c, struct mqtt_publish *pub)
 
 	if (c->version != MQTT_V5 || !id)
 		return OK;
-	if (id > ALIASES_MAX)
+	if (id > ALIASES_IN_MAX)
 		return CONN_ERR_ALIAS; /* [MQTT-3.3.2-9] */
 	if (!c->aliases_in)
 		c->aliases_in = calloc(1, sizeof(*c->aliases_in));
@@ -30,7 +31,7 @@ static int alias_resolve(struct conn *c, struct mqtt_publish *pub)
 	a = &c->aliases_in->at[id - 1];
 	if (pub->topic.len == 0) {
 		pub->topic = span_of(a->topic, a->len);
-		return a->topic ? OK : ERR_PROTOCOL;
+		return a->topic ? OK : ERR_PROTOCOL; /* on this connection [MQTT-3.3.2-7] */
 	}
 	copy = malloc(pub->topic.len);
 	if (!copy)
@@ -127,7 +128,7 @@ static uint8_t publish_route(struct conn *c, const struct mqtt_publish *pub)
 
 /*
  * A refused QoS 1 or 2 message gets its reason in v5; one that is no acknowledgement's (retain not supported) goes into
- * DISCONNECT. In 3.1.1 there is none: the connection is closed [MQTT-3.3.5-2].
+ * DISCONNECT. In 3.1.1 there is none: the connection is closed (3.1.1 [MQTT-3.3.5-2]).
  */
 static int publish_refused(struct conn *c, const struct mqtt_publish *pub, uint8_t reason)
 {
@@ -144,27 +145,51 @@ static int publish_refused(struct conn *c, const struct mqtt_publish *pub, uint8
 	return CONN_ERR_REASON(reason);
 }
 
+#define PUBREC_BYTES 4u
+
+/*
+ * A message that was not seen before. Its PUBREC is written before the routing, which may send it to this very client: who waits for
+ * an answer gets that first ([MQTT-3.3.4-1]; 5.0 [MQTT-4.3.3-8]). That nobody was subscribed is told in PUBACK only (3.5.2.1: may).
+ */
+static int qos2_take(struct conn *c, const struct mqtt_publish *pub)
+{
+	const struct mqtt_ack ack = {.packet_id = pub->packet_id};
+	uint8_t *at = conn_take(c, PUBREC_BYTES), reason;
+	struct wr w = wr_of(at, at ? PUBREC_BYTES : 0);
+	int rc;
+
+	if (!at)
+		return ERR_NOMEM;
+	reason = publish_route(c, pub);
+	if (reason >= 0x80) {
+		output_give_back(&c->output, PUBREC_BYTES); /* nothing was sent to anybody */
+		return reason;
+	}
+	rc = mqtt_ack_encode(&w, c->version, MQTT_PUBREC, &ack);
+	assert(rc == OK && w.left == 0);
+	return OK;
+}
+
 static int on_publish_qos2(struct conn *c, const struct mqtt_publish *pub)
 {
 	bool fresh;
-	uint8_t reason = MQTT_RC_SUCCESS;
+	int rc;
 
 	if (session_received_add(c->session, pub->packet_id, &fresh) < 0)
 		return ERR_NOMEM;
-	if (fresh && c->session->nreceived > c->worker->broker->config.max_inflight &&
-	    c->version == MQTT_V5) {
-		/* it was not taken: sent again after a reconnect, it is no repeat */
-		(void)session_received_remove(c->session, pub->packet_id);
-		return CONN_ERR_REASON(MQTT_RC_RECEIVE_MAXIMUM_EXCEEDED); /* [MQTT-3.3.4-7] */
+	if (!fresh) { /* a repeat is acknowledged alone: 3.1.1 [MQTT-4.3.3-2], 5.0 [MQTT-4.3.3-10] */
+		conn_send_ack(c, MQTT_PUBREC, pub->packet_id, MQTT_RC_SUCCESS);
+		return OK;
 	}
-	if (fresh)
-		reason = publish_route(c, pub);
-	if (reason >= 0x80) {
-		(void)session_received_remove(c->session, pub->packet_id);
-		return publish_refused(c, pub, reason);
-	}
-	conn_send_ack(c, MQTT_PUBREC, pub->packet_id, reason);
-	return OK;
+	if (c->session->nreceived > c->worker->broker->config.max_inflight && c->version == MQTT_V5)
+		rc = CONN_ERR_REASON(MQTT_RC_RECEIVE_MAXIMUM_EXCEEDED); /* [MQTT-3.3.4-7] */
+	else
+		rc = qos2_take(c, pub);
+	if (rc == OK)
+		return OK;
+	/* it was not taken: sent again, it is no repeat [MQTT-4.3.3-9] */
+	(void)session_received_remove(c->session, pub->packet_id);
+	return rc < 0 ? rc : publish_refused(c, pub, (uint8_t)rc);
 }
 
 static int on_publish(struct conn *c, const struct mqtt_frame *f)
@@ -186,7 +211,7 @@ static int on_publish(struct conn *c, const struct mqtt_frame *f)
 	reason = publish_route(c, &pub);
 	if (reason >= 0x80)
 		return publish_refused(c, &pub, reason);
-	if (pub.qos == 1)
+	if (pub.qos == 1) /* [MQTT-3.3.4-1]; 3.1.1 [MQTT-4.3.2-2], 5.0 [MQTT-4.3.2-4] */
 		conn_send_ack(c, MQTT_PUBACK, pub.packet_id, reason);
 	return OK;
 }
@@ -208,26 +233,40 @@ static int on_ack(struct conn *c, const struct mqtt_frame *f)
 		return session_pubrec(c->session, ack.packet_id, ack.reason);
 	case MQTT_PUBCOMP:
 		return session_pubcomp(c->session, ack.packet_id);
-	default:
+	default: /* PUBREL; after PUBCOMP the id is new: 3.1.1 [MQTT-4.3.3-2], 5.0 [MQTT-4.3.3-11], [MQTT-4.3.3-12] */
 		known = session_received_remove(c->session, ack.packet_id);
+		/* to send PUBREL once more is no mistake of who lost the connection before PUBCOMP (3.7.2.1) */
 		conn_send_ack(c, MQTT_PUBCOMP, ack.packet_id,
-			      known ? MQTT_RC_SUCCESS : MQTT_RC_PACKET_ID_NOT_FOUND);
+			      known || c->is_resumed ? MQTT_RC_SUCCESS : MQTT_RC_PACKET_ID_NOT_FOUND);
 		return OK;
 	}
 }
 
 /* ---- SUBSCRIBE, UNSUBSCRIBE ---- */
 
-/* A code per filter, in a packet made for it. */
+/* The first failure among the codes in words, for who wants them. */
+static void explain_codes(const struct conn *c, struct mqtt_suback *ack)
+{
+	size_t size = mqtt_suback_size(ack->codes.len);
+
+	mqtt_props_clear(&ack->props);
+	for (size_t i = 0; i < ack->codes.len; i++)
+		if (ack->codes.p[i] >= 0x80) {
+			conn_explain(c, &ack->props, mqtt_reason_text(ack->codes.p[i]), &size);
+			return;
+		}
+}
+
+/* A code per filter in their order, in one packet made for it: [MQTT-3.9.3-1]; 5.0 [MQTT-3.11.3-1]. */
 static int send_codes(struct conn *c, enum mqtt_type type, uint16_t packet_id, struct span codes)
 {
 	struct mqtt_suback ack = {.packet_id = packet_id, .codes = codes};
-	uint32_t room = (uint32_t)codes.len + 16;
+	uint32_t room = (uint32_t)codes.len + 128;
 	uint8_t *at = malloc(room), *out;
 	struct wr w = wr_of(at, room);
 	int rc = at ? OK : ERR_NOMEM;
 
-	mqtt_props_clear(&ack.props);
+	explain_codes(c, &ack);
 	if (at)
 		rc = mqtt_suback_encode(&w, c->version, type, &ack);
 	out = rc == OK ? conn_take(c, room - (uint32_t)w.left) : NULL;
@@ -251,8 +290,6 @@ static uint8_t subscribe_one(struct conn *c, const struct mqtt_sub_item *item, u
 	bool existed;
 	int rc;
 
-	if (!mqtt_filter_valid(item->filter))
-		return MQTT_RC_TOPIC_FILTER_INVALID;
 	/* it does not read the retained messages that it asked for before */
 	if (item->retain_handling != 2 && !session_feed_has_room(s))
 		return MQTT_RC_QUOTA_EXCEEDED;
@@ -265,15 +302,18 @@ static uint8_t subscribe_one(struct conn *c, const struct mqtt_sub_item *item, u
 		return rc == ERR_RANGE ? MQTT_RC_TOPIC_FILTER_INVALID : MQTT_RC_QUOTA_EXCEEDED;
 	s->nsubs += !existed;
 	loop_interleave(w->loop); /* inserted, then retained messages are read: see publish() in route.c */
-	/* not for shared subscriptions (4.8.2); otherwise as the handling says (3.8.3.1) */
+	/*
+	 * Not for shared subscriptions (4.8.2); otherwise as the handling says: 5.0 [MQTT-3.3.1-9] to [MQTT-3.3.1-11],
+	 * [MQTT-3.8.4-4]; below 5.0 always: 3.1.1 [MQTT-3.3.1-6], [MQTT-3.8.4-3].
+	 */
 	if (!sub->group && (item->retain_handling == 0 || (item->retain_handling == 1 && !existed)) &&
 	    session_feed_retained(s, item->filter, sub, existed) < 0)
 		log_warning("mqtt", "client %s %s: some retained messages not sent: out of memory",
 			    log_quote((char[64]){0}, 64, session_id(s)), c->peer);
-	return item->qos;
+	return item->qos; /* 3.1.1 [MQTT-3.8.4-5], 5.0 [MQTT-3.8.4-7] */
 }
 
-/* v3 knows only one refusal ([MQTT-3.9.3-2]); 3.1 none, and grants the lowest. */
+/* v3 knows only one refusal (3.1.1 [MQTT-3.9.3-2]); 3.1 none, and grants the lowest. */
 static uint8_t suback_code(const struct conn *c, uint8_t code)
 {
 	if (code < 0x80 || c->version == MQTT_V5)
@@ -310,6 +350,8 @@ static int on_subscribe(struct conn *c, const struct mqtt_frame *f)
 
 	if (rc < 0)
 		return rc;
+	if (!conn_fits(c, mqtt_suback_size(sub.count)))
+		return ERR_TOO_LARGE; /* [MQTT-3.1.2-24]: it would not get the answer */
 	if (!at->codes)
 		at->codes = malloc(sub.count);
 	if (!at->codes)
@@ -317,6 +359,7 @@ static int on_subscribe(struct conn *c, const struct mqtt_frame *f)
 	rc = subscribe_on(c, &sub);
 	if (rc == ERR_AGAIN)
 		return rc;
+	/* [MQTT-3.8.4-1], [MQTT-3.8.4-2]; one for all filters: 3.1.1 [MQTT-3.8.4-4], 5.0 [MQTT-3.8.4-5], [MQTT-3.8.4-6] */
 	rc = send_codes(c, MQTT_SUBACK, sub.packet_id, span_of(at->codes, at->count));
 	free(at->codes);
 	*at = (struct subscribing){0};
@@ -330,11 +373,10 @@ static uint8_t unsubscribe_one(struct conn *c, struct span filter)
 	struct session *s = c->session;
 	struct sub *sub;
 
-	if (!mqtt_filter_valid(filter))
-		return MQTT_RC_TOPIC_FILTER_INVALID;
-	sub = sub_tree_find(c->worker->subs, s, filter);
+	sub = sub_tree_find(c->worker->subs, s, filter); /* the very same filter [MQTT-3.10.4-1] */
 	if (!sub)
 		return MQTT_RC_NO_SUBSCRIPTION_EXISTED;
+	/* [MQTT-3.10.4-2]; what has a slot stays [MQTT-3.10.4-3] */
 	sub_tree_remove(c->worker->subs, sub, true);
 	s->nsubs--;
 	return MQTT_RC_SUCCESS;
@@ -351,12 +393,15 @@ static int on_unsubscribe(struct conn *c, const struct mqtt_frame *f)
 
 	if (rc < 0)
 		return rc;
+	if (!conn_fits(c, mqtt_suback_size(unsub.count)))
+		return ERR_TOO_LARGE; /* as in SUBSCRIBE */
 	codes = malloc(unsub.count);
 	if (!codes)
 		return ERR_NOMEM;
 	list = rd_of(unsub.filters.p, unsub.filters.len);
 	while (n < unsub.count && mqtt_unsubscribe_next(&list, &filter))
 		codes[n++] = unsubscribe_one(c, filter);
+	/* [MQTT-3.10.4-4], [MQTT-3.10.4-5], [MQTT-3.10.4-6] */
 	rc = send_codes(c, MQTT_UNSUBACK, unsub.packet_id, span_of(codes, n));
 	free(codes);
 	return rc;
@@ -371,13 +416,13 @@ static int on_pingreq(struct conn *c, const struct mqtt_frame *f)
 	int rc = mqtt_empty_decode(f);
 
 	if (rc < 0)
-		return rc;
+		return f->body_len > 0 ? CONN_ERR_QUIET : rc;
 	at = conn_take(c, 2);
 	w = wr_of(at, at ? 2 : 0);
-	return at ? mqtt_empty_encode(&w, MQTT_PINGRESP) : OK;
+	return at ? mqtt_empty_encode(&w, MQTT_PINGRESP) : OK; /* [MQTT-3.12.4-1] */
 }
 
-/* Some reasons are the server's alone (5.0, table 3-10). */
+/* Some reasons are the server's alone (5.0 [MQTT-3.14.2-1], table 3-10). */
 static bool disconnect_is_clients(uint8_t reason)
 {
 	switch (reason) {
@@ -405,20 +450,22 @@ static int on_disconnect(struct conn *c, const struct mqtt_frame *f)
 {
 	struct mqtt_disconnect d;
 	uint32_t expiry_s;
-	int rc = mqtt_disconnect_decode(f, c->version, &d);
+	int rc;
 
+	/* it is gone: a reason that is none is no reason to answer (3.14.4) */
+	if (c->version == MQTT_V5 && f->body_len > 0 && !disconnect_is_clients(f->body[0]))
+		return CONN_ERR_QUIET;
+	rc = mqtt_disconnect_decode(f, c->version, &d);
 	if (rc < 0)
 		return rc;
-	if (!disconnect_is_clients(d.reason))
-		return ERR_PROTOCOL;
 	if (c->version == MQTT_V5) {
 		expiry_s = mqtt_props_num(&d.props, MQTT_P_SESSION_EXPIRY, c->session->expiry_s);
-		/* it can't be made to last if it was not to at CONNECT [MQTT-3.14.2-2] */
+		/* it can't be made to last if it was not to at CONNECT (5.0, 3.14.2.2.2) */
 		if (c->session->expiry_s == 0 && expiry_s != 0)
 			return ERR_PROTOCOL;
 		c->session->expiry_s = expiry_s;
 	}
-	c->orderly = d.reason == MQTT_RC_SUCCESS;
+	c->orderly = d.reason == MQTT_RC_SUCCESS; /* no will then [MQTT-3.14.4-3] */
 	log_info("mqtt", "client %s %s: disconnected: %s",
 		 log_quote((char[64]){0}, 64, session_id(c->session)), c->peer, mqtt_reason_text(d.reason));
 	conn_drop(c);
@@ -448,7 +495,13 @@ int conn_packet(struct conn *c, const struct mqtt_frame *f)
 		worker_count(c->worker, protocol_errors, 1);
 		conn_close(c, MQTT_RC_SUCCESS, "a second CONNECT");
 		return OK;
-	default: /* AUTH without a method, or what only servers send */
+	case MQTT_PINGRESP:
+	case MQTT_SUBACK:
+	case MQTT_UNSUBACK: /* only servers send them; their flags are looked at first [MQTT-2.1.3-1] */
+		if (f->type == MQTT_PINGRESP && f->body_len > 0)
+			return CONN_ERR_QUIET;
+		return f->flags ? ERR_MALFORMED : ERR_PROTOCOL;
+	default: /* CONNACK; AUTH without a method: 5.0 [MQTT-3.15.1-1], [MQTT-4.12.0-7], [MQTT-4.12.1-2] */
 		return ERR_PROTOCOL;
 	}
 }

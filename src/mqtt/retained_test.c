@@ -158,6 +158,7 @@ static void check_filter(struct shelf *s, struct search *search, const char *fil
 	}
 }
 
+/* covers 3.1.1 [MQTT-4.7.2-1]; 5.0 [MQTT-4.7.2-1] */
 static void a_filter_finds_what_it_finds_in_a_list_of_topics(void **state)
 {
 	(void)state;

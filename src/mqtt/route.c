@@ -18,7 +18,7 @@
 /* One session that gets the message, however many of its subscriptions match. */
 struct target {
 	struct session *session;
-	uint8_t qos; /* the highest of its subscriptions [MQTT-3.3.4-2] */
+	uint8_t qos; /* the highest of its subscriptions: 3.1.1 [MQTT-3.3.5-1], 5.0 [MQTT-3.3.4-2] */
 	bool retain_as_published;
 	uint32_t first_id, nids; /* chain in routes.links */
 };
@@ -119,7 +119,7 @@ static void found_sub(void *arg, struct sub *sub)
 	if (sub->options.no_local) {
 		r->cacheable = false;
 		if (s->uid == r->publisher)
-			return; /* [MQTT-3.8.3-3] */
+			return; /* 5.0 [MQTT-3.8.3-3] */
 	}
 	if (s->match_stamp != r->stamp) {
 		s->match_stamp = r->stamp;
@@ -130,7 +130,7 @@ static void found_sub(void *arg, struct sub *sub)
 	if (sub->options.qos > t->qos)
 		t->qos = sub->options.qos;
 	t->retain_as_published |= sub->options.retain_as_published;
-	if (sub->options.id) {
+	if (sub->options.id) { /* 5.0 [MQTT-3.3.4-3], [MQTT-3.3.4-4] */
 		r->cacheable = false;
 		target_add_id(r, t, sub->options.id);
 	}
@@ -230,8 +230,9 @@ static void deliver_target(struct worker *w, struct publication *p, const struct
 {
 	struct routes *r = w->routes;
 	struct delivery d = {
-		.qos = t->qos < p->qos ? t->qos : p->qos,
-		.retain = p->retain && t->retain_as_published, /* [MQTT-3.3.1-12], [MQTT-3.3.1-13] */
+		.qos = t->qos < p->qos ? t->qos : p->qos, /* 3.1.1 [MQTT-3.8.4-6], 5.0 [MQTT-3.8.4-8] */
+		/* 3.1.1 [MQTT-3.3.1-9]; 5.0 [MQTT-3.3.1-12], [MQTT-3.3.1-13] */
+		.retain = p->retain && t->retain_as_published,
 		.nids = t->nids,
 		.ids = r->ids,
 	};
@@ -285,7 +286,7 @@ static uint32_t pick_lane(struct worker *w, const _Atomic uint32_t *members, uin
 static void member_deliver(struct worker *w, struct publication *p, struct sub *sub)
 {
 	struct delivery d = {
-		.qos = sub->options.qos < p->qos ? sub->options.qos : p->qos,
+		.qos = sub->options.qos < p->qos ? sub->options.qos : p->qos, /* 5.0 [MQTT-4.8.2-3] */
 		.retain = p->retain && sub->options.retain_as_published,
 		.nids = sub->options.id ? 1 : 0,
 		.ids = &sub->options.id,
@@ -406,17 +407,19 @@ static int store_retained(struct worker *w, struct publication *p)
 	struct broker *b = w->broker;
 	struct retained *value;
 
-	if (!p->retain || p->command)
+	if (!p->retain || p->command) /* 3.1.1 [MQTT-3.3.1-12], 5.0 [MQTT-3.3.1-8] */
 		return OK;
 	if (!topic_levels_split(w->levels, b->config.seed, p->topic))
 		return ERR_RANGE;
 	if (p->payload.len == 0) {
-		retained_clear(b->retained, w->reader, w->levels); /* [MQTT-3.3.1-6] */
+		/* 3.1.1 [MQTT-3.3.1-10], [MQTT-3.3.1-11]; 5.0 [MQTT-3.3.1-6], [MQTT-3.3.1-7] */
+		retained_clear(b->retained, w->reader, w->levels);
 		return OK;
 	}
 	value = retained_make(p);
 	if (!value)
 		return ERR_NOMEM;
+	/* [MQTT-3.3.1-5]; 3.1.1 [MQTT-3.3.1-7] */
 	return retained_set(b->retained, w->reader, w->levels, value);
 }
 

@@ -7,16 +7,44 @@
 #include "mqtt/session.h"
 #include "wire/mqtt_forward.h"
 
-#define ACK_MAX 8u
+#define ACK_MAX 128u
+/* What a property takes besides its text: identifier, length, and a longer length of the list. */
+#define PROPERTY_EXTRA 6u
+
+static void add_text(const struct conn *c, struct mqtt_props *props, enum mqtt_prop id, struct span text,
+		     size_t *size)
+{
+	if (!conn_fits(c, *size + PROPERTY_EXTRA + text.len))
+		return;
+	mqtt_props_set_str(props, id, text);
+	*size += PROPERTY_EXTRA + text.len;
+}
+
+void conn_explain(const struct conn *c, struct mqtt_props *props, const char *why, size_t *size)
+{
+	if (c->wants_reasons)
+		add_text(c, props, MQTT_P_REASON_STRING, span_str(why), size);
+}
+
+void conn_refer(const struct conn *c, struct mqtt_props *props, uint8_t reason, size_t *size)
+{
+	const struct redirect *to = c->worker->redirect;
+
+	if (to && to->reason == reason)
+		add_text(c, props, MQTT_P_SERVER_REFERENCE, span_str(to->text), size);
+}
 
 void conn_send_ack(struct conn *c, enum mqtt_type type, uint16_t packet_id, uint8_t reason)
 {
 	struct mqtt_ack ack = {.packet_id = packet_id, .reason = reason};
 	uint8_t packet[ACK_MAX], *at;
 	struct wr w = wr_of(packet, sizeof(packet));
+	size_t size = 5; /* no client takes less: see connack_fits() */
 	uint32_t n;
 
 	mqtt_props_clear(&ack.props);
+	if (reason >= 0x80)
+		conn_explain(c, &ack.props, mqtt_reason_text(reason), &size);
 	if (mqtt_ack_encode(&w, c->version, type, &ack) < 0)
 		return;
 	n = (uint32_t)(sizeof(packet) - w.left);
@@ -41,7 +69,7 @@ static uint16_t alias_for(struct conn *c, struct span topic, bool *is_new)
 	struct aliases *a = c->aliases_out;
 
 	*is_new = false;
-	if (!c->aliases_out_max || topic.len < 4)
+	if (!c->aliases_out_max || topic.len < 4) /* [MQTT-3.1.2-27] */
 		return 0;
 	if (!a) {
 		a = c->aliases_out = calloc(1, sizeof(*a));
@@ -51,7 +79,7 @@ static uint16_t alias_for(struct conn *c, struct span topic, bool *is_new)
 	for (uint16_t i = 0; i < a->count; i++)
 		if (span_equal(span_of(a->at[i].topic, a->at[i].len), topic))
 			return (uint16_t)(i + 1);
-	if (a->count >= c->aliases_out_max)
+	if (a->count >= c->aliases_out_max) /* [MQTT-3.1.2-26], [MQTT-3.3.2-11] */
 		return 0;
 	a->at[a->count].topic = malloc(topic.len);
 	if (!a->at[a->count].topic)
@@ -120,19 +148,19 @@ bool conn_send_publish(struct conn *c, struct publication *p, const struct deliv
 	};
 	size_t head, size;
 
-	if (once && once->p && (!c->max_packet || once->len <= c->max_packet)) {
+	if (once && once->p && conn_fits(c, once->len)) {
 		worker_count(c->worker, messages_sent, 1);
 		return send_encoded(c, once);
 	}
-	if (f.has_expiry)
+	if (f.has_expiry) /* 5.0 [MQTT-3.3.2-6] */
 		f.expiry_s = expiry_left_s(c->worker, p);
 	size = mqtt_forward_size(c->version, &f, &head);
-	/* [MQTT-3.1.2-24], [MQTT-3.1.2-25]: not sent, as if it had been */
-	if (size == 0 || (c->max_packet && size > c->max_packet)) {
+	/* 5.0 [MQTT-3.1.2-24], [MQTT-3.1.2-25]: not sent, as if it had been */
+	if (size == 0 || !conn_fits(c, size)) {
 		worker_count(c->worker, dropped_too_large, 1);
 		return false;
 	}
-	if (v5 && (!c->max_packet || size + 3 <= c->max_packet))
+	if (v5 && conn_fits(c, size + 3))
 		f.alias = alias_for(c, p->topic, &is_new);
 	if (f.alias) {
 		if (!is_new)

@@ -11,6 +11,7 @@ static void expiry_fired(struct loop_timer *t)
 {
 	struct session *s = container_of(t, struct session, expiry);
 
+	/* 5.0 [MQTT-4.1.0-2] */
 	log_info("mqtt", "client %s: session expired", log_quote((char[128]){0}, 128, session_id(s)));
 	session_end(s);
 }
@@ -23,7 +24,7 @@ static void will_publish(struct session *s)
 
 	if (!will)
 		return;
-	s->will = NULL;
+	s->will = NULL; /* [MQTT-3.1.2-10] */
 	loop_timer_cancel(s->worker->loop, &s->will_timer);
 	msg_view(will->msg, &p);
 	if (will->expires)
@@ -142,7 +143,7 @@ void session_end(struct session *s)
 
 void session_attach(struct session *s, struct conn *c)
 {
-	will_forget(s); /* the client is back before its delay passed [MQTT-3.1.3-9] */
+	will_forget(s); /* the client is back before its delay passed: 5.0 [MQTT-3.1.3-9] */
 	loop_timer_cancel(s->worker->loop, &s->expiry);
 	s->conn = c;
 	c->session = s;
@@ -167,9 +168,9 @@ void session_detach(struct session *s, bool publish_will)
 
 	s->conn = NULL;
 	sub_tree_presence(s->worker->subs, &s->subs, false);
-	if (!publish_will)
+	if (!publish_will) /* [MQTT-3.14.4-3] */
 		will_forget(s);
-	if (s->expiry_s == 0) {
+	if (s->expiry_s == 0) { /* else it is kept: 3.1.1 [MQTT-3.1.2-4], 5.0 [MQTT-3.1.2-23] */
 		session_end(s);
 		return;
 	}
@@ -178,7 +179,7 @@ void session_detach(struct session *s, bool publish_will)
 		loop_timer_set(loop, &s->expiry, 1000u * (uint64_t)s->expiry_s);
 	if (!s->will)
 		return;
-	if (s->will->delay_s == 0)
+	if (s->will->delay_s == 0) /* [MQTT-3.1.2-8] */
 		will_publish(s);
 	else
 		loop_timer_set(loop, &s->will_timer, 1000u * (uint64_t)s->will->delay_s);

@@ -223,6 +223,7 @@ void worker_destroy(struct worker *w)
 	free(w->more_levels);
 	free(w->input);
 	free(w->props);
+	free(w->redirect);
 	epoch_reader_destroy(w->reader);
 	free(w);
 }

@@ -37,6 +37,12 @@ struct worker_call {
 	struct worker_call *next;
 };
 
+/* That clients go to another server (5.0, 4.11). Each worker has its own copy. */
+struct redirect {
+	uint8_t reason; /* 0x9C for now, 0x9D for good */
+	char text[];    /* the Server Reference, up to REDIRECT_BYTES_MAX and a NUL */
+};
+
 struct worker {
 	struct broker *broker;
 	struct loop *loop;
@@ -50,6 +56,8 @@ struct worker {
 	/* incoming calls */
 	_Atomic(struct worker_call *) calls;
 	struct loop_source called;
+
+	struct redirect *redirect; /* where clients are sent; NULL: they are served here */
 
 	/* sessions and connections */
 	struct hmap sessions; /* by client id */

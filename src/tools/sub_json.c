@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "tools/mqtt_options.h"
 #include "tools/sub_output.h"
 
@@ -11,6 +12,25 @@ static void put(json_t *object, const char *key, json_t *value, int *rc)
 {
 	if (!value || json_object_set_new_nocheck(object, key, value) < 0)
 		*rc = ERR_NOMEM;
+}
+
+/* Bytes of the character at the start, 0 when it is none or U+0000. Payloads may hold what MQTT's own strings should not. */
+static size_t char_size(const uint8_t *p, size_t left)
+{
+	uint32_t point = 0;
+	size_t n = utf8_char(p, left, &point);
+
+	return point ? n : 0;
+}
+
+static bool is_text(struct span s)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s.len; i += n)
+		if ((n = char_size(s.p + i, s.len - i)) == 0)
+			return false;
+	return true;
 }
 
 /* Text that claims to be UTF-8 and may not be: each wrong byte becomes U+FFFD, which three bytes say. */
@@ -23,11 +43,8 @@ static json_t *text_repaired(struct span s)
 	if (!out)
 		return NULL;
 	for (size_t i = 0; i < s.len;) {
-		size_t len = 0;
+		size_t len = s.p[i] == 0 ? 1 : char_size(s.p + i, s.len - i);
 
-		for (size_t k = 1; k <= 4 && !len && i + k <= s.len; k++)
-			if (s.p[i] == 0 || mqtt_utf8_valid(span_of(s.p + i, k)))
-				len = k;
 		memcpy(out + n, len ? (const char *)s.p + i : "\xEF\xBF\xBD", len ? len : 3);
 		n += len ? len : 3;
 		i += len ? len : 1;
@@ -39,7 +56,7 @@ static json_t *text_repaired(struct span s)
 
 static json_t *text(struct span s)
 {
-	return mqtt_utf8_valid(s) ? json_stringn_nocheck((const char *)s.p, s.len) : text_repaired(s);
+	return is_text(s) ? json_stringn_nocheck((const char *)s.p, s.len) : text_repaired(s);
 }
 
 /* User properties as an object ({name: value}, the last of a name wins) or as a list of pairs. */
@@ -179,7 +196,7 @@ int sub_json_line(FILE *to, const struct sub_message *s)
 
 	put(root, "ts", json_integer((json_int_t)s->at.tv_sec * 1000 + s->at.tv_nsec / 1000000), &rc);
 	put(root, "topic", text(m->topic), &rc);
-	if (mqtt_utf8_valid(m->payload)) {
+	if (is_text(m->payload)) {
 		put(root, "payload", text(m->payload), &rc);
 	} else {
 		put(root, "payload", base64(m->payload), &rc);

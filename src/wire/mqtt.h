@@ -105,7 +105,10 @@ uint8_t mqtt_connack_v3(uint8_t reason);
  */
 uint8_t mqtt_reason_of(int err);
 
-/* ---- properties (5.0, 2.2.2.2): one table, PROP(NAME, id, KIND, packets that may carry it) ---- */
+/*
+ * ---- properties (5.0, 2.2.2.2): one table, PROP(NAME, id, KIND, packets that may carry it) ----
+ * They are written in this order, that of the identifiers; but receive maximum behind maximum packet size, as in the CONNACK of other brokers.
+ */
 enum mqtt_prop_kind {
 	MQTT_PROP_U8,
 	MQTT_PROP_U16,
@@ -144,13 +147,13 @@ enum mqtt_prop_kind {
 	PROP(SERVER_REFERENCE, 0x1C, STRING, MQTT_IN(CONNACK) | MQTT_IN(DISCONNECT))               \
 	PROP(REASON_STRING, 0x1F, STRING,                                                          \
 	     MQTT_IN(CONNACK) | MQTT_IN_ACKS | MQTT_IN(DISCONNECT) | MQTT_IN(AUTH))                \
-	PROP(RECEIVE_MAXIMUM, 0x21, U16, MQTT_IN(CONNECT) | MQTT_IN(CONNACK))                      \
 	PROP(TOPIC_ALIAS_MAXIMUM, 0x22, U16, MQTT_IN(CONNECT) | MQTT_IN(CONNACK))                  \
 	PROP(TOPIC_ALIAS, 0x23, U16, MQTT_IN(PUBLISH))                                             \
 	PROP(MAXIMUM_QOS, 0x24, U8, MQTT_IN(CONNACK))                                              \
 	PROP(RETAIN_AVAILABLE, 0x25, U8, MQTT_IN(CONNACK))                                         \
 	PROP(USER_PROPERTY, 0x26, PAIR, MQTT_IN_ALL)                                               \
 	PROP(MAXIMUM_PACKET_SIZE, 0x27, U32, MQTT_IN(CONNECT) | MQTT_IN(CONNACK))                  \
+	PROP(RECEIVE_MAXIMUM, 0x21, U16, MQTT_IN(CONNECT) | MQTT_IN(CONNACK))                      \
 	PROP(WILDCARD_AVAILABLE, 0x28, U8, MQTT_IN(CONNACK))                                       \
 	PROP(SUBSCRIPTION_ID_AVAILABLE, 0x29, U8, MQTT_IN(CONNACK))                                \
 	PROP(SHARED_AVAILABLE, 0x2A, U8, MQTT_IN(CONNACK))
@@ -234,8 +237,8 @@ struct mqtt_frame {
 
 /*
  * Split the first packet off buf. OK: complete. ERR_AGAIN: more bytes are needed; f->size is the whole
- * size when it is known already, else 0. ERR_MALFORMED: type 0, a length of more than 4 bytes, or one that is not in
- * its shortest form [MQTT-1.5.5-1]. ERR_TOO_LARGE: the packet would be larger than max_size (told as soon as the length
+ * size when it is known already, else 0. ERR_PROTOCOL: type 0. ERR_MALFORMED: a length of more than 4 bytes, or one that
+ * is not in its shortest form [MQTT-1.5.5-1]. ERR_TOO_LARGE: the packet would be larger than max_size (told as soon as the length
  * is there; f->size is it). type and flags are set as soon as there is a byte; body and body_len only with OK.
  */
 MUST_USE static inline int mqtt_frame_read(const uint8_t *buf, size_t len, uint32_t max_size,
@@ -250,7 +253,7 @@ MUST_USE static inline int mqtt_frame_read(const uint8_t *buf, size_t len, uint3
 	f->type = buf[0] >> 4;
 	f->flags = buf[0] & 0x0F;
 	if (f->type == 0)
-		return ERR_MALFORMED;
+		return ERR_PROTOCOL; /* "Forbidden" (2.1.2) */
 	if (len == 1)
 		return ERR_AGAIN;
 	body = buf[1] & 0x7F;
@@ -285,6 +288,7 @@ struct mqtt_connect {
 	enum mqtt_version version;
 	bool clean_start; /* clean session in v3 */
 	bool bridge;      /* the high bit of the protocol level that bridges set in v3; accepted */
+	uint8_t answer;   /* after a failure */
 	uint16_t keep_alive_s;
 	struct span client_id;
 	bool has_will, has_username, has_password;
@@ -348,11 +352,11 @@ struct mqtt_disconnect { /* DISCONNECT and AUTH */
 
 /*
  * Decoders: the frame must be of the type. Return OK, ERR_MALFORMED, ERR_PROTOCOL (well formed, but the standard
- * forbids it: 0x82), ERR_TOPIC (a topic name with wildcards: 0x90), ERR_UNSUPPORTED (CONNECT of a protocol we do not
- * speak; out->version then holds the level byte). *out is undefined after a failure.
+ * forbids it: 0x82), ERR_UNSUPPORTED (CONNECT of MQTT in a version that we do not speak; out->version then holds the level
+ * byte). *out is undefined after a failure; but mqtt_connect_decode() then leaves in out->answer the reason for a CONNACK, 0: it is to
+ * be closed without a word.
  *
- * A topic filter in SUBSCRIBE must be non-empty UTF-8 (else MALFORMED/PROTOCOL); whether its wildcards are placed
- * well is per filter: ask mqtt_filter_valid().
+ * What is decoded holds only valid topic names and filters.
  */
 MUST_USE int mqtt_connect_decode(const struct mqtt_frame *f, struct mqtt_connect *out);
 MUST_USE int mqtt_connack_decode(const struct mqtt_frame *f, enum mqtt_version v, struct mqtt_connack *out);
@@ -392,6 +396,8 @@ MUST_USE int mqtt_unsubscribe_encode(struct wr *w, enum mqtt_version v, uint16_t
 				     size_t count);
 MUST_USE int mqtt_suback_encode(struct wr *w, enum mqtt_version v, enum mqtt_type type,
 				const struct mqtt_suback *p);
+/* Bytes of a v5 SUBACK or UNSUBACK with so many codes and no properties. */
+size_t mqtt_suback_size(size_t ncodes);
 MUST_USE int mqtt_disconnect_encode(struct wr *w, enum mqtt_version v, enum mqtt_type type,
 				    const struct mqtt_disconnect *p);
 MUST_USE int mqtt_empty_encode(struct wr *w, enum mqtt_type type); /* PINGREQ PINGRESP */
@@ -403,12 +409,17 @@ size_t mqtt_publish_size(enum mqtt_version v,
 
 /* ---- topics (4.7, 4.8.2), in wire/mqtt_topic.c ---- */
 
-/* Valid UTF-8 as MQTT wants it: no surrogates, nothing above U+10FFFF, shortest forms, no U+0000. */
+/*
+ * Valid UTF-8 as MQTT wants it: no surrogates, nothing above U+10FFFF, shortest forms, no U+0000; and none of what should not be
+ * there: control characters and non-characters (1.5.4).
+ */
 bool mqtt_utf8_valid(struct span s);
 /* Non-empty, no wildcards, no NUL. The bytes are known to be valid UTF-8. */
 bool mqtt_topic_valid(struct span topic);
 /* Wildcards stand alone in their level and # is last. A $share filter is checked whole. */
 bool mqtt_filter_valid(struct span filter);
+/* The same: OK; ERR_MALFORMED: its wildcards or length; ERR_PROTOCOL: what a $share filter needs is not there. */
+MUST_USE int mqtt_filter_check(struct span filter);
 /* "$share/{group}/{filter}" taken apart; false when it is no shared filter (or a wrong one). */
 bool mqtt_filter_shared(struct span filter, struct span *group, struct span *rest);
 /* Does a valid filter (not a $share one) match the topic? $-topics are not matched by a leading wildcard. */

@@ -6,7 +6,10 @@
 
 #include "wire/mqtt_codec.h"
 
-/* A 5.0 reason code of this packet, else a protocol error: [MQTT-3.4.2-1] and its like. */
+/*
+ * A 5.0 reason code of this packet, else a protocol error: [MQTT-3.4.2-1], [MQTT-3.5.2-1], [MQTT-3.6.2-1], [MQTT-3.7.2-1],
+ * [MQTT-3.14.2-1], [MQTT-3.15.2-1].
+ */
 static int reason_take(struct rd *r, enum mqtt_type type, uint8_t *reason)
 {
 	*reason = rd_u8(r);
@@ -100,7 +103,7 @@ int mqtt_disconnect_decode(const struct mqtt_frame *f, enum mqtt_version v, stru
 	mqtt_props_clear(&out->props);
 	if (!mqtt_flags_ok(f, v) || (v != MQTT_V5 && (f->type == MQTT_AUTH || f->body_len > 0)))
 		return ERR_MALFORMED;
-	if (f->body_len == 0) /* [MQTT-3.14.2.1], [MQTT-3.15.2.1]: success, no properties */
+	if (f->body_len == 0) /* 5.0, 3.14.2.1, 3.15.2.1: success, no properties */
 		return OK;
 	if ((rc = reason_take(&r, f->type, &out->reason)) < 0)
 		return rc;

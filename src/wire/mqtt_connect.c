@@ -28,10 +28,15 @@ static int protocol_decode(struct rd *r, struct mqtt_connect *out)
 	out->version = (enum mqtt_version)level;
 	if (r->bad)
 		return ERR_MALFORMED;
+	/* [MQTT-3.1.2-1]: who asks for something else than MQTT need not know what we are */
+	if (!span_equal(name, protocol_name(MQTT_V5)) && !span_equal(name, protocol_name(MQTT_V31)))
+		return ERR_MALFORMED;
+	out->answer = MQTT_RC_UNSUPPORTED_PROTOCOL_VERSION;
 	if (level != MQTT_V5 && plain != MQTT_V311 && plain != MQTT_V31)
 		return ERR_UNSUPPORTED;
-	if (!span_equal(name, protocol_name((enum mqtt_version)plain))) /* [MQTT-3.1.2-1] */
+	if (!span_equal(name, protocol_name((enum mqtt_version)plain)))
 		return ERR_UNSUPPORTED;
+	out->answer = 0;
 	out->version = (enum mqtt_version)plain;
 	out->bridge = level & LEVEL_BRIDGE;
 	return OK;
@@ -63,18 +68,30 @@ static int flags_decode(uint8_t flags, struct mqtt_connect *out)
 	return OK;
 }
 
-static int will_decode(struct rd *r, enum mqtt_version v, struct mqtt_will *will)
+/* A list of properties; what is wrong with it is told in CONNACK (2.2.2.2, 4.13.1). */
+static int connect_props_decode(struct rd *r, unsigned in, struct mqtt_props *props, uint8_t *answer)
 {
+	int rc = mqtt_props_decode(r, in, props);
+
+	if (rc < 0)
+		*answer = mqtt_reason_of(rc);
+	return rc;
+}
+
+static int will_decode(struct rd *r, struct mqtt_connect *out)
+{
+	struct mqtt_will *will = &out->will;
 	int rc;
 
-	if (v == MQTT_V5 && (rc = mqtt_props_decode(r, MQTT_IN_WILL, &will->props)) < 0)
+	if (out->version == MQTT_V5 &&
+	    (rc = connect_props_decode(r, MQTT_IN_WILL, &will->props, &out->answer)) < 0)
 		return rc;
-	if ((rc = mqtt_string_take(r, &will->topic)) < 0) /* [MQTT-3.1.3-11] */
+	if ((rc = mqtt_string_take(r, &will->topic)) < 0) /* 3.1.1 [MQTT-3.1.3-10], 5.0 [MQTT-3.1.3-11] */
 		return rc;
 	will->payload = mqtt_binary_take(r);
 	if (r->bad)
 		return ERR_MALFORMED;
-	return mqtt_topic_valid(will->topic) ? OK : ERR_TOPIC;
+	return mqtt_topic_valid(will->topic) ? OK : ERR_MALFORMED;
 }
 
 static int login_decode(struct rd *r, struct mqtt_connect *out)
@@ -84,13 +101,23 @@ static int login_decode(struct rd *r, struct mqtt_connect *out)
 	/* 3.1 (3.1, payload): the length decides over the flags; what is not there is not missed. */
 	if (out->version == MQTT_V31 && r->left == 0)
 		out->has_username = out->has_password = false;
-	if (out->has_username && (rc = mqtt_string_take(r, &out->username)) < 0) /* [MQTT-3.1.3-12] */
+	/* 3.1.1 [MQTT-3.1.3-11], 5.0 [MQTT-3.1.3-12] */
+	if (out->has_username && (rc = mqtt_string_take(r, &out->username)) < 0)
 		return rc;
 	if (out->version == MQTT_V31 && r->left == 0)
 		out->has_password = false;
 	if (out->has_password)
 		out->password = mqtt_binary_take(r);
 	return r->bad ? ERR_MALFORMED : OK;
+}
+
+static int client_id_decode(struct rd *r, struct mqtt_connect *out)
+{
+	int rc = mqtt_string_take(r, &out->client_id); /* [MQTT-3.1.3-4] */
+
+	if (rc < 0 && !r->bad && out->version == MQTT_V5)
+		out->answer = MQTT_RC_CLIENT_ID_NOT_VALID;
+	return rc;
 }
 
 int mqtt_connect_decode(const struct mqtt_frame *f, struct mqtt_connect *out)
@@ -100,6 +127,7 @@ int mqtt_connect_decode(const struct mqtt_frame *f, struct mqtt_connect *out)
 	int rc;
 
 	assert(f->type == MQTT_CONNECT);
+	out->answer = 0;
 	mqtt_props_clear(&out->props);
 	mqtt_props_clear(&out->will.props);
 	out->will.topic = out->will.payload = out->username = out->password = span_of(NULL, 0);
@@ -111,14 +139,22 @@ int mqtt_connect_decode(const struct mqtt_frame *f, struct mqtt_connect *out)
 		return ERR_MALFORMED;
 	if ((rc = flags_decode(flags, out)) < 0)
 		return rc;
-	if (out->version == MQTT_V5 && (rc = mqtt_props_decode(&r, MQTT_IN(CONNECT), &out->props)) < 0)
+	if (out->version == MQTT_V5 &&
+	    (rc = connect_props_decode(&r, MQTT_IN(CONNECT), &out->props, &out->answer)) < 0)
 		return rc;
-	if ((rc = mqtt_string_take(&r, &out->client_id)) < 0) /* [MQTT-3.1.3-4] */
+	/* the payload in its order [MQTT-3.1.3-1], beginning with the id [MQTT-3.1.3-3] */
+	if ((rc = client_id_decode(&r, out)) < 0)
 		return rc;
-	if (out->has_will && (rc = will_decode(&r, out->version, &out->will)) < 0)
+	/*
+	 * What the flags say is there, and nothing else: [MQTT-3.1.2-9]; 3.1.1 [MQTT-3.1.2-18] to [MQTT-3.1.2-21], 5.0
+	 * [MQTT-3.1.2-16] to [MQTT-3.1.2-19].
+	 */
+	if (out->has_will && (rc = will_decode(&r, out)) < 0)
 		return rc;
 	if ((rc = login_decode(&r, out)) < 0)
 		return rc;
+	if (r.left > 0 && out->version == MQTT_V5)
+		out->answer = MQTT_RC_MALFORMED_PACKET;
 	return r.left == 0 ? OK : ERR_MALFORMED;
 }
 
@@ -228,7 +264,7 @@ int mqtt_connack_decode(const struct mqtt_frame *f, enum mqtt_version v, struct 
 		flags = 0;
 	out->session_present = flags & 1;
 	out->reason = rd_u8(&r);
-	if (r.bad || (flags & ~1u) || !mqtt_flags_ok(f, v)) /* [MQTT-3.2.2-1] */
+	if (r.bad || (flags & ~1u) || !mqtt_flags_ok(f, v)) /* 5.0 [MQTT-3.2.2-1] */
 		return ERR_MALFORMED;
 	if (!connack_code_ok(v, out->reason)) /* 3.1.1 3.2.2.3, 5.0 [MQTT-3.2.2-8] */
 		return ERR_PROTOCOL;

@@ -112,7 +112,7 @@ uint8_t *mqtt_forward_write(uint8_t *at, enum mqtt_version v, const struct mqtt_
 	at += 2;
 	if (f->topic.len)
 		at = put_span(at, f->topic);
-	if (f->qos) {
+	if (f->qos) { /* 3.1.1 [MQTT-2.3.1-5], 5.0 [MQTT-2.2.1-2] */
 		put_u16be(at, f->packet_id);
 		at += 2;
 	}

@@ -9,8 +9,9 @@
 #include "wire/mqtt.h"
 
 /*
- * The properties of a message that are passed on unchanged: payload format, content type, response topic, correlation
- * data, user properties in their order [MQTT-3.3.2-4, -15, -16, -17, -18, -20].
+ * The properties of a message that are passed on unchanged: payload format [MQTT-3.3.2-4], content type [MQTT-3.3.2-20], response
+ * topic [MQTT-3.3.2-15], correlation data [MQTT-3.3.2-16], user properties [MQTT-3.3.2-17] in their order [MQTT-3.3.2-18], also
+ * of a will [MQTT-3.1.3-10].
  */
 /* Of a decoded list. true: `*out` borrows from it, nothing had to be left out; false: fill with mqtt_passed_on_write(). */
 bool mqtt_passed_on_whole(const struct mqtt_props *decoded, struct span *out);

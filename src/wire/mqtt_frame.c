@@ -36,8 +36,8 @@ bool mqtt_flags_ok(const struct mqtt_frame *f, enum mqtt_version v)
 
 	/*
 	 * 3.1 (2.1) sends these three at QoS 1 and may repeat them with DUP; what it calls "not used" may be
-	 * anything. 3.1.1 and 5.0 fix all four bits [MQTT-2.2.2-2], [MQTT-2.1.3-1], [MQTT-3.6.1-1],
-	 * [MQTT-3.8.1-1], [MQTT-3.10.1-1].
+	 * anything. 3.1.1 and 5.0 fix all four bits: 3.1.1 [MQTT-2.2.2-2], 5.0 [MQTT-2.1.3-1]; [MQTT-3.6.1-1],
+	 * [MQTT-3.8.1-1], [MQTT-3.10.1-1], [MQTT-3.14.1-1]; 5.0 [MQTT-3.15.1-1].
 	 */
 	if (v == MQTT_V31)
 		return !qos_1 || (f->flags & 0x06) == 0x02;

@@ -18,8 +18,8 @@ static void a_packet_is_split_off_or_waited_for(void **state)
 	} table[] = {
 		{"nothing", "", 0, 100, ERR_AGAIN, 0, 0},
 		{"first byte", "\x30", 1, 100, ERR_AGAIN, 0, 0},
-		{"type 0", "\x0F", 1, 100, ERR_MALFORMED, 0, 0},
-		{"type 0, all there", "\x00\x00", 2, 100, ERR_MALFORMED, 0, 0},
+		{"type 0", "\x0F", 1, 100, ERR_PROTOCOL, 0, 0},
+		{"type 0, all there", "\x00\x00", 2, 100, ERR_PROTOCOL, 0, 0},
 		{"empty body", "\xC0\x00", 2, 2, OK, 2, 0},
 		{"empty body, limit 1", "\xC0\x00", 2, 1, ERR_TOO_LARGE, 2, 0},
 		{"more behind", "\xC0\x00\xC0", 3, 100, OK, 2, 0},
@@ -96,6 +96,7 @@ static void a_varint_is_the_same_there_and_back(void **state)
 	}
 }
 
+/* covers 5.0 [MQTT-1.5.5-1] */
 static void a_wrong_varint_is_refused(void **state)
 {
 	static const struct {

@@ -105,10 +105,11 @@ static int text_check(const struct mqtt_prop_item *item)
 
 	switch (infos[item->id].kind) {
 	case MQTT_PROP_PAIR:
+		/* [MQTT-1.5.7-1] */
 		return mqtt_utf8_valid(item->str) && mqtt_utf8_valid(item->value) ? OK : ERR_MALFORMED;
 	case MQTT_PROP_STRING:
 		text = mqtt_text_scan(item->str.p, item->str.len);
-		if (text == MQTT_TEXT_BAD)
+		if (text == MQTT_TEXT_BAD) /* [MQTT-3.3.2-13], [MQTT-3.3.2-19] */
 			return ERR_MALFORMED;
 		/* It is a topic name: no wildcards [MQTT-3.3.2-14], not empty [MQTT-4.7.3-1]. */
 		if (item->id == MQTT_P_RESPONSE_TOPIC && (text == MQTT_TEXT_WILD || item->str.len == 0))
@@ -255,7 +256,7 @@ static void item_write(struct wr *w, const struct mqtt_props *p, enum mqtt_prop 
 
 void mqtt_props_write(struct wr *w, const struct mqtt_props *p, size_t len)
 {
-	mqtt_varint_write(w, len);
+	mqtt_varint_write(w, len); /* also 0 [MQTT-2.2.2-1] */
 	if (p && len > 0)
 		mqtt_props_list_write(w, p);
 }

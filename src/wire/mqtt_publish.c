@@ -39,7 +39,7 @@ int mqtt_publish_decode(const struct mqtt_frame *f, enum mqtt_version v, struct 
 		return ERR_MALFORMED;
 	text = mqtt_text_scan(p + 2, topic_len);
 	if (text != MQTT_TEXT_PLAIN) /* [MQTT-3.3.2-1], [MQTT-3.3.2-2] */
-		return text == MQTT_TEXT_WILD ? ERR_TOPIC : ERR_MALFORMED;
+		return ERR_MALFORMED;
 	if (topic_len == 0 && v != MQTT_V5) /* [MQTT-4.7.3-1] */
 		return ERR_PROTOCOL;
 	if (qos > 0 &&

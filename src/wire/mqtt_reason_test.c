@@ -20,6 +20,10 @@ static const uint8_t disconnect[] = {
 	0x99, 0x9A, 0x9B, 0x9C, 0x9D, 0x9E, 0x9F, 0xA0, 0xA1, 0xA2};
 static const uint8_t auth[] = {0x00, 0x18, 0x19};
 
+/*
+ * covers 5.0 [MQTT-3.2.2-8] [MQTT-3.4.2-1] [MQTT-3.5.2-1] [MQTT-3.6.2-1] [MQTT-3.7.2-1] [MQTT-3.9.3-2] [MQTT-3.11.3-2]
+ * [MQTT-3.14.2-1] [MQTT-3.15.2-1]
+ */
 static void each_packet_has_its_reasons_and_no_others(void **state)
 {
 	static const struct {

@@ -120,7 +120,7 @@ static inline int mqtt_sample_subscribe(enum mqtt_version v, unsigned variant, u
 		{.filter = span_str("a/+/#"), .qos = (uint8_t)(variant % 3), .no_local = true},
 		{.filter = span_str("$share/group/b/#"), .qos = 1, .retain_as_published = true},
 		{.filter = span_str("c"), .qos = 2, .retain_handling = 2},
-		{.filter = span_str("not/#/right"), .retain_handling = 1},
+		{.filter = span_str("+/+/"), .retain_handling = 1},
 	};
 	struct mqtt_props props;
 

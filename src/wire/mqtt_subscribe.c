@@ -22,7 +22,7 @@ static int head_decode(const struct mqtt_frame *f, enum mqtt_version v, struct r
 	if (r->bad || !mqtt_flags_ok(f, v))
 		return ERR_MALFORMED;
 	if (*packet_id == 0) /* 3.1.1 [MQTT-2.3.1-1], 5.0 [MQTT-2.2.1-3] */
-		return ERR_PROTOCOL;
+		return ERR_MALFORMED;
 	return v == MQTT_V5 ? mqtt_props_decode(r, 1u << f->type, props) : OK;
 }
 
@@ -30,9 +30,7 @@ static int filter_take(struct rd *r, struct span *filter)
 {
 	int rc = mqtt_string_take(r, filter); /* [MQTT-3.8.3-1], [MQTT-3.10.3-1] */
 
-	if (rc < 0)
-		return rc;
-	return filter->len > 0 ? OK : ERR_PROTOCOL; /* [MQTT-4.7.3-1] */
+	return rc < 0 ? rc : mqtt_filter_check(*filter);
 }
 
 static int options_check(uint8_t options, enum mqtt_version v, struct span filter)
@@ -215,6 +213,13 @@ int mqtt_unsubscribe_encode(struct wr *w, enum mqtt_version v, uint16_t packet_i
 	for (size_t i = 0; i < count; i++)
 		mqtt_string_write(w, filters[i]);
 	return OK;
+}
+
+size_t mqtt_suback_size(size_t ncodes)
+{
+	size_t body = 2 + mqtt_props_room(MQTT_V5, 0) + ncodes;
+
+	return 1 + mqtt_varint_size(body) + body;
 }
 
 int mqtt_suback_encode(struct wr *w, enum mqtt_version v, enum mqtt_type type, const struct mqtt_suback *p)

@@ -1,17 +1,20 @@
-/* Strings of MQTT: UTF-8 as 1.5.3 (3.1.1) and 1.5.4 (5.0) want it. */
+/*
+ * Strings of MQTT: UTF-8 as 1.5.3 (3.1.1) and 1.5.4 (5.0) want it. Control characters and what Unicode calls non-characters should
+ * not be sent, and a receiver may take them for malformed: we do, as other brokers do.
+ */
 #include "wire/mqtt_codec.h"
 
 #define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
 
 /*
- * Nonzero when one of 8 bytes needs a look: not ASCII, NUL, '+' or '#'. Only for ASCII bytes does the
- * subtraction find zeros exactly, and others raise the alarm by themselves. '#' is '+' without bit 3.
+ * Nonzero when one of 8 bytes needs a look: not ASCII, a control character, '+' or '#'. Only for ASCII bytes do sums and
+ * differences stay within their byte, and others raise the alarm by themselves. '#' is '+' without bit 3.
  */
 static inline uint64_t suspects(uint64_t x)
 {
 	uint64_t wild = ((x | EACH(0x08)) ^ EACH(0x2B)) - EACH(1);
 
-	return (x | (x - EACH(1)) | wild) & EACH(0x80);
+	return (x | (x - EACH(0x20)) | (x + EACH(1)) | wild) & EACH(0x80);
 }
 
 /* Unaligned loads without a local to copy into, which would bring a stack guard with it. */
@@ -41,9 +44,20 @@ static bool tail_ok(const uint8_t *p, size_t n)
 	return true;
 }
 
+/* U+FDD0 to U+FDEF, and the last two of each plane. The bytes are those of a character. */
+static bool is_non_character(const uint8_t *p, size_t n)
+{
+	if (n == 3 && p[0] == 0xEF && p[1] == 0xB7)
+		return p[2] >= 0x90 && p[2] <= 0xAF;
+	if (n == 3)
+		return p[0] == 0xEF && p[1] == 0xBF && p[2] >= 0xBE;
+	return n == 4 && (p[1] & 0x0F) == 0x0F && p[2] == 0xBF && p[3] >= 0xBE;
+}
+
 /*
  * Bytes of the character at p, 0 when it is none: cut short, not the shortest form, a surrogate
- * [MQTT-1.5.4-1], above U+10FFFF, or U+0000 [MQTT-1.5.4-2].
+ * (3.1.1 [MQTT-1.5.3-1], 5.0 [MQTT-1.5.4-1]), above U+10FFFF, or U+0000 (3.1.1 [MQTT-1.5.3-2], 5.0 [MQTT-1.5.4-2]); or when it
+ * should not be there (1.5.4). U+FEFF is a character like others: 3.1.1 [MQTT-1.5.3-3], 5.0 [MQTT-1.5.4-3].
  */
 static size_t char_size(const uint8_t *p, size_t left)
 {
@@ -51,11 +65,11 @@ static size_t char_size(const uint8_t *p, size_t left)
 	size_t n;
 
 	if (c < 0x80)
-		return c != 0;
+		return c >= 0x20 && c != 0x7F;
 	if (c < 0xC2 || c > 0xF4)
 		return 0;
 	n = c < 0xE0 ? 2 : c < 0xF0 ? 3 : 4;
-	if (c == 0xE0)
+	if (c == 0xC2 || c == 0xE0) /* U+0080 to U+009F; longer than needed */
 		low = 0xA0;
 	else if (c == 0xED)
 		high = 0x9F;
@@ -63,7 +77,7 @@ static size_t char_size(const uint8_t *p, size_t left)
 		low = 0x90;
 	else if (c == 0xF4)
 		high = 0x8F;
-	if (n > left || p[1] < low || p[1] > high || !tail_ok(p + 2, n - 2))
+	if (n > left || p[1] < low || p[1] > high || !tail_ok(p + 2, n - 2) || is_non_character(p, n))
 		return 0;
 	return n;
 }

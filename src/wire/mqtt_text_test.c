@@ -23,6 +23,7 @@ static enum mqtt_text scan_at(const char *text, size_t len, size_t before, size_
 	return rc;
 }
 
+/* covers 3.1.1 [MQTT-1.5.3-1] [MQTT-1.5.3-2] [MQTT-1.5.3-3]; 5.0 [MQTT-1.5.4-1] [MQTT-1.5.4-2] [MQTT-1.5.4-3] */
 static void text_is_judged_at_every_offset(void **state)
 {
 	static const struct {
@@ -32,8 +33,11 @@ static void text_is_judged_at_every_offset(void **state)
 	} table[] = {
 		{"", 0, MQTT_TEXT_PLAIN},
 		{"a", 1, MQTT_TEXT_PLAIN},
-		{"\x01", 1, MQTT_TEXT_PLAIN}, /* control characters may be refused; we don't */
-		{"\x7F", 1, MQTT_TEXT_PLAIN},
+		{"\x01", 1, MQTT_TEXT_BAD}, /* control characters */
+		{"\x1F", 1, MQTT_TEXT_BAD},
+		{" ", 1, MQTT_TEXT_PLAIN},
+		{"~", 1, MQTT_TEXT_PLAIN},
+		{"\x7F", 1, MQTT_TEXT_BAD},
 		{"\x00", 1, MQTT_TEXT_BAD},
 		{"+", 1, MQTT_TEXT_WILD},
 		{"#", 1, MQTT_TEXT_WILD},
@@ -43,9 +47,20 @@ static void text_is_judged_at_every_offset(void **state)
 		{",", 1, MQTT_TEXT_PLAIN},
 		{"\x80", 1, MQTT_TEXT_BAD},
 		{"\xBF", 1, MQTT_TEXT_BAD},
-		{"\xC2\x80", 2, MQTT_TEXT_PLAIN}, /* U+0080 */
-		{"\xC1\xBF", 2, MQTT_TEXT_BAD},   /* U+007F, too long */
-		{"\xC0\x80", 2, MQTT_TEXT_BAD},   /* U+0000, too long */
+		{"\xC2\x80", 2, MQTT_TEXT_BAD},       /* U+0080 */
+		{"\xC2\x9F", 2, MQTT_TEXT_BAD},       /* U+009F */
+		{"\xC2\xA0", 2, MQTT_TEXT_PLAIN},     /* U+00A0 */
+		{"\xEF\xB7\x8F", 3, MQTT_TEXT_PLAIN}, /* U+FDCF */
+		{"\xEF\xB7\x90", 3, MQTT_TEXT_BAD},   /* U+FDD0, a non-character */
+		{"\xEF\xB7\xAF", 3, MQTT_TEXT_BAD},
+		{"\xEF\xB7\xB0", 3, MQTT_TEXT_PLAIN},     /* U+FDF0 */
+		{"\xEF\xBF\xBD", 3, MQTT_TEXT_PLAIN},     /* U+FFFD */
+		{"\xEF\xBF\xBE", 3, MQTT_TEXT_BAD},       /* U+FFFE */
+		{"\xF0\x9F\xBF\xBD", 4, MQTT_TEXT_PLAIN}, /* U+1FFFD */
+		{"\xF0\x9F\xBF\xBE", 4, MQTT_TEXT_BAD},   /* U+1FFFE */
+		{"\xF0\x9E\xBF\xBF", 4, MQTT_TEXT_PLAIN}, /* U+1EFFF */
+		{"\xC1\xBF", 2, MQTT_TEXT_BAD},           /* U+007F, too long */
+		{"\xC0\x80", 2, MQTT_TEXT_BAD},           /* U+0000, too long */
 		{"\xC2", 1, MQTT_TEXT_BAD},
 		{"\xC2\x7F", 2, MQTT_TEXT_BAD},
 		{"\xC2\xC0", 2, MQTT_TEXT_BAD},
@@ -59,11 +74,12 @@ static void text_is_judged_at_every_offset(void **state)
 		{"\xED\xBF\xBF", 3, MQTT_TEXT_BAD},       /* U+DFFF */
 		{"\xEE\x80\x80", 3, MQTT_TEXT_PLAIN},     /* U+E000 */
 		{"\xEF\xBB\xBF", 3, MQTT_TEXT_PLAIN},     /* U+FEFF stays what it is [MQTT-1.5.4-3] */
-		{"\xEF\xBF\xBF", 3, MQTT_TEXT_PLAIN},     /* U+FFFF may be refused; we don't */
+		{"\xEF\xBF\xBF", 3, MQTT_TEXT_BAD},       /* U+FFFF */
 		{"\xF0\x90\x80\x80", 4, MQTT_TEXT_PLAIN}, /* U+10000 */
 		{"\xF0\x8F\xBF\xBF", 4, MQTT_TEXT_BAD},   /* U+FFFF, too long */
 		{"\xF0\x9F\x98", 3, MQTT_TEXT_BAD},
-		{"\xF4\x8F\xBF\xBF", 4, MQTT_TEXT_PLAIN}, /* U+10FFFF */
+		{"\xF4\x8F\xBF\xBD", 4, MQTT_TEXT_PLAIN}, /* U+10FFFD */
+		{"\xF4\x8F\xBF\xBF", 4, MQTT_TEXT_BAD},   /* U+10FFFF */
 		{"\xF4\x90\x80\x80", 4, MQTT_TEXT_BAD},   /* U+110000 */
 		{"\xF5\x80\x80\x80", 4, MQTT_TEXT_BAD},
 		{"\xFE", 1, MQTT_TEXT_BAD},

@@ -8,13 +8,17 @@ bool mqtt_topic_valid(struct span topic)
 	for (size_t i = 0; i < topic.len; i++) {
 		uint8_t c = topic.p[i];
 
-		if (c == '+' || c == '#' || c == 0) /* [MQTT-4.7.0-1], [MQTT-4.7.3-2] */
+		/* 3.1.1 [MQTT-4.7.1-1], 5.0 [MQTT-4.7.0-1]; [MQTT-4.7.3-2] */
+		if (c == '+' || c == '#' || c == 0)
 			return false;
 	}
 	return true;
 }
 
-/* # is the last character and alone in its level [MQTT-4.7.1-1]; + is alone in its level [MQTT-4.7.1-2]. */
+/*
+ * # is the last character and alone in its level (3.1.1 [MQTT-4.7.1-2], 5.0 [MQTT-4.7.1-1]); + is alone in its level
+ * (3.1.1 [MQTT-4.7.1-3], 5.0 [MQTT-4.7.1-2]).
+ */
 static bool wildcards_placed(struct span f)
 {
 	for (size_t i = 0; i < f.len; i++) {
@@ -53,17 +57,25 @@ bool mqtt_filter_shared(struct span filter, struct span *group, struct span *res
 	return wildcards_placed(*rest);
 }
 
-bool mqtt_filter_valid(struct span filter)
+int mqtt_filter_check(struct span filter)
 {
 	struct span group, rest;
 
 	if (filter.len == 0 || filter.len > MQTT_STRING_MAX) /* [MQTT-4.7.3-1], [MQTT-4.7.3-3] */
-		return false;
-	if (mqtt_filter_is_share(filter))
-		return mqtt_filter_shared(filter, &group, &rest);
-	return wildcards_placed(filter);
+		return ERR_MALFORMED;
+	if (!wildcards_placed(filter))
+		return ERR_MALFORMED;
+	if (mqtt_filter_is_share(filter) && !mqtt_filter_shared(filter, &group, &rest))
+		return ERR_PROTOCOL;
+	return OK;
 }
 
+bool mqtt_filter_valid(struct span filter)
+{
+	return mqtt_filter_check(filter) == OK;
+}
+
+/* Bytes are compared as they are [MQTT-4.7.3-4]. */
 bool mqtt_filter_matches(struct span filter, struct span topic)
 {
 	const uint8_t *f = filter.p, *t = topic.p;

@@ -31,6 +31,7 @@ static void names_hold_no_wildcards(void **state)
 	free(large);
 }
 
+/* covers 3.1.1 [MQTT-4.7.1-2] [MQTT-4.7.1-3]; 5.0 [MQTT-4.7.1-1] [MQTT-4.7.1-2] */
 static void wildcards_stand_alone_in_their_level(void **state)
 {
 	static const struct {
@@ -85,6 +86,7 @@ static void wildcards_stand_alone_in_their_level(void **state)
 	assert_false(mqtt_filter_valid(span_of("$share/g/a\0", 11)));
 }
 
+/* covers 5.0 [MQTT-4.8.2-1] [MQTT-4.8.2-2] */
 static void a_shared_filter_is_taken_apart(void **state)
 {
 	struct span group, rest;
@@ -100,6 +102,7 @@ static void a_shared_filter_is_taken_apart(void **state)
 	assert_false(mqtt_filter_shared(span_str("$Share/g/a"), &group, &rest));
 }
 
+/* covers 3.1.1 [MQTT-4.7.2-1] [MQTT-4.7.3-4]; 5.0 [MQTT-4.7.2-1] [MQTT-4.7.3-4] */
 static void filters_match_level_by_level(void **state)
 {
 	static const struct {

@@ -116,6 +116,7 @@ static bool too_late(const struct ledger_message *m, bool retained_copy, const s
 	return (newer_copies >= ONE_LIVE && m->qos == newer->qos) || (newer_copies & RETAINED && !m->resent);
 }
 
+/* covers 3.1.1 [MQTT-4.6.0-6]; 5.0 [MQTT-4.6.0-5] [MQTT-4.6.0-6] */
 static void check_order(struct ledger *l, unsigned client, uint32_t id, bool retained_copy)
 {
 	const struct ledger_message *m = &l->messages[id];
@@ -131,6 +132,7 @@ static void check_order(struct ledger *l, unsigned client, uint32_t id, bool ret
 	}
 }
 
+/* covers 3.1.1 [MQTT-4.3.3-2]; 5.0 [MQTT-4.3.3-10] */
 void ledger_delivered(struct ledger *l, unsigned client, uint32_t id, uint8_t qos, bool retained_copy)
 {
 	const struct ledger_message *m = &l->messages[id];
@@ -153,6 +155,7 @@ void ledger_delivered(struct ledger *l, unsigned client, uint32_t id, uint8_t qo
 	*copies += ONE_LIVE;
 }
 
+/* covers 3.1.1 [MQTT-4.5.0-1] [MQTT-3.1.2-5]; 5.0 [MQTT-4.5.0-1] */
 static void settle_plain(struct ledger *l, uint32_t id)
 {
 	const struct ledger_message *m = &l->messages[id];
@@ -220,6 +223,7 @@ static bool older_came_again(const struct ledger *l, uint32_t id)
  * Who subscribed while this was the topic's newest retained message, or on its way to be that, has seen it: retained, or live
  * when it came later than the subscription.
  */
+/* covers 3.1.1 [MQTT-3.3.1-6]; 5.0 [MQTT-3.3.1-9] */
 static void settle_retained(struct ledger *l, uint32_t id)
 {
 	const struct ledger_message *m = &l->messages[id], *next = next_retained(l, id);
