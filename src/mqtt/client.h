@@ -80,7 +80,7 @@ struct mqtt_client_disconnected {
 	/*
 	 * OK: we asked for it. ERR_REMOTE: refused in CONNACK or ended by a DISCONNECT of the server.
 	 * ERR_CLOSED, ERR_IO: the stream. ERR_TIMEOUT: connecting or the ping. ERR_PROTOCOL, ERR_MALFORMED,
-	 * ERR_TOO_LARGE, ERR_TOPIC: the server broke the protocol. ERR_NOMEM.
+	 * ERR_TOO_LARGE: the server broke the protocol. ERR_NOMEM.
 	 */
 	int err;
 	bool is_refused; /* `reason` is that of CONNACK; in v3 the return code */
@@ -137,7 +137,7 @@ struct mqtt_client_counters {
 /*
  *   loop, dialer  borrowed until mqtt_client_destroy()
  *   events, arg   events is copied
- * ERR_NOMEM; ERR_RANGE, ERR_MALFORMED, ERR_PROTOCOL, ERR_TOPIC or ERR_UNSUPPORTED when CONNECT cannot be
+ * ERR_NOMEM; ERR_RANGE, ERR_MALFORMED, ERR_PROTOCOL or ERR_UNSUPPORTED when CONNECT cannot be
  * expressed. *out is NULL after a failure.
  */
 MUST_USE int mqtt_client_create(struct loop *loop, struct dialer *dialer, const struct mqtt_client_options *o,

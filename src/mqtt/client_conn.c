@@ -45,8 +45,7 @@ int client_violation(struct mqtt_client *c, uint8_t reason)
 
 static bool is_their_fault(int err)
 {
-	return err == ERR_MALFORMED || err == ERR_PROTOCOL || err == ERR_TOO_LARGE || err == ERR_TOPIC ||
-	       err == ERR_UNSUPPORTED;
+	return err == ERR_MALFORMED || err == ERR_PROTOCOL || err == ERR_TOO_LARGE || err == ERR_UNSUPPORTED;
 }
 
 /* [MQTT-4.13.1-1]: tell a v5 server what was wrong; one attempt, nobody waits for it. */

@@ -100,7 +100,7 @@ bool mqtt_reason_allowed(enum mqtt_type type, uint8_t reason);
 /* The v3.1.1 CONNACK return code (0..5) for a v5 reason code. */
 uint8_t mqtt_connack_v3(uint8_t reason);
 /*
- * The reason code to close with after a decoder's ERR_*: MALFORMED 0x81, PROTOCOL 0x82, TOO_LARGE 0x95, TOPIC 0x90,
+ * The reason code to close with after a decoder's ERR_*: MALFORMED 0x81, PROTOCOL 0x82, TOO_LARGE 0x95,
  * UNSUPPORTED 0x84, DENIED 0x87, BUSY 0x89, TIMEOUT 0x8D, FULL 0x97; 0x80 for others.
  */
 uint8_t mqtt_reason_of(int err);

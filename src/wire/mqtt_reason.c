@@ -128,8 +128,6 @@ uint8_t mqtt_reason_of(int err)
 		return MQTT_RC_PROTOCOL_ERROR;
 	case ERR_TOO_LARGE:
 		return MQTT_RC_PACKET_TOO_LARGE;
-	case ERR_TOPIC:
-		return MQTT_RC_TOPIC_NAME_INVALID;
 	case ERR_UNSUPPORTED:
 		return MQTT_RC_UNSUPPORTED_PROTOCOL_VERSION;
 	case ERR_DENIED:

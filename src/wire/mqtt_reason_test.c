@@ -91,7 +91,6 @@ static void a_decoder_s_error_has_its_reason(void **state)
 	assert_int_equal(mqtt_reason_of(ERR_MALFORMED), 0x81);
 	assert_int_equal(mqtt_reason_of(ERR_PROTOCOL), 0x82);
 	assert_int_equal(mqtt_reason_of(ERR_UNSUPPORTED), 0x84);
-	assert_int_equal(mqtt_reason_of(ERR_TOPIC), 0x90);
 	assert_int_equal(mqtt_reason_of(ERR_TOO_LARGE), 0x95);
 	assert_int_equal(mqtt_reason_of(ERR_DENIED), 0x87);
 	assert_int_equal(mqtt_reason_of(ERR_BUSY), 0x89);
