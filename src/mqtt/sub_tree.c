@@ -108,7 +108,7 @@ static const struct topic_levels *filter_levels(struct sub_tree *t, const struct
 		depth++;
 	t->levels->count = depth;
 	for (const struct topic_node *n = f->node; topic_node_parent(n); n = topic_node_parent(n))
-		t->levels->at[--depth] = topic_node_as_level(n);
+		t->levels->at[--depth] = topic_tree_level(t->tree, n);
 	return t->levels;
 }
 
