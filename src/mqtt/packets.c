@@ -266,7 +266,8 @@ static uint8_t subscribe_one(struct conn *c, const struct mqtt_sub_item *item, u
 	s->nsubs += !existed;
 	loop_interleave(w->loop); /* inserted, then retained messages are read: see publish() in route.c */
 	/* not for shared subscriptions (4.8.2); otherwise as the handling says (3.8.3.1) */
-	if (!sub->group && (item->retain_handling == 0 || (item->retain_handling == 1 && !existed)) &&
+	if (!sub->options.is_shared &&
+	    (item->retain_handling == 0 || (item->retain_handling == 1 && !existed)) &&
 	    session_feed_retained(s, item->filter, sub, existed) < 0)
 		log_warning("mqtt", "client %s %s: some retained messages not sent: out of memory",
 			    log_quote((char[64]){0}, 64, session_id(s)), c->peer);

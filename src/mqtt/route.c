@@ -147,16 +147,18 @@ static void found_share(void *arg, struct interest_share *share)
 		worker_count(r->worker, dropped_memory, 1);
 }
 
-static void match_here(struct worker *w, const struct publication *p)
+/* Fill targets, lanes and, when asked for, shares with who wants the topic in w->levels. */
+static void match(struct worker *w, const struct publication *p, bool shares)
 {
 	struct routes *r = w->routes;
+	struct sub_found found = {.sub = found_sub, .share = shares ? found_share : NULL, .arg = r};
 
 	r->worker = w;
 	r->publisher = p->publisher;
-	r->ntargets = r->nlinks = 0;
+	r->ntargets = r->nlinks = r->nshares = 0;
 	r->stamp++;
 	r->cacheable = true;
-	w->steps += sub_tree_match(w->subs, w->levels, w->walk, found_sub, r);
+	w->steps += sub_tree_match(w->subs, w->levels, w->walk, &found, &r->lanes);
 	w->steps += r->nlinks;
 }
 
@@ -216,10 +218,7 @@ static int look_up(struct worker *w, const struct publication *p)
 		return OK;
 	if (!topic_levels_split(w->levels, b->config.seed, p->topic))
 		return ERR_RANGE;
-	match_here(w, p);
-	w->routes->nshares = 0;
-	w->steps +=
-		interest_match(b->interest, w->levels, w->walk, &w->routes->lanes, found_share, w->routes);
+	match(w, p, true);
 	cache_put(w, p->topic, hash, global);
 	return OK;
 }
@@ -282,8 +281,9 @@ static uint32_t pick_lane(struct worker *w, const _Atomic uint32_t *members, uin
 	return BROKER_LANES_MAX; /* the counts changed meanwhile */
 }
 
-static void member_deliver(struct worker *w, struct publication *p, struct sub *sub)
+static void member_deliver(struct worker *w, struct publication *p, struct sub_member *m)
 {
+	struct sub *sub = &m->sub;
 	struct delivery d = {
 		.qos = sub->options.qos < p->qos ? sub->options.qos : p->qos,
 		.retain = p->retain && sub->options.retain_as_published,
@@ -292,8 +292,8 @@ static void member_deliver(struct worker *w, struct publication *p, struct sub *
 	};
 
 	/* the members take turns */
-	list_remove(&sub->in_filter);
-	list_append(&sub->group->members, &sub->in_filter);
+	list_remove(&m->in_group);
+	list_append(&sub->of.group->members, &m->in_group);
 	if (publication_expired(p, loop_now_ms(w->loop)))
 		worker_count(w, dropped_expired, 1);
 	else
@@ -308,11 +308,12 @@ static bool member_find(struct worker *w, struct publication *p, struct span key
 	if (!g)
 		return false;
 	list_for_each (n, &g->members) {
-		struct sub *sub = container_of(n, struct sub, in_filter);
+		struct sub_member *m = container_of(n, struct sub_member, in_group);
+		const struct sub *sub = &m->sub;
 		uint8_t qos = sub->options.qos < p->qos ? sub->options.qos : p->qos;
 
 		if (session_can_take(sub->session, qos) || (queue_it && !sub->session->conn && qos > 0)) {
-			member_deliver(w, p, sub);
+			member_deliver(w, p, m);
 			return true;
 		}
 	}
@@ -383,6 +384,7 @@ static void share_publish(struct worker *w, struct publication *p, struct intere
 static void share_record(struct worker *w, struct publication *p, struct share_route *route)
 {
 	struct routes *r = w->routes;
+	struct sub_found shares = {.share = found_share, .arg = r};
 	struct interest_share *share;
 	uint64_t lanes;
 
@@ -393,7 +395,7 @@ static void share_record(struct worker *w, struct publication *p, struct share_r
 	r->worker = w;
 	r->nshares = 0;
 	if (topic_levels_split(w->levels, w->broker->config.seed, p->topic))
-		interest_match(w->broker->interest, w->levels, w->walk, &lanes, found_share, r);
+		sub_tree_match(w->subs, w->levels, w->walk, &shares, &lanes);
 	share = share_of(r, route->key);
 	if (!share || !share_route(w, p, share, route))
 		worker_count(w, dropped_no_member, 1);
@@ -498,8 +500,7 @@ void route_record(void *worker, struct lane *l, struct publication *p, struct sh
 	if (!cache_get(w, p->topic, hash, 0)) {
 		if (!topic_levels_split(w->levels, w->broker->config.seed, p->topic))
 			return;
-		match_here(w, p);
-		w->routes->lanes = 0;
+		match(w, p, false);
 		cache_put(w, p->topic, hash, 0);
 	}
 	deliver_here(w, p);

@@ -39,6 +39,7 @@ static void lot_up(struct lot *x)
 {
 	assert_int_equal(epoch_domain_create(&x->domain), OK);
 	assert_int_equal(interest_create(SEED, &x->interest), OK);
+	interest_set_lanes(x->interest, LANES);
 	x->levels = topic_levels_create(LEVELS);
 	for (unsigned i = 0; i < LANES; i++) {
 		assert_int_equal(epoch_reader_create(x->domain, &x->readers[i]), OK);
@@ -151,10 +152,13 @@ static void check_lane(struct lot *x, const struct model *m, unsigned lane, cons
 		       struct found *shares)
 {
 	struct found f = {.sessions = x->sessions[lane]};
+	struct sub_found what = {.sub = found_sub, .arg = &f};
 	struct topic_walk_entry stack[LEVELS + 2];
 	bool any = false;
+	uint64_t told;
 
-	sub_tree_match(x->trees[lane], x->levels, stack, found_sub, &f);
+	sub_tree_match(x->trees[lane], x->levels, stack, &what, &told);
+	assert_true(told == lanes);
 	for (unsigned s = 0; s < SESSIONS; s++) {
 		unsigned n = 0, qos = 0;
 
@@ -181,11 +185,12 @@ static void check_topic(struct lot *x, const struct model *m, const char *topic)
 {
 	struct topic_walk_entry stack[LEVELS + 2];
 	struct found shares = {0};
+	struct interest_found what = {.share = found_share, .arg = &shares};
 	uint64_t lanes;
 	unsigned groups = 0;
 
 	assert_true(topic_levels_split(x->levels, SEED, span_str(topic)));
-	interest_match(x->interest, x->levels, stack, &lanes, found_share, &shares);
+	interest_match(x->interest, 0, x->levels, stack, &what, &lanes);
 	for (unsigned i = 0; i < FILTERS; i++) {
 		bool shared, wanted = is_wanted(filters[i], topic, &shared), has = false;
 
@@ -252,7 +257,6 @@ static void all_workers_know_what_the_lists_of_subscriptions_say(void **state)
 			if (step % 37)
 				continue;
 			for (unsigned i = 0; i < LANES; i++) {
-				sub_tree_prune(x.trees[i]);
 				interest_prune(x.interest, x.readers[i]);
 				epoch_quiescent(x.readers[i]);
 			}
@@ -316,8 +320,20 @@ struct hand {
 	struct lot *x;
 	struct topic_levels *levels;
 	unsigned lane;
+	const struct sub *wanted, *seen;
 	bool wrong;
 };
+
+/* None of another worker. */
+static void seen_sub(void *arg, struct sub *s)
+{
+	struct hand *h = arg;
+	const struct session *mine = h->x->sessions[h->lane];
+
+	h->wrong |= s->session < mine || s->session >= mine + SESSIONS;
+	if (s == h->wanted)
+		h->seen = s;
+}
 
 static void seen_share(void *arg, struct interest_share *s)
 {
@@ -339,6 +355,7 @@ static void *hand_run(void *arg)
 		const char *filter = filters[(r >> 24) % FILTERS], *topic = topics[(r >> 32) % 8];
 		struct sub *sub = sub_tree_find(tree, s, span_str(filter));
 		struct topic_walk_entry stack[LEVELS + 2];
+		struct sub_found found = {.sub = seen_sub, .share = seen_share, .arg = h};
 		struct sub_options o = {0};
 		uint64_t lanes;
 		bool existed, shared;
@@ -348,12 +365,13 @@ static void *hand_run(void *arg)
 		else if (sub_tree_add(tree, s, &s->subs, s->online, span_str(filter), &o, &sub, &existed) < 0)
 			h->wrong = true;
 		(void)!topic_levels_split(h->levels, SEED, span_str(topic));
-		interest_match(x->interest, h->levels, stack, &lanes, seen_share, h);
+		h->seen = NULL;
+		h->wanted = sub_tree_find(tree, s, span_str(filter));
+		sub_tree_match(tree, h->levels, stack, &found, &lanes);
 		/* one's own change shows at once */
-		if (is_wanted(filter, topic, &shared) && !shared && sub_tree_find(tree, s, span_str(filter)))
-			h->wrong |= !(lanes >> h->lane & 1);
+		if (is_wanted(filter, topic, &shared) && !shared && h->wanted)
+			h->wrong |= !(lanes >> h->lane & 1) || h->seen != h->wanted;
 		if (r >> 40 & 1) {
-			sub_tree_prune(tree);
 			interest_prune(x->interest, x->readers[h->lane]);
 			epoch_quiescent(x->readers[h->lane]);
 		}

@@ -705,11 +705,6 @@ struct span topic_node_level(const struct topic_node *n)
 	return span_of(n->level, n->len);
 }
 
-struct topic_level topic_tree_level(const struct topic_tree *t, const struct topic_node *n)
-{
-	return level_of(t, n);
-}
-
 struct topic_node *topic_node_parent(const struct topic_node *n)
 {
 	return n->parent;

@@ -74,7 +74,6 @@ struct topic_children topic_node_children(const struct topic_node *n);
 struct topic_node *topic_children_next(struct topic_children *c); /* NULL at the end */
 struct span topic_node_level(const struct topic_node *n);
 struct topic_node *topic_node_parent(const struct topic_node *n);
-struct topic_level topic_tree_level(const struct topic_tree *t, const struct topic_node *n);
 
 void *topic_node_value(const struct topic_node *n);
 
