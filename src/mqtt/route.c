@@ -28,12 +28,20 @@ struct id_link {
 };
 
 struct cached_route {
-	uint64_t hash;
 	uint64_t local, global; /* generations */
 	uint64_t lanes;
 	uint32_t topic_len, ntargets;
 	uint8_t *topic; /* behind the targets, in one block */
 	struct target targets[];
+};
+
+/*
+ * A topic is kept when it was missed twice in a row among those of its slot: one that does not come back soon costs no entry, and
+ * does not push out one that does.
+ */
+struct cache_slot {
+	uint32_t tag, missed; /* of the route; of the topic that was missed last: parts of their hashes */
+	struct cached_route *route;
 };
 
 struct routes {
@@ -50,7 +58,7 @@ struct routes {
 	struct interest_share **shares;
 	uint32_t nshares, shares_room;
 	bool cacheable;
-	struct cached_route *cache[CACHE_ENTRIES];
+	struct cache_slot cache[CACHE_ENTRIES];
 };
 
 int routes_create(struct routes **out)
@@ -62,7 +70,7 @@ int routes_create(struct routes **out)
 void routes_destroy(struct routes *r)
 {
 	for (uint32_t i = 0; r && i < CACHE_ENTRIES; i++)
-		free(r->cache[i]);
+		free(r->cache[i].route);
 	if (r) {
 		free(r->targets);
 		free(r->links);
@@ -162,7 +170,12 @@ static void match(struct worker *w, const struct publication *p, bool shares)
 	w->steps += r->nlinks;
 }
 
-static struct cached_route **cache_slot(struct worker *w, uint64_t hash)
+static uint32_t cache_tag(uint64_t hash)
+{
+	return (uint32_t)(hash >> 32);
+}
+
+static struct cache_slot *cache_slot(struct worker *w, uint64_t hash)
 {
 	return &w->routes->cache[hash & (CACHE_ENTRIES - 1)];
 }
@@ -171,9 +184,10 @@ static struct cached_route **cache_slot(struct worker *w, uint64_t hash)
 static bool cache_get(struct worker *w, struct span topic, uint64_t hash, uint64_t global)
 {
 	struct routes *r = w->routes;
-	const struct cached_route *c = *cache_slot(w, hash);
+	const struct cache_slot *slot = cache_slot(w, hash);
+	const struct cached_route *c = slot->tag == cache_tag(hash) ? slot->route : NULL;
 
-	if (!c || c->hash != hash || c->global != global || c->local != sub_tree_generation(w->subs) ||
+	if (!c || c->global != global || c->local != sub_tree_generation(w->subs) ||
 	    !span_equal(span_of(c->topic, c->topic_len), topic))
 		return false;
 	r->lanes = c->lanes;
@@ -186,15 +200,20 @@ static bool cache_get(struct worker *w, struct span topic, uint64_t hash, uint64
 static void cache_put(struct worker *w, struct span topic, uint64_t hash, uint64_t global)
 {
 	struct routes *r = w->routes;
-	struct cached_route **slot = cache_slot(w, hash), *c;
+	struct cache_slot *slot = cache_slot(w, hash);
+	uint32_t tag = cache_tag(hash);
+	struct cached_route *c;
 
 	if (!r->cacheable || r->ntargets > CACHE_TARGETS || topic.len > CACHE_TOPIC)
 		return;
-	c = realloc(*slot, sizeof(*c) + r->ntargets * sizeof(*r->targets) + topic.len);
+	if (slot->tag != tag && slot->missed != tag) {
+		slot->missed = tag;
+		return;
+	}
+	c = realloc(slot->route, sizeof(*c) + r->ntargets * sizeof(*r->targets) + topic.len);
 	if (!c)
 		return;
 	*c = (struct cached_route){
-		.hash = hash,
 		.local = sub_tree_generation(w->subs),
 		.global = global,
 		.lanes = r->lanes,
@@ -204,7 +223,8 @@ static void cache_put(struct worker *w, struct span topic, uint64_t hash, uint64
 	};
 	memcpy(c->targets, r->targets, r->ntargets * sizeof(*r->targets));
 	memcpy(c->topic, topic.p, topic.len);
-	*slot = c;
+	slot->route = c;
+	slot->tag = tag;
 }
 
 /* Everybody who wants a message that starts here. The generation is read first: what changes later is not cached as seen. */
