@@ -78,6 +78,14 @@ static void lot_down(struct lot *x)
 	free(x->levels);
 }
 
+static void housekeeping(struct lot *x)
+{
+	for (unsigned i = 0; i < LANES; i++) {
+		interest_prune(x->interest, x->readers[i]);
+		epoch_quiescent(x->readers[i]);
+	}
+}
+
 /* ---- against a list ---- */
 
 static const char *const filters[FILTERS] = {
@@ -256,10 +264,7 @@ static void all_workers_know_what_the_lists_of_subscriptions_say(void **state)
 				check_topic(&x, &m, topics[next_random(&random) % 8]);
 			if (step % 37)
 				continue;
-			for (unsigned i = 0; i < LANES; i++) {
-				interest_prune(x.interest, x.readers[i]);
-				epoch_quiescent(x.readers[i]);
-			}
+			housekeeping(&x);
 		}
 		lot_down(&x);
 	}
@@ -312,6 +317,78 @@ static void without_memory_nothing_has_changed(void **state)
 			check_topic(&x, &m, topics[i]);
 		lot_down(&x);
 	}
+}
+
+/* ---- very many: with a step for each of the others, these take hours ---- */
+
+#define VERY_MANY 300000u
+
+static struct sub *add_one(struct lot *x, struct session *s, const char *filter)
+{
+	struct sub_options o = {0};
+	struct sub *sub;
+	bool existed;
+
+	assert_int_equal(sub_tree_add(x->trees[0], s, &s->subs, true, span_str(filter), &o, &sub, &existed),
+			 OK);
+	assert_false(existed);
+	return sub;
+}
+
+static void very_many_subscribers_of_one_filter_take_linear_time(void **state)
+{
+	static const char *const both[] = {"a/+/c", "$share/g/a/+/c"};
+	struct session *many = calloc(VERY_MANY, sizeof(*many));
+	struct lot x;
+
+	(void)state;
+	assert_non_null(many);
+	lot_up(&x);
+	for (unsigned i = 0; i < VERY_MANY; i++) {
+		list_init(&many[i].subs);
+		add_one(&x, &many[i], both[0]);
+		add_one(&x, &many[i], both[1]);
+	}
+	assert_int_equal(sub_tree_count(x.trees[0]), 2 * VERY_MANY);
+	for (unsigned i = 0; i < VERY_MANY; i++) {
+		struct session *s =
+			&many[i % 2 ? i : VERY_MANY - 2 - i]; /* odd ones from below, even ones from above */
+
+		for (unsigned k = 0; k < 2; k++) {
+			struct sub *sub = sub_tree_find(x.trees[0], s, span_str(both[k]));
+
+			assert_ptr_equal(sub->session, s);
+			sub_tree_remove(x.trees[0], sub, true);
+		}
+	}
+	housekeeping(&x);
+	lot_down(&x);
+	free(many);
+}
+
+static void very_many_filters_of_one_session_take_linear_time(void **state)
+{
+	struct lot x;
+	struct session *s = &x.sessions[0][0];
+	char filter[40];
+
+	(void)state;
+	lot_up(&x);
+	for (unsigned i = 0; i < VERY_MANY; i++) {
+		snprintf(filter, sizeof(filter), "%s%u%s", i % 3 == 2 ? "$share/g/" : "", i,
+			 i % 3 ? "" : "/+");
+		add_one(&x, s, filter);
+	}
+	for (unsigned i = 0; i < VERY_MANY; i += 2) {
+		snprintf(filter, sizeof(filter), "%s%u%s", i % 3 == 2 ? "$share/g/" : "", i,
+			 i % 3 ? "" : "/+");
+		sub_tree_remove(x.trees[0], sub_tree_find(x.trees[0], s, span_str(filter)), true);
+	}
+	housekeeping(&x);
+	assert_int_equal(sub_tree_count(x.trees[0]), VERY_MANY / 2);
+	remove_all(&x, 0); /* the session ends */
+	housekeeping(&x);
+	lot_down(&x);
 }
 
 /* ---- a thread for each lane ---- */
@@ -412,6 +489,8 @@ int main(void)
 		cmocka_unit_test(all_workers_know_what_the_lists_of_subscriptions_say),
 		cmocka_unit_test(a_filter_with_too_many_levels_is_refused),
 		cmocka_unit_test(without_memory_nothing_has_changed),
+		cmocka_unit_test(very_many_subscribers_of_one_filter_take_linear_time),
+		cmocka_unit_test(very_many_filters_of_one_session_take_linear_time),
 		cmocka_unit_test(workers_change_and_look_up_interest_at_once),
 	};
 
