@@ -32,6 +32,8 @@ enum { WILD_HASH, WILD_PLUS, NWILD };
 
 #define FIRST_CAP 4u
 
+_Static_assert(sizeof(void *) == 8 && _Alignof(max_align_t) >= 16, "slots keep bits beside addresses");
+
 /*
  * A table of capacity 0 is a seal: a pruner put it there, and no child can be inserted before the
  * seal is taken off or the node is dead. Each seal is an object of its own, so taking off an old one cannot hit a
