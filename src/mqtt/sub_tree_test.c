@@ -369,11 +369,12 @@ static void very_many_subscribers_of_one_filter_take_linear_time(void **state)
 static void very_many_filters_of_one_session_take_linear_time(void **state)
 {
 	struct lot x;
-	struct session *s = &x.sessions[0][0];
+	struct session *s;
 	char filter[40];
 
 	(void)state;
 	lot_up(&x);
+	s = &x.sessions[0][0];
 	for (unsigned i = 0; i < VERY_MANY; i++) {
 		snprintf(filter, sizeof(filter), "%s%u%s", i % 3 == 2 ? "$share/g/" : "", i,
 			 i % 3 ? "" : "/+");
