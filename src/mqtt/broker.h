@@ -106,7 +106,7 @@ struct mqtt_port_ops {
 };
 
 /*
- * Open a port on `loop`, before any loop runs; it lives as long as the broker. ERR_NOMEM, ERR_FULL.
+ * Open a port on `loop`, before any loop runs and any port subscribes; it lives as long as the broker. ERR_NOMEM, ERR_FULL.
  */
 MUST_USE int mqtt_port_open(struct broker *b, struct loop *loop, const struct mqtt_port_ops *ops, void *arg,
 			    struct mqtt_port **out);

@@ -302,12 +302,14 @@ static void feed_match(void *arg, struct sub *sub)
 /* Did the session have a subscription for this topic before? Then it is owed what is on its way. */
 static bool feed_is_owed(struct feeding *to, const struct msg *m)
 {
+	struct sub_found found = {.sub = feed_match, .arg = to};
 	struct worker *w = to->session->worker;
+	uint64_t lanes;
 
 	to->other = to->existed;
 	if (!to->other &&
 	    topic_levels_split(w->more_levels, w->broker->config.seed, span_of(m->bytes, m->topic_len)))
-		sub_tree_match(w->subs, w->more_levels, w->walk, feed_match, to);
+		sub_tree_match(w->subs, w->more_levels, w->walk, &found, &lanes);
 	return to->other;
 }
 

@@ -1,10 +1,15 @@
 /*
- * Which workers have a subscriber for what: the one thing all workers look up for each message, without a lock.
- * A filter's entry has a bit per lane (worker or port) and, per share group, how many members each lane has. It changes on
- * a lane's first and last subscriber of a filter and when members come and go; changes take a mutex, which only the
- * subscribe and connect paths see.
+ * Who subscribed what, of all workers: one tree of filters that each message is looked up in, without a lock. At a filter stand
  *
- * `generation` grows after each change: what was looked up before is good while it stands.
+ *   lanes   which workers and ports have a plain subscriber
+ *   own     for each of these lanes, where its own subscribers are (sub_set.h). Only the thread of the lane looks there;
+ *           to others it is a number
+ *   shares  per share group, how many members each lane has
+ *
+ * A lane's first and last subscriber of a filter and the coming and going of groups take a mutex, which only the subscribe and
+ * connect paths see. Most filters have one plain subscriber: then all of this is one word in the tree's node.
+ *
+ * `generation` grows after each change of lanes or shares: what was looked up before is good while it stands.
  */
 #ifndef MQTT_INTEREST_H
 #define MQTT_INTEREST_H
@@ -28,34 +33,52 @@ struct interest_share {
 
 MUST_USE int interest_create(uint64_t seed, struct interest **out);
 void interest_destroy(struct interest *in); /* accepts NULL */
+/* There are lanes 0..n-1. Called before anybody subscribes, while no other thread uses it. */
+void interest_set_lanes(struct interest *in, uint32_t n);
 
 uint64_t interest_generation(const struct interest *in);
 
-/* The lane has a first plain subscriber for the filter. ERR_NOMEM: nothing changed. */
-MUST_USE int interest_add(struct interest *in, struct epoch_reader *me, const struct topic_levels *filter,
-			  uint32_t lane);
-/* It had its last one. Never fails. */
-void interest_remove(struct interest *in, struct epoch_reader *me, const struct topic_levels *filter,
-		     uint32_t lane);
+/* Where the filter stands, or NULL. */
+struct topic_node *interest_find(struct interest *in, const struct topic_levels *filter);
+/* What the lane keeps at a filter, or NULL. By the lane's thread, as are the next three. */
+void *interest_own(const struct topic_node *at, uint32_t lane);
 
 /*
- * Make the entry of a share group, so that interest_share_change() can't fail. `key` is "group/filter". It stays until as many
- * interest_share_drop() calls, by then with all its counts back at 0. ERR_NOMEM.
+ * The lane has a first plain subscriber for the filter and keeps `own` there, the address of something that malloc() made; the lowest bit
+ * is the lane's to use. *at stands until interest_remove(). ERR_NOMEM: nothing changed.
+ */
+MUST_USE int interest_add(struct interest *in, struct epoch_reader *me, const struct topic_levels *filter,
+			  uint32_t lane, void *own, struct topic_node **at);
+/* It keeps something else there; not NULL. */
+void interest_set_own(struct interest *in, struct topic_node *at, uint32_t lane, void *own);
+/* It had its last subscriber. Never fails. */
+void interest_remove(struct interest *in, struct epoch_reader *me, struct topic_node *at, uint32_t lane);
+
+/*
+ * Make the entry of a share group, so that interest_share_change() can't fail. `key` is "group/filter". It and *at stay until as
+ * many interest_share_drop() calls, by then with all its counts back at 0. ERR_NOMEM.
  */
 MUST_USE int interest_share_hold(struct interest *in, struct epoch_reader *me,
-				 const struct topic_levels *filter, struct span key,
+				 const struct topic_levels *filter, struct span key, struct topic_node **at,
 				 struct interest_share **out);
-void interest_share_drop(struct interest *in, struct epoch_reader *me, const struct topic_levels *filter,
+void interest_share_drop(struct interest *in, struct epoch_reader *me, struct topic_node *at,
 			 struct interest_share *share);
 void interest_share_change(struct interest *in, struct interest_share *share, uint32_t lane, int online,
 			   int away);
 
+/* What is told of a topic; each may be NULL. */
+struct interest_found {
+	void (*own)(void *arg, void *own); /* what the asking lane keeps at a filter that matches */
+	void (*share)(void *arg, struct interest_share *s);
+	void *arg;
+};
+
 /*
- * Who wants this topic: *lanes, and each share group that matches. Entries are good until the caller is quiescent. Returns
- * how many nodes it visited.
+ * Who wants this topic: *lanes, what `lane` keeps there, and each share group that matches. Entries are good until the caller
+ * is quiescent. Returns how many nodes it visited.
  */
-uint32_t interest_match(struct interest *in, const struct topic_levels *topic, struct topic_walk_entry *stack,
-			uint64_t *lanes, void (*share)(void *arg, struct interest_share *s), void *arg);
+uint32_t interest_match(struct interest *in, uint32_t lane, const struct topic_levels *topic,
+			struct topic_walk_entry *stack, const struct interest_found *found, uint64_t *lanes);
 
 /* Housekeeping, once per loop turn. */
 void interest_prune(struct interest *in, struct epoch_reader *me);

@@ -10,7 +10,8 @@
 #include "base/alloc_fail.h"
 #include "mqtt/interest.h"
 
-#define SEED 7
+#define SEED  7
+#define LANES 6
 
 struct rig {
 	struct epoch_domain *domain;
@@ -19,8 +20,11 @@ struct rig {
 	struct topic_levels *levels;
 	struct topic_walk_entry stack[10];
 	uint64_t lanes;
-	unsigned nshares;
+	unsigned nshares, nowned;
+	void *owned;
 };
+
+static max_align_t own[LANES]; /* what lanes keep: only the addresses matter */
 
 static int setup(void **state)
 {
@@ -30,6 +34,7 @@ static int setup(void **state)
 	assert_int_equal(epoch_domain_create(&r->domain), OK);
 	assert_int_equal(epoch_reader_create(r->domain, &r->reader), OK);
 	assert_int_equal(interest_create(SEED, &r->interest), OK);
+	interest_set_lanes(r->interest, LANES);
 	r->levels = topic_levels_create(8);
 	assert_non_null(r->levels);
 	return 0;
@@ -61,49 +66,147 @@ static void count_share(void *arg, struct interest_share *s)
 	r->nshares++;
 }
 
+static void count_own(void *arg, void *what)
+{
+	struct rig *r = arg;
+
+	r->nowned++;
+	r->owned = what;
+}
+
+static void match_as(struct rig *r, uint32_t lane, const char *topic)
+{
+	struct interest_found found = {.own = count_own, .share = count_share, .arg = r};
+
+	r->nshares = r->nowned = 0;
+	r->owned = NULL;
+	interest_match(r->interest, lane, levels(r, topic), r->stack, &found, &r->lanes);
+}
+
 static void match(struct rig *r, const char *topic)
 {
-	r->nshares = 0;
-	interest_match(r->interest, levels(r, topic), r->stack, &r->lanes, count_share, r);
+	match_as(r, 0, topic);
+}
+
+static struct topic_node *add(struct rig *r, const char *filter, uint32_t lane, void *what)
+{
+	struct topic_node *at = NULL;
+
+	assert_int_equal(interest_add(r->interest, r->reader, levels(r, filter), lane, what, &at), OK);
+	assert_ptr_equal(interest_find(r->interest, levels(r, filter)), at);
+	assert_ptr_equal(interest_own(at, lane), what);
+	return at;
+}
+
+static struct interest_share *hold(struct rig *r, const char *filter, const char *key, struct topic_node **at)
+{
+	struct interest_share *share;
+
+	assert_int_equal(
+		interest_share_hold(r->interest, r->reader, levels(r, filter), span_str(key), at, &share),
+		OK);
+	return share;
 }
 
 static void a_group_without_members_is_gone_though_others_want_the_filter(void **state)
 {
 	struct rig *r = *state;
-	struct interest_share *share[3], *again;
+	struct topic_node *at = add(r, "a/+", 5, &own[5]), *same;
+	struct interest_share *share[3];
 	const char *keys[] = {"g/a/+", "h/a/+", "i/a/+"};
 
-	assert_int_equal(interest_add(r->interest, r->reader, levels(r, "a/+"), 5), OK);
-	for (unsigned i = 0; i < 3; i++)
-		assert_int_equal(interest_share_hold(r->interest, r->reader, levels(r, "a/+"),
-						     span_str(keys[i]), &share[i]),
-				 OK);
-	assert_int_equal(
-		interest_share_hold(r->interest, r->reader, levels(r, "a/+"), span_str(keys[1]), &again), OK);
-	assert_ptr_equal(again, share[1]);
+	for (unsigned i = 0; i < 3; i++) {
+		share[i] = hold(r, "a/+", keys[i], &same);
+		assert_ptr_equal(same, at);
+	}
+	assert_ptr_equal(hold(r, "a/+", keys[1], &same), share[1]);
 	match(r, "a/b");
 	assert_int_equal(r->nshares, 3);
-	interest_share_drop(r->interest, r->reader, levels(r, "a/+"), share[1]);
+	interest_share_drop(r->interest, r->reader, at, share[1]);
 	match(r, "a/b");
 	assert_int_equal(r->nshares, 3); /* another worker still has members */
-	interest_share_drop(r->interest, r->reader, levels(r, "a/+"), share[1]);
+	interest_share_drop(r->interest, r->reader, at, share[1]);
 	match(r, "a/b");
 	assert_int_equal(r->nshares, 2);
-	interest_share_drop(r->interest, r->reader, levels(r, "a/+"), share[2]);
-	interest_share_drop(r->interest, r->reader, levels(r, "a/+"), share[0]);
+	interest_share_drop(r->interest, r->reader, at, share[2]);
+	interest_share_drop(r->interest, r->reader, at, share[0]);
 	epoch_quiescent(r->reader);
 	match(r, "a/b");
 	assert_int_equal(r->nshares, 0);
 	assert_int_equal(r->lanes, UINT64_C(1) << 5);
-	interest_remove(r->interest, r->reader, levels(r, "a/+"), 5);
+	assert_ptr_equal(interest_own(at, 5), &own[5]);
+	interest_remove(r->interest, r->reader, at, 5);
 	match(r, "a/b");
 	assert_int_equal(r->lanes, 0);
+}
+
+static void check_lanes(struct rig *r, const char *topic, uint64_t lanes, void *const kept[LANES])
+{
+	for (uint32_t i = 0; i < LANES; i++) {
+		match_as(r, i, topic);
+		assert_int_equal(r->lanes, lanes);
+		assert_int_equal(r->nowned, kept[i] != NULL);
+		assert_ptr_equal(r->owned, kept[i]);
+	}
+}
+
+static void each_lane_finds_what_it_keeps_and_no_other(void **state)
+{
+	struct rig *r = *state;
+	void *kept[LANES] = {[3] = &own[3]}, *odd = (char *)&own[3] + 1;
+	struct topic_node *at = add(r, "a/#", 3, &own[3]);
+
+	check_lanes(r, "a", 1 << 3, kept);
+	interest_set_own(r->interest, at, 3, odd); /* the lowest bit is the lane's */
+	kept[3] = odd;
+	check_lanes(r, "a/b", 1 << 3, kept);
+	assert_null(interest_own(at, 2));
+	assert_ptr_equal(add(r, "a/#", 0, &own[0]), at);
+	kept[0] = &own[0];
+	check_lanes(r, "a/b/c", 1 << 3 | 1 << 0, kept);
+	interest_set_own(r->interest, at, 3, &own[4]);
+	kept[3] = &own[4];
+	check_lanes(r, "a", 1 << 3 | 1 << 0, kept);
+	interest_remove(r->interest, r->reader, at, 3);
+	kept[3] = NULL;
+	check_lanes(r, "a", 1 << 0, kept);
+	interest_remove(r->interest, r->reader, at, 0);
+	kept[0] = NULL;
+	check_lanes(r, "a", 0, kept);
+	assert_null(interest_own(at, 0));
+}
+
+static void a_subscription_without_memory_changes_nothing(void **state)
+{
+	struct rig *r = *state;
+	void *kept[LANES] = {[1] = &own[1]};
+	struct topic_node *at = add(r, "x/+", 1, &own[1]), *other;
+	bool hit = true;
+
+	for (long n = 1; hit; n++) {
+		const char *filter = n % 2 ? "x/+" : "x/y/z";
+		int rc;
+
+		(void)levels(r, filter);
+		alloc_fail_at(n / 2 + 1);
+		rc = interest_add(r->interest, r->reader, r->levels, 2, &own[2], &other);
+		hit = alloc_fail_end();
+		if (rc == OK) {
+			interest_remove(r->interest, r->reader, other, 2);
+			interest_prune(r->interest, r->reader);
+		}
+		check_lanes(r, "x/y", 1 << 1, kept);
+		match(r, "x/y/z");
+		assert_int_equal(r->lanes, 0);
+	}
+	interest_remove(r->interest, r->reader, at, 1);
 }
 
 static void a_hold_without_memory_changes_nothing(void **state)
 {
 	struct rig *r = *state;
 	struct interest_share *share;
+	struct topic_node *at;
 	bool hit = true;
 
 	for (long n = 1; hit; n++) {
@@ -111,13 +214,13 @@ static void a_hold_without_memory_changes_nothing(void **state)
 		int rc;
 
 		alloc_fail_at(n);
-		rc = interest_share_hold(r->interest, r->reader, l, span_str("g/x/y/z"), &share);
+		rc = interest_share_hold(r->interest, r->reader, l, span_str("g/x/y/z"), &at, &share);
 		hit = alloc_fail_end();
 		assert_int_equal(rc, hit ? ERR_NOMEM : OK);
 		match(r, "x/y/z");
 		assert_int_equal(r->nshares, !hit);
 	}
-	interest_share_drop(r->interest, r->reader, levels(r, "x/y/z"), share);
+	interest_share_drop(r->interest, r->reader, at, share);
 }
 
 int main(void)
@@ -125,6 +228,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_group_without_members_is_gone_though_others_want_the_filter,
 						setup, teardown),
+		cmocka_unit_test_setup_teardown(each_lane_finds_what_it_keeps_and_no_other, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_subscription_without_memory_changes_nothing, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(a_hold_without_memory_changes_nothing, setup, teardown),
 	};
 

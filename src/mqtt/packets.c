@@ -306,7 +306,8 @@ static uint8_t subscribe_one(struct conn *c, const struct mqtt_sub_item *item, u
 	 * Not for shared subscriptions (4.8.2); otherwise as the handling says: 5.0 [MQTT-3.3.1-9] to [MQTT-3.3.1-11],
 	 * [MQTT-3.8.4-4]; below 5.0 always: 3.1.1 [MQTT-3.3.1-6], [MQTT-3.8.4-3].
 	 */
-	if (!sub->group && (item->retain_handling == 0 || (item->retain_handling == 1 && !existed)) &&
+	if (!sub->options.is_shared &&
+	    (item->retain_handling == 0 || (item->retain_handling == 1 && !existed)) &&
 	    session_feed_retained(s, item->filter, sub, existed) < 0)
 		log_warning("mqtt", "client %s %s: some retained messages not sent: out of memory",
 			    log_quote((char[64]){0}, 64, session_id(s)), c->peer);

@@ -28,12 +28,20 @@ struct id_link {
 };
 
 struct cached_route {
-	uint64_t hash;
 	uint64_t local, global; /* generations */
 	uint64_t lanes;
 	uint32_t topic_len, ntargets;
 	uint8_t *topic; /* behind the targets, in one block */
 	struct target targets[];
+};
+
+/*
+ * A topic is kept when it was missed twice in a row among those of its slot: one that does not come back soon costs no entry, and
+ * does not push out one that does.
+ */
+struct cache_slot {
+	uint32_t tag, missed; /* of the route; of the topic that was missed last: parts of their hashes */
+	struct cached_route *route;
 };
 
 struct routes {
@@ -50,7 +58,7 @@ struct routes {
 	struct interest_share **shares;
 	uint32_t nshares, shares_room;
 	bool cacheable;
-	struct cached_route *cache[CACHE_ENTRIES];
+	struct cache_slot cache[CACHE_ENTRIES];
 };
 
 int routes_create(struct routes **out)
@@ -62,7 +70,7 @@ int routes_create(struct routes **out)
 void routes_destroy(struct routes *r)
 {
 	for (uint32_t i = 0; r && i < CACHE_ENTRIES; i++)
-		free(r->cache[i]);
+		free(r->cache[i].route);
 	if (r) {
 		free(r->targets);
 		free(r->links);
@@ -147,20 +155,27 @@ static void found_share(void *arg, struct interest_share *share)
 		worker_count(r->worker, dropped_memory, 1);
 }
 
-static void match_here(struct worker *w, const struct publication *p)
+/* Fill targets, lanes and, when asked for, shares with who wants the topic in w->levels. */
+static void match(struct worker *w, const struct publication *p, bool shares)
 {
 	struct routes *r = w->routes;
+	struct sub_found found = {.sub = found_sub, .share = shares ? found_share : NULL, .arg = r};
 
 	r->worker = w;
 	r->publisher = p->publisher;
-	r->ntargets = r->nlinks = 0;
+	r->ntargets = r->nlinks = r->nshares = 0;
 	r->stamp++;
 	r->cacheable = true;
-	w->steps += sub_tree_match(w->subs, w->levels, w->walk, found_sub, r);
+	w->steps += sub_tree_match(w->subs, w->levels, w->walk, &found, &r->lanes);
 	w->steps += r->nlinks;
 }
 
-static struct cached_route **cache_slot(struct worker *w, uint64_t hash)
+static uint32_t cache_tag(uint64_t hash)
+{
+	return (uint32_t)(hash >> 32);
+}
+
+static struct cache_slot *cache_slot(struct worker *w, uint64_t hash)
 {
 	return &w->routes->cache[hash & (CACHE_ENTRIES - 1)];
 }
@@ -169,9 +184,10 @@ static struct cached_route **cache_slot(struct worker *w, uint64_t hash)
 static bool cache_get(struct worker *w, struct span topic, uint64_t hash, uint64_t global)
 {
 	struct routes *r = w->routes;
-	const struct cached_route *c = *cache_slot(w, hash);
+	const struct cache_slot *slot = cache_slot(w, hash);
+	const struct cached_route *c = slot->tag == cache_tag(hash) ? slot->route : NULL;
 
-	if (!c || c->hash != hash || c->global != global || c->local != sub_tree_generation(w->subs) ||
+	if (!c || c->global != global || c->local != sub_tree_generation(w->subs) ||
 	    !span_equal(span_of(c->topic, c->topic_len), topic))
 		return false;
 	r->lanes = c->lanes;
@@ -184,15 +200,20 @@ static bool cache_get(struct worker *w, struct span topic, uint64_t hash, uint64
 static void cache_put(struct worker *w, struct span topic, uint64_t hash, uint64_t global)
 {
 	struct routes *r = w->routes;
-	struct cached_route **slot = cache_slot(w, hash), *c;
+	struct cache_slot *slot = cache_slot(w, hash);
+	uint32_t tag = cache_tag(hash);
+	struct cached_route *c;
 
 	if (!r->cacheable || r->ntargets > CACHE_TARGETS || topic.len > CACHE_TOPIC)
 		return;
-	c = realloc(*slot, sizeof(*c) + r->ntargets * sizeof(*r->targets) + topic.len);
+	if (slot->tag != tag && slot->missed != tag) {
+		slot->missed = tag;
+		return;
+	}
+	c = realloc(slot->route, sizeof(*c) + r->ntargets * sizeof(*r->targets) + topic.len);
 	if (!c)
 		return;
 	*c = (struct cached_route){
-		.hash = hash,
 		.local = sub_tree_generation(w->subs),
 		.global = global,
 		.lanes = r->lanes,
@@ -202,7 +223,8 @@ static void cache_put(struct worker *w, struct span topic, uint64_t hash, uint64
 	};
 	memcpy(c->targets, r->targets, r->ntargets * sizeof(*r->targets));
 	memcpy(c->topic, topic.p, topic.len);
-	*slot = c;
+	slot->route = c;
+	slot->tag = tag;
 }
 
 /* Everybody who wants a message that starts here. The generation is read first: what changes later is not cached as seen. */
@@ -216,10 +238,7 @@ static int look_up(struct worker *w, const struct publication *p)
 		return OK;
 	if (!topic_levels_split(w->levels, b->config.seed, p->topic))
 		return ERR_RANGE;
-	match_here(w, p);
-	w->routes->nshares = 0;
-	w->steps +=
-		interest_match(b->interest, w->levels, w->walk, &w->routes->lanes, found_share, w->routes);
+	match(w, p, true);
 	cache_put(w, p->topic, hash, global);
 	return OK;
 }
@@ -283,8 +302,9 @@ static uint32_t pick_lane(struct worker *w, const _Atomic uint32_t *members, uin
 	return BROKER_LANES_MAX; /* the counts changed meanwhile */
 }
 
-static void member_deliver(struct worker *w, struct publication *p, struct sub *sub)
+static void member_deliver(struct worker *w, struct publication *p, struct sub_member *m)
 {
+	struct sub *sub = &m->sub;
 	struct delivery d = {
 		.qos = sub->options.qos < p->qos ? sub->options.qos : p->qos, /* 5.0 [MQTT-4.8.2-3] */
 		.retain = p->retain && sub->options.retain_as_published,
@@ -293,8 +313,8 @@ static void member_deliver(struct worker *w, struct publication *p, struct sub *
 	};
 
 	/* the members take turns */
-	list_remove(&sub->in_filter);
-	list_append(&sub->group->members, &sub->in_filter);
+	list_remove(&m->in_group);
+	list_append(&sub->of.group->members, &m->in_group);
 	if (publication_expired(p, loop_now_ms(w->loop)))
 		worker_count(w, dropped_expired, 1);
 	else
@@ -309,11 +329,12 @@ static bool member_find(struct worker *w, struct publication *p, struct span key
 	if (!g)
 		return false;
 	list_for_each (n, &g->members) {
-		struct sub *sub = container_of(n, struct sub, in_filter);
+		struct sub_member *m = container_of(n, struct sub_member, in_group);
+		const struct sub *sub = &m->sub;
 		uint8_t qos = sub->options.qos < p->qos ? sub->options.qos : p->qos;
 
 		if (session_can_take(sub->session, qos) || (queue_it && !sub->session->conn && qos > 0)) {
-			member_deliver(w, p, sub);
+			member_deliver(w, p, m);
 			return true;
 		}
 	}
@@ -384,6 +405,7 @@ static void share_publish(struct worker *w, struct publication *p, struct intere
 static void share_record(struct worker *w, struct publication *p, struct share_route *route)
 {
 	struct routes *r = w->routes;
+	struct sub_found shares = {.share = found_share, .arg = r};
 	struct interest_share *share;
 	uint64_t lanes;
 
@@ -394,7 +416,7 @@ static void share_record(struct worker *w, struct publication *p, struct share_r
 	r->worker = w;
 	r->nshares = 0;
 	if (topic_levels_split(w->levels, w->broker->config.seed, p->topic))
-		interest_match(w->broker->interest, w->levels, w->walk, &lanes, found_share, r);
+		sub_tree_match(w->subs, w->levels, w->walk, &shares, &lanes);
 	share = share_of(r, route->key);
 	if (!share || !share_route(w, p, share, route))
 		worker_count(w, dropped_no_member, 1);
@@ -501,8 +523,7 @@ void route_record(void *worker, struct lane *l, struct publication *p, struct sh
 	if (!cache_get(w, p->topic, hash, 0)) {
 		if (!topic_levels_split(w->levels, w->broker->config.seed, p->topic))
 			return;
-		match_here(w, p);
-		w->routes->lanes = 0;
+		match(w, p, false);
 		cache_put(w, p->topic, hash, 0);
 	}
 	deliver_here(w, p);

@@ -5,10 +5,9 @@
 #include "base/hash.h"
 
 struct sub_tree {
-	struct topic_tree *tree; /* values: struct sub_filter */
 	struct interest *interest;
 	struct epoch_reader *reader;
-	struct hmap by_session;
+	struct hmap members; /* of groups, by (group, session) */
 	struct hmap groups;
 	struct topic_levels *levels; /* of the filter in hand */
 	uint64_t seed;
@@ -30,7 +29,7 @@ int sub_tree_create(struct interest *in, struct epoch_reader *reader, uint64_t s
 	t->seed = seed;
 	t->lane = lane;
 	t->levels = topic_levels_create(max_levels);
-	if (!t->levels || topic_tree_create(seed, &t->tree) < 0) {
+	if (!t->levels) {
 		sub_tree_destroy(t);
 		return ERR_NOMEM;
 	}
@@ -42,8 +41,7 @@ void sub_tree_destroy(struct sub_tree *t)
 {
 	if (!t)
 		return;
-	topic_tree_destroy(t->tree, NULL);
-	hmap_fini(&t->by_session);
+	hmap_fini(&t->members);
 	hmap_fini(&t->groups);
 	free(t->levels);
 	free(t);
@@ -57,59 +55,6 @@ uint64_t sub_tree_generation(const struct sub_tree *t)
 uint32_t sub_tree_count(const struct sub_tree *t)
 {
 	return t->count;
-}
-
-void sub_tree_prune(struct sub_tree *t)
-{
-	topic_tree_prune(t->tree, t->reader);
-}
-
-/* ---- filters ---- */
-
-/* The filter's entry, with the levels of it in t->levels. */
-static int filter_get(struct sub_tree *t, struct span filter, struct sub_filter **out)
-{
-	struct topic_node *node;
-
-	if (!topic_levels_split(t->levels, t->seed, filter))
-		return ERR_RANGE;
-	if (topic_tree_get(t->tree, t->reader, t->levels, &node) < 0)
-		return ERR_NOMEM;
-	*out = topic_node_value(node);
-	if (*out)
-		return OK;
-	*out = malloc(sizeof(**out));
-	if (!*out) {
-		topic_tree_prune_later(t->tree, node);
-		return ERR_NOMEM;
-	}
-	(*out)->node = node;
-	list_init(&(*out)->subs);
-	list_init(&(*out)->groups);
-	(void)topic_node_cas(node, NULL, *out); /* this thread alone changes the tree */
-	return OK;
-}
-
-static void filter_drop_unused(struct sub_tree *t, struct sub_filter *f)
-{
-	if (!list_empty(&f->subs) || !list_empty(&f->groups))
-		return;
-	(void)topic_node_cas(f->node, f, NULL);
-	topic_tree_prune_later(t->tree, f->node);
-	free(f);
-}
-
-/* The levels of a filter, read back from its place in the tree. */
-static const struct topic_levels *filter_levels(struct sub_tree *t, const struct sub_filter *f)
-{
-	uint32_t depth = 0;
-
-	for (const struct topic_node *n = f->node; topic_node_parent(n); n = topic_node_parent(n))
-		depth++;
-	t->levels->count = depth;
-	for (const struct topic_node *n = f->node; topic_node_parent(n); n = topic_node_parent(n))
-		t->levels->at[--depth] = topic_node_as_level(n);
-	return t->levels;
 }
 
 /* ---- groups ---- */
@@ -127,7 +72,8 @@ struct sub_group *sub_tree_group(struct sub_tree *t, struct span key)
 	return NULL;
 }
 
-static int group_get(struct sub_tree *t, struct sub_filter *f, struct span key, struct sub_group **out)
+/* The group of the filter in hand. */
+static int group_get(struct sub_tree *t, struct span key, struct sub_group **out)
 {
 	struct sub_group *g = sub_tree_group(t, key);
 
@@ -137,14 +83,13 @@ static int group_get(struct sub_tree *t, struct sub_filter *f, struct span key, 
 	g = malloc(sizeof(*g) + key.len);
 	if (!g)
 		return ERR_NOMEM;
-	*g = (struct sub_group){.filter = f, .key_len = (uint32_t)key.len};
+	*g = (struct sub_group){.key_len = (uint32_t)key.len};
 	memcpy(g->key, key.p, key.len);
-	if (interest_share_hold(t->interest, t->reader, t->levels, key, &g->share) < 0) {
+	if (interest_share_hold(t->interest, t->reader, t->levels, key, &g->node, &g->share) < 0) {
 		free(g);
 		return ERR_NOMEM;
 	}
 	list_init(&g->members);
-	list_append(&f->groups, &g->in_filter);
 	hmap_insert(&t->groups, &g->by_key, hash_span(t->seed, key));
 	*out = g;
 	return OK;
@@ -154,143 +99,174 @@ static void group_drop_unused(struct sub_tree *t, struct sub_group *g)
 {
 	if (!list_empty(&g->members))
 		return;
-	interest_share_drop(t->interest, t->reader, filter_levels(t, g->filter), g->share);
-	list_remove(&g->in_filter);
+	interest_share_drop(t->interest, t->reader, g->node, g->share);
 	hmap_remove(&t->groups, &g->by_key);
 	free(g);
 }
 
-/* ---- subscriptions ---- */
-
-static uint64_t sub_hash(const struct sub_tree *t, const void *place, const struct session *s)
+static struct sub_member *member_of(struct sub *sub)
 {
-	return hash_fold((uintptr_t)place ^ t->seed, (uintptr_t)s ^ 0x9e3779b97f4a7c15u);
+	return container_of(sub, struct sub_member, sub);
 }
 
-static struct sub *sub_find(struct sub_tree *t, const struct sub_filter *f, const struct sub_group *g,
-			    const struct session *s)
+static uint64_t member_hash(const struct sub_tree *t, const struct sub_group *g, const struct session *s)
 {
-	const void *place = g ? (const void *)g : f;
-	struct hmap_node *n = hmap_find(&t->by_session, sub_hash(t, place, s));
+	return hash_fold((uintptr_t)g ^ t->seed, (uintptr_t)s ^ 0x9e3779b97f4a7c15u);
+}
+
+static struct sub *member_find(struct sub_tree *t, struct span key, const struct session *s)
+{
+	struct sub_group *g = sub_tree_group(t, key);
+	struct hmap_node *n = g ? hmap_find(&t->members, member_hash(t, g, s)) : NULL;
 
 	for (; n; n = hmap_next(n)) {
-		struct sub *sub = container_of(n, struct sub, by_session);
+		struct sub *sub = &container_of(n, struct sub_member, by_session)->sub;
 
-		if (sub->session == s && sub->filter == f && sub->group == g)
+		if (sub->session == s && sub->of.group == g)
 			return sub;
 	}
 	return NULL;
 }
 
-/* "$share/group/filter" -> the filter and "group/filter"; a plain one is itself, key empty. */
-static struct span filter_of(struct span whole, struct span *key)
-{
-	struct span group, rest;
-
-	*key = span_of(NULL, 0);
-	if (!mqtt_filter_shared(whole, &group, &rest))
-		return whole;
-	*key = span_of(group.p, group.len + 1 + rest.len);
-	return rest;
-}
-
 static void presence_change(struct sub_tree *t, struct sub *sub, bool online, int by)
 {
-	interest_share_change(t->interest, sub->group->share, t->lane, online ? by : 0, online ? 0 : by);
+	interest_share_change(t->interest, sub->of.group->share, t->lane, online ? by : 0, online ? 0 : by);
 }
 
-/* First plain subscriber of a filter: all workers have to know, before it counts here. */
-static int sub_announce(struct sub_tree *t, struct sub_filter *f, struct sub_group *g)
+static int member_create(struct sub_tree *t, struct session *s, struct span key, bool online,
+			 struct sub **out)
 {
-	if (g || !list_empty(&f->subs))
-		return OK;
-	return interest_add(t->interest, t->reader, t->levels, t->lane);
+	struct sub_member *m = malloc(sizeof(*m));
+	struct sub_group *g;
+
+	if (!m || group_get(t, key, &g) < 0) {
+		free(m);
+		return ERR_NOMEM;
+	}
+	m->sub = (struct sub){.session = s, .of.group = g};
+	list_append(&g->members, &m->in_group);
+	hmap_insert(&t->members, &m->by_session, member_hash(t, g, s));
+	presence_change(t, &m->sub, online, 1);
+	*out = &m->sub;
+	return OK;
 }
 
-static int sub_create(struct sub_tree *t, struct session *s, struct sub_filter *f, struct sub_group *g,
-		      struct sub **out)
+static void member_remove(struct sub_tree *t, struct sub *sub, bool online)
+{
+	struct sub_member *m = member_of(sub);
+
+	presence_change(t, sub, online, -1);
+	list_remove(&m->in_group);
+	hmap_remove(&t->members, &m->by_session);
+	group_drop_unused(t, sub->of.group);
+	free(m);
+}
+
+/* ---- plain subscriptions ---- */
+
+/* The worker's subscribers of the filter in hand, and where it stands (NULL: nowhere). */
+static void *set_find(struct sub_tree *t, struct topic_node **at)
+{
+	*at = interest_find(t->interest, t->levels);
+	return *at ? interest_own(*at, t->lane) : NULL;
+}
+
+static struct sub *plain_find(struct sub_tree *t, const struct session *s)
+{
+	struct topic_node *at;
+
+	return sub_set_find(set_find(t, &at), s);
+}
+
+static int plain_create(struct sub_tree *t, struct session *s, struct sub **out)
 {
 	struct sub *sub = malloc(sizeof(*sub));
+	struct topic_node *at;
+	void *set = set_find(t, &at), *was = set;
 
-	if (!sub || sub_announce(t, f, g) < 0) {
+	if (!sub)
+		return ERR_NOMEM;
+	*sub = (struct sub){.session = s, .of.node = at};
+	if (sub_set_add(&set, sub) < 0 ||
+	    (!was && interest_add(t->interest, t->reader, t->levels, t->lane, set, &sub->of.node) < 0)) {
 		free(sub);
 		return ERR_NOMEM;
 	}
-	*sub = (struct sub){.session = s, .filter = f, .group = g};
-	list_append(g ? &g->members : &f->subs, &sub->in_filter);
-	hmap_insert(&t->by_session, &sub->by_session, sub_hash(t, g ? (const void *)g : f, s));
-	t->count++;
+	if (was && set != was)
+		interest_set_own(t->interest, at, t->lane, set);
 	*out = sub;
 	return OK;
+}
+
+static void plain_remove(struct sub_tree *t, struct sub *sub)
+{
+	struct topic_node *at = sub->of.node;
+	void *set = interest_own(at, t->lane), *was = set;
+
+	sub_set_remove(&set, sub);
+	if (!set)
+		interest_remove(t->interest, t->reader, at, t->lane);
+	else if (set != was)
+		interest_set_own(t->interest, at, t->lane, set);
+	free(sub);
+}
+
+/* ---- both ---- */
+
+/* Take the filter in hand: "$share/group/filter" -> the filter and "group/filter"; a plain one is itself, key empty. */
+static bool filter_take(struct sub_tree *t, struct span whole, struct span *key)
+{
+	struct span group, rest = whole;
+
+	*key = span_of(NULL, 0);
+	if (mqtt_filter_shared(whole, &group, &rest))
+		*key = span_of(group.p, group.len + 1 + rest.len);
+	else
+		rest = whole;
+	return topic_levels_split(t->levels, t->seed, rest);
 }
 
 int sub_tree_add(struct sub_tree *t, struct session *s, struct list *session_subs, bool online,
 		 struct span filter, const struct sub_options *o, struct sub **out, bool *existed)
 {
-	struct sub_filter *f;
-	struct sub_group *g = NULL;
 	struct span key;
-	int rc = filter_get(t, filter_of(filter, &key), &f);
+	int rc;
 
-	if (rc < 0)
-		return rc;
-	if (key.len)
-		rc = group_get(t, f, key, &g);
-	if (rc < 0)
-		goto fail;
-	*out = sub_find(t, f, g, s);
+	if (!filter_take(t, filter, &key))
+		return ERR_RANGE;
+	*out = key.len ? member_find(t, key, s) : plain_find(t, s);
 	*existed = *out != NULL;
 	if (!*out) {
-		rc = sub_create(t, s, f, g, out);
+		rc = key.len ? member_create(t, s, key, online, out) : plain_create(t, s, out);
 		if (rc < 0)
-			goto fail;
+			return rc;
 		list_append(session_subs, &(*out)->in_session);
-		if (g)
-			presence_change(t, *out, online, 1);
+		t->count++;
 	}
 	(*out)->options = *o;
+	(*out)->options.is_shared = key.len > 0;
 	t->generation++;
 	return OK;
-fail:
-	if (g)
-		group_drop_unused(t, g);
-	filter_drop_unused(t, f);
-	return rc;
 }
 
 struct sub *sub_tree_find(struct sub_tree *t, struct session *s, struct span filter)
 {
 	struct span key;
-	struct span plain = filter_of(filter, &key);
-	struct topic_node *node;
-	struct sub_group *g = key.len ? sub_tree_group(t, key) : NULL;
-	struct sub_filter *f;
 
-	if (!topic_levels_split(t->levels, t->seed, plain) || (key.len && !g))
+	if (!filter_take(t, filter, &key))
 		return NULL;
-	node = topic_tree_find(t->tree, t->levels);
-	f = node ? topic_node_value(node) : NULL;
-	return f ? sub_find(t, f, g, s) : NULL;
+	return key.len ? member_find(t, key, s) : plain_find(t, s);
 }
 
 void sub_tree_remove(struct sub_tree *t, struct sub *sub, bool online)
 {
-	struct sub_filter *f = sub->filter;
-	struct sub_group *g = sub->group;
-
-	list_remove(&sub->in_filter);
 	list_remove(&sub->in_session);
-	hmap_remove(&t->by_session, &sub->by_session);
 	t->count--;
 	t->generation++;
-	if (g) {
-		presence_change(t, sub, online, -1);
-		group_drop_unused(t, g);
-	} else if (list_empty(&f->subs)) {
-		interest_remove(t->interest, t->reader, filter_levels(t, f), t->lane);
-	}
-	filter_drop_unused(t, f);
-	free(sub);
+	if (sub->options.is_shared)
+		member_remove(t, sub, online);
+	else
+		plain_remove(t, sub);
 }
 
 void sub_tree_presence(struct sub_tree *t, struct list *session_subs, bool online)
@@ -298,7 +274,7 @@ void sub_tree_presence(struct sub_tree *t, struct list *session_subs, bool onlin
 	list_for_each (n, session_subs) {
 		struct sub *sub = container_of(n, struct sub, in_session);
 
-		if (!sub->group)
+		if (!sub->options.is_shared)
 			continue;
 		presence_change(t, sub, !online, -1);
 		presence_change(t, sub, online, 1);
@@ -308,23 +284,36 @@ void sub_tree_presence(struct sub_tree *t, struct list *session_subs, bool onlin
 /* ---- matching ---- */
 
 struct match {
-	void (*found)(void *arg, struct sub *s);
-	void *arg;
+	const struct sub_found *found;
 };
 
-static void match_filter(void *arg, void *value)
+static void match_set(void *arg, void *set)
 {
-	struct match *m = arg;
-	struct sub_filter *f = value;
+	const struct sub_found *found = ((struct match *)arg)->found;
+	struct sub *const *all;
+	uint32_t n;
 
-	for (struct list *n = f->subs.next; n != &f->subs; n = n->next)
-		m->found(m->arg, container_of(n, struct sub, in_filter));
+	all = sub_set_all(&set, &n);
+	for (uint32_t i = 0; i < n; i++)
+		found->sub(found->arg, all[i]);
+}
+
+static void match_share(void *arg, struct interest_share *s)
+{
+	const struct sub_found *found = ((struct match *)arg)->found;
+
+	found->share(found->arg, s);
 }
 
 uint32_t sub_tree_match(struct sub_tree *t, const struct topic_levels *topic, struct topic_walk_entry *stack,
-			void (*found)(void *arg, struct sub *s), void *arg)
+			const struct sub_found *found, uint64_t *lanes)
 {
-	struct match m = {.found = found, .arg = arg};
+	struct match m = {.found = found};
+	struct interest_found told = {
+		.own = found->sub ? match_set : NULL,
+		.share = found->share ? match_share : NULL,
+		.arg = &m,
+	};
 
-	return topic_tree_match(t->tree, topic, stack, match_filter, &m);
+	return interest_match(t->interest, t->lane, topic, stack, &told, lanes);
 }

@@ -39,6 +39,7 @@ static void lot_up(struct lot *x)
 {
 	assert_int_equal(epoch_domain_create(&x->domain), OK);
 	assert_int_equal(interest_create(SEED, &x->interest), OK);
+	interest_set_lanes(x->interest, LANES);
 	x->levels = topic_levels_create(LEVELS);
 	for (unsigned i = 0; i < LANES; i++) {
 		assert_int_equal(epoch_reader_create(x->domain, &x->readers[i]), OK);
@@ -75,6 +76,14 @@ static void lot_down(struct lot *x)
 	interest_destroy(x->interest);
 	epoch_domain_destroy(x->domain);
 	free(x->levels);
+}
+
+static void housekeeping(struct lot *x)
+{
+	for (unsigned i = 0; i < LANES; i++) {
+		interest_prune(x->interest, x->readers[i]);
+		epoch_quiescent(x->readers[i]);
+	}
 }
 
 /* ---- against a list ---- */
@@ -151,10 +160,13 @@ static void check_lane(struct lot *x, const struct model *m, unsigned lane, cons
 		       struct found *shares)
 {
 	struct found f = {.sessions = x->sessions[lane]};
+	struct sub_found what = {.sub = found_sub, .arg = &f};
 	struct topic_walk_entry stack[LEVELS + 2];
 	bool any = false;
+	uint64_t told;
 
-	sub_tree_match(x->trees[lane], x->levels, stack, found_sub, &f);
+	sub_tree_match(x->trees[lane], x->levels, stack, &what, &told);
+	assert_true(told == lanes);
 	for (unsigned s = 0; s < SESSIONS; s++) {
 		unsigned n = 0, qos = 0;
 
@@ -181,11 +193,12 @@ static void check_topic(struct lot *x, const struct model *m, const char *topic)
 {
 	struct topic_walk_entry stack[LEVELS + 2];
 	struct found shares = {0};
+	struct interest_found what = {.share = found_share, .arg = &shares};
 	uint64_t lanes;
 	unsigned groups = 0;
 
 	assert_true(topic_levels_split(x->levels, SEED, span_str(topic)));
-	interest_match(x->interest, x->levels, stack, &lanes, found_share, &shares);
+	interest_match(x->interest, 0, x->levels, stack, &what, &lanes);
 	for (unsigned i = 0; i < FILTERS; i++) {
 		bool shared, wanted = is_wanted(filters[i], topic, &shared), has = false;
 
@@ -251,11 +264,7 @@ static void all_workers_know_what_the_lists_of_subscriptions_say(void **state)
 				check_topic(&x, &m, topics[next_random(&random) % 8]);
 			if (step % 37)
 				continue;
-			for (unsigned i = 0; i < LANES; i++) {
-				sub_tree_prune(x.trees[i]);
-				interest_prune(x.interest, x.readers[i]);
-				epoch_quiescent(x.readers[i]);
-			}
+			housekeeping(&x);
 		}
 		lot_down(&x);
 	}
@@ -310,14 +319,99 @@ static void without_memory_nothing_has_changed(void **state)
 	}
 }
 
+/* ---- very many: with a step for each of the others, these take hours ---- */
+
+#define VERY_MANY 300000u
+
+static struct sub *add_one(struct lot *x, struct session *s, const char *filter)
+{
+	struct sub_options o = {0};
+	struct sub *sub;
+	bool existed;
+
+	assert_int_equal(sub_tree_add(x->trees[0], s, &s->subs, true, span_str(filter), &o, &sub, &existed),
+			 OK);
+	assert_false(existed);
+	return sub;
+}
+
+static void very_many_subscribers_of_one_filter_take_linear_time(void **state)
+{
+	static const char *const both[] = {"a/+/c", "$share/g/a/+/c"};
+	struct session *many = calloc(VERY_MANY, sizeof(*many));
+	struct lot x;
+
+	(void)state;
+	assert_non_null(many);
+	lot_up(&x);
+	for (unsigned i = 0; i < VERY_MANY; i++) {
+		list_init(&many[i].subs);
+		add_one(&x, &many[i], both[0]);
+		add_one(&x, &many[i], both[1]);
+	}
+	assert_int_equal(sub_tree_count(x.trees[0]), 2 * VERY_MANY);
+	for (unsigned i = 0; i < VERY_MANY; i++) {
+		struct session *s =
+			&many[i % 2 ? i : VERY_MANY - 2 - i]; /* odd ones from below, even ones from above */
+
+		for (unsigned k = 0; k < 2; k++) {
+			struct sub *sub = sub_tree_find(x.trees[0], s, span_str(both[k]));
+
+			assert_ptr_equal(sub->session, s);
+			sub_tree_remove(x.trees[0], sub, true);
+		}
+	}
+	housekeeping(&x);
+	lot_down(&x);
+	free(many);
+}
+
+static void very_many_filters_of_one_session_take_linear_time(void **state)
+{
+	struct lot x;
+	struct session *s;
+	char filter[40];
+
+	(void)state;
+	lot_up(&x);
+	s = &x.sessions[0][0];
+	for (unsigned i = 0; i < VERY_MANY; i++) {
+		snprintf(filter, sizeof(filter), "%s%u%s", i % 3 == 2 ? "$share/g/" : "", i,
+			 i % 3 ? "" : "/+");
+		add_one(&x, s, filter);
+	}
+	for (unsigned i = 0; i < VERY_MANY; i += 2) {
+		snprintf(filter, sizeof(filter), "%s%u%s", i % 3 == 2 ? "$share/g/" : "", i,
+			 i % 3 ? "" : "/+");
+		sub_tree_remove(x.trees[0], sub_tree_find(x.trees[0], s, span_str(filter)), true);
+	}
+	housekeeping(&x);
+	assert_int_equal(sub_tree_count(x.trees[0]), VERY_MANY / 2);
+	remove_all(&x, 0); /* the session ends */
+	housekeeping(&x);
+	lot_down(&x);
+}
+
 /* ---- a thread for each lane ---- */
 
 struct hand {
 	struct lot *x;
 	struct topic_levels *levels;
 	unsigned lane;
+	const struct sub *wanted, *seen;
 	bool wrong;
 };
+
+/* None of another worker. */
+static void seen_sub(void *arg, struct sub *s)
+{
+	struct hand *h = arg;
+	const struct session *mine = h->x->sessions[h->lane];
+
+	h->wrong |= s->session < mine || s->session >= mine + SESSIONS;
+	if (s == h->wanted)
+		h->seen = s;
+}
 
 static void seen_share(void *arg, struct interest_share *s)
 {
@@ -339,6 +433,7 @@ static void *hand_run(void *arg)
 		const char *filter = filters[(r >> 24) % FILTERS], *topic = topics[(r >> 32) % 8];
 		struct sub *sub = sub_tree_find(tree, s, span_str(filter));
 		struct topic_walk_entry stack[LEVELS + 2];
+		struct sub_found found = {.sub = seen_sub, .share = seen_share, .arg = h};
 		struct sub_options o = {0};
 		uint64_t lanes;
 		bool existed, shared;
@@ -348,12 +443,13 @@ static void *hand_run(void *arg)
 		else if (sub_tree_add(tree, s, &s->subs, s->online, span_str(filter), &o, &sub, &existed) < 0)
 			h->wrong = true;
 		(void)!topic_levels_split(h->levels, SEED, span_str(topic));
-		interest_match(x->interest, h->levels, stack, &lanes, seen_share, h);
+		h->seen = NULL;
+		h->wanted = sub_tree_find(tree, s, span_str(filter));
+		sub_tree_match(tree, h->levels, stack, &found, &lanes);
 		/* one's own change shows at once */
-		if (is_wanted(filter, topic, &shared) && !shared && sub_tree_find(tree, s, span_str(filter)))
-			h->wrong |= !(lanes >> h->lane & 1);
+		if (is_wanted(filter, topic, &shared) && !shared && h->wanted)
+			h->wrong |= !(lanes >> h->lane & 1) || h->seen != h->wanted;
 		if (r >> 40 & 1) {
-			sub_tree_prune(tree);
 			interest_prune(x->interest, x->readers[h->lane]);
 			epoch_quiescent(x->readers[h->lane]);
 		}
@@ -394,6 +490,8 @@ int main(void)
 		cmocka_unit_test(all_workers_know_what_the_lists_of_subscriptions_say),
 		cmocka_unit_test(a_filter_with_too_many_levels_is_refused),
 		cmocka_unit_test(without_memory_nothing_has_changed),
+		cmocka_unit_test(very_many_subscribers_of_one_filter_take_linear_time),
+		cmocka_unit_test(very_many_filters_of_one_session_take_linear_time),
 		cmocka_unit_test(workers_change_and_look_up_interest_at_once),
 	};
 

@@ -1,7 +1,6 @@
 /*
- * A tree of topic levels that many threads read and change without a lock. Three rooms use it: which workers
- * are interested in a filter (interest.h), retained messages (retained.h), and each worker's own
- * subscriptions (sub_tree.h, where one thread does it all).
+ * A tree of topic levels that many threads read and change without a lock. Two are made of it: the subscriptions of all
+ * workers (interest.h) and retained messages (retained.h).
  *
  * A node stands for one topic or filter, "a/+/c" being the levels a, +, c. It carries one value, a pointer of the user's,
  * changed by compare-and-set; NULL means none. Nodes without value and children go away through
@@ -11,7 +10,8 @@
  * quiescent state. All operations on values and children are sequentially consistent: "store here, then read
  * there" on one thread and "store there, then read here" on another never both miss.
  *
- * How it works: a node's children stand in an open-addressed table of atomic slots. An insertion fills an empty slot.
+ * How it works: an only child stands in its parent. Several stand in an open-addressed table of atomic slots, # and + in two
+ * of their own. A slot has the address and a part of the hash, so that a miss looks at no node. An insertion fills an empty slot.
  * To grow, every slot is frozen by a tag; then the contents cannot change, anyone can copy them, and the
  * first copy is installed. A pruner claims a node's value, seals its child table, and only then declares it dead; whoever comes
  * in between takes the claim away.
@@ -67,13 +67,12 @@ MUST_USE int topic_tree_get(struct topic_tree *t, struct epoch_reader *me, const
 struct topic_node *topic_node_child(struct topic_node *n, const struct topic_level *level);
 /* All children, as they were at the start or later: none that was there all the time is missed or told twice. */
 struct topic_children {
-	const void *table;
+	uint64_t kids;
 	uint32_t next;
 };
 struct topic_children topic_node_children(const struct topic_node *n);
 struct topic_node *topic_children_next(struct topic_children *c); /* NULL at the end */
 struct span topic_node_level(const struct topic_node *n);
-struct topic_level topic_node_as_level(const struct topic_node *n);
 struct topic_node *topic_node_parent(const struct topic_node *n);
 
 void *topic_node_value(const struct topic_node *n);

@@ -365,6 +365,7 @@ struct worker {
 	unsigned index;
 	uint64_t random;
 	bool wrong;
+	bool starved; /* some of its allocations fail, or some of the others' */
 	_Atomic bool *go;
 };
 
@@ -388,21 +389,29 @@ static void saw_mark(void *arg, void *value)
 	me->wrong |= ((struct mark *)value)->whole != 42;
 }
 
-static void set_shared(struct worker *me, const char *filter)
+/* false: memory is out. */
+static bool set_shared(struct worker *me, const char *filter)
 {
 	struct wood *w = &me->w;
-	struct mark *fresh = malloc(sizeof(*fresh)), *old;
-	struct topic_node *n;
-	enum topic_cas done;
+	struct mark *fresh = malloc(sizeof(*fresh)), *old = NULL;
+	enum topic_cas done = TOPIC_CAS_DEAD;
 
+	if (!fresh)
+		return false;
 	fresh->whole = 42;
-	do {
-		n = node_get(w, filter);
+	while (done != TOPIC_CAS_DONE) {
+		struct topic_node *n = node_get(w, filter);
+
+		if (!n) {
+			free(fresh);
+			return false;
+		}
 		old = topic_node_value(n);
 		done = topic_node_cas(n, old, fresh);
-	} while (done != TOPIC_CAS_DONE);
+	}
 	if (old)
 		epoch_retire(w->me, &old->retired, mark_free);
+	return true;
 }
 
 static void clear_shared(struct worker *me, const char *filter)
@@ -423,14 +432,16 @@ static void own_steps(struct worker *me, const char *filter)
 	struct mark *m;
 
 	if (!node_value(&me->w, filter))
-		set_shared(me, filter);
+		(void)set_shared(me, filter);
 	else if (next_random(&me->random) % 2)
 		clear_shared(me, filter);
 	m = node_value(&me->w, filter);
 	if (m)
 		saw_mark(me, m);
-	set_shared(me, filter);
-	me->wrong |= !node_value(&me->w, filter);
+	if (set_shared(me, filter))
+		me->wrong |= !node_value(&me->w, filter);
+	else
+		me->wrong |= !me->starved;
 	clear_shared(me, filter);
 	me->wrong |= node_value(&me->w, filter) != NULL;
 }
@@ -455,10 +466,12 @@ static void one_step(struct worker *me)
 	char name[64];
 
 	random_filter(&me->random, name, false);
+	if (me->starved && (what >> 40) % 4 == 0)
+		alloc_fail_at(1 + (long)(what >> 48) % 8);
 	switch (what % 8) {
 	case 0:
 	case 1:
-		set_shared(me, name);
+		(void)set_shared(me, name);
 		break;
 	case 2:
 	case 3:
@@ -518,7 +531,7 @@ static void clear_all(struct wood *w)
 }
 
 /* `tidy`: empty and prune it afterwards, else it is destroyed with what is left. */
-static void stress(uint64_t seed, bool tidy)
+static void stress(uint64_t seed, bool tidy, bool starved)
 {
 	struct wood w;
 	struct worker workers[THREADS];
@@ -527,7 +540,8 @@ static void stress(uint64_t seed, bool tidy)
 
 	wood_up(&w);
 	for (unsigned i = 0; i < THREADS; i++) {
-		workers[i] = (struct worker){.w = w, .index = i, .random = seed * THREADS + i, .go = &go};
+		workers[i] = (struct worker){
+			.w = w, .index = i, .random = seed * THREADS + i, .starved = starved, .go = &go};
 		assert_int_equal(epoch_reader_create(w.domain, &workers[i].w.me), OK);
 		workers[i].w.levels = topic_levels_create(LEVELS);
 		assert_int_equal(pthread_create(&threads[i], NULL, worker_run, &workers[i]), 0);
@@ -536,6 +550,7 @@ static void stress(uint64_t seed, bool tidy)
 	atomic_store(&go, true);
 	for (unsigned i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
+	(void)alloc_fail_end();
 	epoch_online(w.me);
 	for (unsigned i = 0; i < THREADS; i++) {
 		assert_false(workers[i].wrong);
@@ -555,14 +570,22 @@ static void stress(uint64_t seed, bool tidy)
 static void four_threads_share_a_tree_and_leave_nothing(void **state)
 {
 	(void)state;
-	stress(1, true);
-	stress(2, true);
+	stress(1, true, false);
+	stress(2, true, false);
+}
+
+/* Who froze a table must not need memory to go on, nor may what could not be pruned stay for ever. */
+static void four_threads_without_memory_now_and_then_leave_nothing(void **state)
+{
+	(void)state;
+	stress(4, true, true);
+	stress(5, true, true);
 }
 
 static void a_tree_is_destroyed_as_four_threads_left_it(void **state)
 {
 	(void)state;
-	stress(3, false);
+	stress(3, false, false);
 }
 
 int main(void)
@@ -575,6 +598,7 @@ int main(void)
 		cmocka_unit_test(without_memory_nothing_is_left_behind),
 		cmocka_unit_test(a_tree_without_memory_is_not_made),
 		cmocka_unit_test(four_threads_share_a_tree_and_leave_nothing),
+		cmocka_unit_test(four_threads_without_memory_now_and_then_leave_nothing),
 		cmocka_unit_test(a_tree_is_destroyed_as_four_threads_left_it),
 	};
 

@@ -96,7 +96,6 @@ static void turn_end(struct loop_hook *h)
 	route_flush(w);
 	if (!list_empty(&w->guards))
 		guards_expire(w);
-	sub_tree_prune(w->subs);
 	interest_prune(w->broker->interest, w->reader);
 	retained_prune(w->broker->retained, w->reader);
 	epoch_quiescent(w->reader);
@@ -168,6 +167,7 @@ int worker_create(struct broker *b, struct loop *loop, uint16_t index, struct wo
 	w->index = index;
 	w->next_uid = index;
 	w->random = index;
+	interest_set_lanes(b->interest, index + 1u);
 	list_init(&w->conns);
 	list_init(&w->dirty);
 	list_init(&w->unread);
