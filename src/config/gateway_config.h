@@ -40,7 +40,8 @@ struct config_broker {
 	uint32_t max_subscriptions;   /* per session */
 	uint32_t max_topic_levels;
 	uint32_t connect_timeout_ms;
-	uint64_t memory_limit; /* 0: none, the only value of this version */
+	uint32_t sys_interval_ms; /* 0: no $SYS */
+	uint64_t memory_limit;    /* 0: none, the only value of this version */
 };
 
 enum config_protocol { CONFIG_PROTOCOL_MQTT };
@@ -167,6 +168,7 @@ MUST_USE int gateway_config_default(struct gateway_config **out);
 void gateway_config_destroy(struct gateway_config *cfg);
 
 /* Equal in all that a running one of them sees. A device's line may differ though its name is the same. */
+/* Of the broker: all but sys_interval_ms, which takes effect at a reload. */
 bool config_broker_equal(const struct config_broker *a, const struct config_broker *b);
 bool config_listener_equal(const struct config_listener *a, const struct config_listener *b);
 bool config_line_equal(const struct config_line *a, const struct config_line *b);

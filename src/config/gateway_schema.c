@@ -67,6 +67,8 @@ static const struct schema_field broker_fields[] = {
 	 .max = 1000, .preset = "128"},
 	{"connect_timeout", "Time from the connection to a complete CONNECT", SCHEMA_TIME,
 	 BROKER_AT(connect_timeout_ms), .min = 100, .max = 1 * MS_PER_H, .preset = "10s"},
+	{"sys_interval", "How often $SYS/broker/... is brought up to date; 0: there is none", SCHEMA_TIME,
+	 BROKER_AT(sys_interval_ms), .min = 0, .max = 1 * MS_PER_D, .preset = "10s"},
 	{"memory_limit", "Memory for everything; 0 is no limit, others are not in this version", SCHEMA_SIZE,
 	 BROKER_AT(memory_limit), .min = 0, .max = 0, .preset = "0"},
 };

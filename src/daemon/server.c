@@ -160,6 +160,8 @@ static void end_reload(struct server *s, int answer)
 	s->cfg = s->next;
 	s->next = NULL;
 	set_log_level(s);
+	if (broker_set_sys_interval(s->broker, s->cfg->broker.sys_interval_ms) < 0)
+		log_warning("daemon", "sys_interval stays as it was: out of memory");
 	log_notice("daemon", "%s was read again: lines: %zu, devices: %zu", s->options->path, s->cfg->nlines,
 		   s->cfg->ndevices);
 	s->state = SERVER_SETTLING;
@@ -260,6 +262,11 @@ static int open_main_loop(struct server *s)
 	return signals_open(&s->signals, s->loop);
 }
 
+static void memory_in_use(struct broker_memory *out)
+{
+	out->current = limits_memory_in_use(&out->maximum);
+}
+
 static void fill_broker_config(struct server *s, uint32_t nworkers, struct broker_config *b)
 {
 	const struct config_broker *c = &s->cfg->broker;
@@ -274,6 +281,8 @@ static void fill_broker_config(struct server *s, uint32_t nworkers, struct broke
 	b->max_subscriptions = c->max_subscriptions;
 	b->max_topic_levels = c->max_topic_levels;
 	b->connect_timeout_ms = c->connect_timeout_ms;
+	b->sys_interval_ms = c->sys_interval_ms;
+	b->memory = memory_in_use;
 	b->policy = own_topics_policy(s->topics);
 	if (getrandom(&b->seed, sizeof(b->seed), GRND_NONBLOCK) != (ssize_t)sizeof(b->seed))
 		log_warning("daemon", "no random numbers from the system yet: hashes can be foreseen");

@@ -76,6 +76,8 @@ void conns_read_on(struct worker *w);
 void conn_dirty(struct conn *c);
 /* Room for a small packet; NULL after closing the connection for want of memory. */
 uint8_t *conn_take(struct conn *c, uint32_t n);
+/* The same for a packet that is no PUBLISH, and counts it. */
+uint8_t *conn_take_control(struct conn *c, uint32_t n);
 
 /*
  * ---- packets.c: what came; a negative value closes the connection: ERR_* or a reason code as CONN_ERR_REASON. But ERR_AGAIN:

@@ -15,7 +15,7 @@ static void send_connack(struct conn *c, const struct mqtt_connack *ack)
 
 	if (mqtt_connack_encode(&w, c->version, ack) < 0)
 		return;
-	at = conn_take(c, (uint32_t)(sizeof(packet) - w.left));
+	at = conn_take_control(c, (uint32_t)(sizeof(packet) - w.left));
 	if (at)
 		memcpy(at, packet, sizeof(packet) - w.left);
 }

@@ -13,7 +13,7 @@ struct sub_tree {
 	struct topic_levels *levels; /* of the filter in hand */
 	uint64_t seed;
 	uint64_t generation;
-	uint32_t count;
+	uint32_t count, shared;
 	uint16_t lane;
 };
 
@@ -57,6 +57,11 @@ uint64_t sub_tree_generation(const struct sub_tree *t)
 uint32_t sub_tree_count(const struct sub_tree *t)
 {
 	return t->count;
+}
+
+uint32_t sub_tree_shared(const struct sub_tree *t)
+{
+	return t->shared;
 }
 
 void sub_tree_prune(struct sub_tree *t)
@@ -220,6 +225,7 @@ static int sub_create(struct sub_tree *t, struct session *s, struct sub_filter *
 	list_append(g ? &g->members : &f->subs, &sub->in_filter);
 	hmap_insert(&t->by_session, &sub->by_session, sub_hash(t, g ? (const void *)g : f, s));
 	t->count++;
+	t->shared += g != NULL;
 	*out = sub;
 	return OK;
 }
@@ -282,6 +288,7 @@ void sub_tree_remove(struct sub_tree *t, struct sub *sub, bool online)
 	list_remove(&sub->in_session);
 	hmap_remove(&t->by_session, &sub->by_session);
 	t->count--;
+	t->shared -= g != NULL;
 	t->generation++;
 	if (g) {
 		presence_change(t, sub, online, -1);

@@ -66,6 +66,8 @@ void sub_tree_presence(struct sub_tree *t, struct list *session_subs, bool onlin
 /* Grows with every change: results of sub_tree_match() are good while it stands. */
 uint64_t sub_tree_generation(const struct sub_tree *t);
 uint32_t sub_tree_count(const struct sub_tree *t);
+/* Those of them that are in share groups. */
+uint32_t sub_tree_shared(const struct sub_tree *t);
 
 /* Every plain subscription that matches. `stack` and result as for topic_tree_match(). */
 uint32_t sub_tree_match(struct sub_tree *t, const struct topic_levels *topic, struct topic_walk_entry *stack,
