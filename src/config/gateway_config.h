@@ -26,7 +26,8 @@
 
 struct config_gateway {
 	const char *name;
-	const char *root; /* first levels of every topic; the name when not set */
+	const char *root;           /* first levels of every topic; the name when not set */
+	const char *control_socket; /* NULL: see config/control_path.h */
 };
 
 struct config_broker {

@@ -375,7 +375,7 @@ static void the_longer_of_two_lists_of_one_key_is_not_read_past_the_other(void *
 }
 
 static const char full[] =
-	"gateway: {name: plant1, root: site/plant1}\n"
+	"gateway: {name: plant1, root: site/plant1, control_socket: c.sock}\n"
 	"log: {level: debug}\n"
 	"broker: {workers: 4, max_packet_size: 2MiB, max_inflight: 20, max_queued_messages: 30, "
 	"max_queued_bytes: "
@@ -410,6 +410,7 @@ static void check_full(const struct gateway_config *cfg)
 	const struct config_device *m = &cfg->devices[1];
 
 	assert_string_equal(cfg->gateway.root, "site/plant1");
+	assert_string_equal(cfg->gateway.control_socket, "c.sock");
 	assert_int_equal(cfg->log.level, LOG_DEBUG);
 	assert_int_equal(cfg->broker.workers, 4);
 	assert_int_equal(cfg->broker.max_packet_size, 2 << 20);

@@ -26,6 +26,10 @@ static const struct schema_field gateway_fields[] = {
 	 .rule = &rule_name, .preset = "lineside"},
 	{"root", "First levels of every topic", SCHEMA_TEXT, SCHEMA_AT(struct config_gateway, root),
 	 .rule = &rule_root, .unset = "the name"},
+	{"control_socket", "Unix socket where \"lineside status\" asks; relative to this file", SCHEMA_PATH,
+	 SCHEMA_AT(struct config_gateway, control_socket),
+	 .unset = "NAME.sock in /run/lineside for root, in $XDG_RUNTIME_DIR/lineside, or in "
+		  "/tmp/lineside-UID"},
 	{"topic", "Template of the topics of all tags", SCHEMA_LATER},
 	{"payload", "Payload format of all tags", SCHEMA_LATER},
 };
