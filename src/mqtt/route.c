@@ -160,6 +160,13 @@ static void match_here(struct worker *w, const struct publication *p)
 	w->steps += r->nlinks;
 }
 
+/* Without a session there has been no room for targets yet: `to` or `from` is NULL then. */
+static void targets_copy(struct target *to, const struct target *from, uint32_t n)
+{
+	if (n)
+		memcpy(to, from, n * sizeof(*to));
+}
+
 static struct cached_route **cache_slot(struct worker *w, uint64_t hash)
 {
 	return &w->routes->cache[hash & (CACHE_ENTRIES - 1)];
@@ -176,7 +183,7 @@ static bool cache_get(struct worker *w, struct span topic, uint64_t hash, uint64
 		return false;
 	r->lanes = c->lanes;
 	r->ntargets = c->ntargets;
-	memcpy(r->targets, c->targets, c->ntargets * sizeof(*r->targets));
+	targets_copy(r->targets, c->targets, c->ntargets);
 	r->nshares = 0;
 	return true;
 }
@@ -200,7 +207,7 @@ static void cache_put(struct worker *w, struct span topic, uint64_t hash, uint64
 		.ntargets = r->ntargets,
 		.topic = (uint8_t *)(c->targets + r->ntargets),
 	};
-	memcpy(c->targets, r->targets, r->ntargets * sizeof(*r->targets));
+	targets_copy(c->targets, r->targets, r->ntargets);
 	memcpy(c->topic, topic.p, topic.len);
 	*slot = c;
 }
