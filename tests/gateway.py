@@ -74,7 +74,7 @@ class Gateway:
 
     port         of the first listener
     config       the dict as it was written to config_path
-    dir          scratch directory, gone after stop()
+    dir          scratch directory, gone after stop(); its control socket is control.sock there
     """
 
     def __init__(self, config=None, workers=None, port=None, binary_path=None, env=None):
@@ -194,6 +194,8 @@ class Gateway:
                 each.setdefault("address", HOST)
                 each.setdefault("port", self.fixed_port or free_port())
         config["listeners"] = listeners
+        # beside the file: gateways of other tests run at the same time
+        config.setdefault("gateway", {}).setdefault("control_socket", "control.sock")
         return config
 
     def _write(self, config):

@@ -26,7 +26,8 @@
 
 struct config_gateway {
 	const char *name;
-	const char *root; /* first levels of every topic; the name when not set */
+	const char *root;           /* first levels of every topic; the name when not set */
+	const char *control_socket; /* NULL: see config/control_path.h */
 };
 
 struct config_broker {
@@ -40,6 +41,7 @@ struct config_broker {
 	uint32_t max_subscriptions;   /* per session */
 	uint32_t max_topic_levels;
 	uint32_t connect_timeout_ms;
+	uint32_t sys_interval_ms;   /* 0: no $SYS */
 	uint32_t max_keep_alive_ms; /* whole seconds; 0: as clients ask */
 	const char *move_to;        /* another server that clients are sent to; NULL: they are served here */
 	bool move_permanently;
@@ -170,7 +172,8 @@ MUST_USE int gateway_config_default(struct gateway_config **out);
 void gateway_config_destroy(struct gateway_config *cfg);
 
 /* Equal in all that a running one of them sees. A device's line may differ though its name is the same. */
-bool config_broker_equal(const struct config_broker *a, const struct config_broker *b); /* but for move_* */
+/* Of the broker: all but sys_interval_ms and move_*, which take effect at a reload. */
+bool config_broker_equal(const struct config_broker *a, const struct config_broker *b);
 bool config_move_equal(const struct config_broker *a, const struct config_broker *b);
 bool config_listener_equal(const struct config_listener *a, const struct config_listener *b);
 bool config_line_equal(const struct config_line *a, const struct config_line *b);

@@ -398,12 +398,13 @@ static void the_longer_of_two_lists_of_one_key_is_not_read_past_the_other(void *
 }
 
 static const char full[] =
-	"gateway: {name: plant1, root: site/plant1}\n"
+	"gateway: {name: plant1, root: site/plant1, control_socket: c.sock}\n"
 	"log: {level: debug}\n"
 	"broker: {workers: 4, max_packet_size: 2MiB, max_inflight: 20, max_queued_messages: 30, "
 	"max_queued_bytes: "
 	"40KiB,\n  max_connections: 50, max_subscriptions: 60, max_topic_levels: 70, spread_after: 5, "
-	"connect_timeout: 8s, max_keep_alive: 2min, move_to: \"b.example:1883 c\", move_permanently: true, "
+	"connect_timeout: 8s, sys_interval: 3s, "
+	"max_keep_alive: 2min, move_to: \"b.example:1883 c\", move_permanently: true, "
 	"memory_limit: 0}\n" LISTENERS "lines:\n"
 	"  - {name: press, type: modbus-tcp, host: 10.0.0.9, port: 1502, timeout: 250ms, retries: 3, "
 	"backoff: {first: "
@@ -433,11 +434,13 @@ static void check_full(const struct gateway_config *cfg)
 	const struct config_device *m = &cfg->devices[1];
 
 	assert_string_equal(cfg->gateway.root, "site/plant1");
+	assert_string_equal(cfg->gateway.control_socket, "c.sock");
 	assert_int_equal(cfg->log.level, LOG_DEBUG);
 	assert_int_equal(cfg->broker.workers, 4);
 	assert_int_equal(cfg->broker.max_packet_size, 2 << 20);
 	assert_true(cfg->broker.max_queued_bytes == 40960);
 	assert_int_equal(cfg->broker.connect_timeout_ms, 8000);
+	assert_int_equal(cfg->broker.sys_interval_ms, 3000);
 	assert_int_equal(cfg->broker.max_keep_alive_ms, 120000);
 	assert_string_equal(cfg->broker.move_to, "b.example:1883 c");
 	assert_true(cfg->broker.move_permanently);

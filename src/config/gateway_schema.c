@@ -26,6 +26,10 @@ static const struct schema_field gateway_fields[] = {
 	 .rule = &rule_name, .preset = "lineside"},
 	{"root", "First levels of every topic", SCHEMA_TEXT, SCHEMA_AT(struct config_gateway, root),
 	 .rule = &rule_root, .unset = "the name"},
+	{"control_socket", "Unix socket where \"lineside status\" asks; relative to this file", SCHEMA_PATH,
+	 SCHEMA_AT(struct config_gateway, control_socket),
+	 .unset = "NAME.sock in /run/lineside for root, in $XDG_RUNTIME_DIR/lineside, or in "
+		  "/tmp/lineside-UID"},
 	{"topic", "Template of the topics of all tags", SCHEMA_LATER},
 	{"payload", "Payload format of all tags", SCHEMA_LATER},
 };
@@ -67,6 +71,8 @@ static const struct schema_field broker_fields[] = {
 	 .max = 1000, .preset = "128"},
 	{"connect_timeout", "Time from the connection to a complete CONNECT", SCHEMA_TIME,
 	 BROKER_AT(connect_timeout_ms), .min = 100, .max = 1 * MS_PER_H, .preset = "10s"},
+	{"sys_interval", "How often $SYS/broker/... is brought up to date; 0: there is none", SCHEMA_TIME,
+	 BROKER_AT(sys_interval_ms), .min = 0, .max = 1 * MS_PER_D, .preset = "10s"},
 	{"max_keep_alive",
 	 "Longest keep-alive; MQTT 5 clients that ask for more, or for none, are given this one", SCHEMA_TIME,
 	 BROKER_AT(max_keep_alive_ms), .min = 1000, .max = 65535 * 1000.0, .unset = "as the client asks"},

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "daemon/field_port.h"
+#include "daemon/field_report.h"
 #include "north/table.h"
 #include "south/table.h"
 
@@ -26,6 +27,11 @@ struct field_thread {
 	enum field_ask what;
 	const struct gateway_config *cfg;
 	int answer;
+
+	/* The newest report that was not taken. */
+	struct loop_source report_wanted;
+	struct loop_source *reported;
+	_Atomic(json_t *) report;
 
 	/* The field thread's own. */
 	struct field *field;
@@ -97,8 +103,26 @@ static void answer_question(struct loop_source *s)
 	loop_notify(t->answered);
 }
 
+static void make_report(struct loop_source *s)
+{
+	struct field_thread *t = container_of(s, struct field_thread, report_wanted);
+
+	json_decref(atomic_exchange(&t->report, field_report_make(t->field)));
+	loop_notify(t->reported);
+}
+
+void field_thread_ask_report(struct field_thread *t)
+{
+	loop_notify(&t->report_wanted);
+}
+
+json_t *field_thread_take_report(struct field_thread *t)
+{
+	return atomic_exchange(&t->report, NULL);
+}
+
 int field_thread_create(struct broker *broker, const char *root, struct loop_source *answered,
-			struct field_thread **out)
+			struct loop_source *reported, struct field_thread **out)
 {
 	struct field_thread *t = calloc(1, sizeof(*t));
 	int rc;
@@ -107,10 +131,12 @@ int field_thread_create(struct broker *broker, const char *root, struct loop_sou
 		return ERR_NOMEM;
 	t->root = root;
 	t->answered = answered;
+	t->reported = reported;
 	loop_timer_init(&t->status, tell_status);
 	if ((rc = loop_create(&t->loop)) < 0)
 		goto failed;
 	loop_source_add(t->loop, &t->inbox, answer_question);
+	loop_source_add(t->loop, &t->report_wanted, make_report);
 	if ((rc = field_port_open(&t->port, broker, t->loop)) < 0)
 		goto failed;
 	*out = t;
@@ -173,9 +199,12 @@ void field_thread_destroy(struct field_thread *t)
 		return;
 	if (t->loop) {
 		loop_timer_cancel(t->loop, &t->status);
-		if (t->inbox.loop)
+		if (t->inbox.loop) {
 			loop_source_remove(&t->inbox);
+			loop_source_remove(&t->report_wanted);
+		}
 		loop_destroy(t->loop);
 	}
+	json_decref(atomic_load(&t->report));
 	free(t);
 }

@@ -8,6 +8,8 @@
 #ifndef DAEMON_FIELD_THREAD_H
 #define DAEMON_FIELD_THREAD_H
 
+#include <jansson.h>
+
 #include "config/gateway_config.h"
 #include "loop/loop.h"
 #include "mqtt/broker.h"
@@ -24,10 +26,11 @@ enum field_ask {
  * Its loop and its port of `broker`, no thread yet.
  *   root      first levels of its topics, outlives it
  *   answered  notified when a question is answered; borrowed
+ *   reported  notified when a report is there; borrowed
  * ERR_NOMEM, ERR_IO, ERR_FULL, ERR_TOPIC.
  */
 MUST_USE int field_thread_create(struct broker *broker, const char *root, struct loop_source *answered,
-				 struct field_thread **out);
+				 struct loop_source *reported, struct field_thread **out);
 /* ERR_IO when no thread can be made. */
 MUST_USE int field_thread_start(struct field_thread *t);
 
@@ -38,6 +41,13 @@ MUST_USE int field_thread_start(struct field_thread *t);
 void field_thread_ask(struct field_thread *t, enum field_ask what, const struct gateway_config *cfg);
 /* After the notify: the answer to the last question. OK, ERR_NOMEM or ERR_UNSUPPORTED. */
 int field_thread_answer(const struct field_thread *t);
+
+/*
+ * How lines and devices do: {"lines": [...], "devices": [...]}, docs/man/lineside-status.1. Asked for at any time while the thread runs;
+ * `reported` is notified when it can be taken. NULL: out of memory, or it was taken already. The caller's to json_decref().
+ */
+void field_thread_ask_report(struct field_thread *t);
+json_t *field_thread_take_report(struct field_thread *t);
 
 /* Stop and join. Harmless when it does not run. */
 void field_thread_stop(struct field_thread *t);

@@ -1,7 +1,9 @@
 #include "daemon/limits.h"
 
 #include <sched.h>
+#include <stdio.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "mqtt/broker.h"
 
@@ -36,6 +38,31 @@ uint32_t limits_connections(const struct gateway_config *cfg, uint32_t workers, 
 	uint64_t room = descriptors > own ? descriptors - own : 1;
 
 	return (uint32_t)(wanted < room ? wanted : room);
+}
+
+/* A file of the kernel's, made when it is read: it does not block. */
+static uint64_t resident_pages(void)
+{
+	FILE *f = fopen("/proc/self/statm", "re");
+	unsigned long pages = 0;
+
+	if (!f)
+		return 0;
+	if (fscanf(f, "%*u %lu", &pages) != 1)
+		pages = 0;
+	fclose(f);
+	return pages;
+}
+
+uint64_t limits_memory_in_use(uint64_t *most)
+{
+	uint64_t now = resident_pages() * (uint64_t)sysconf(_SC_PAGESIZE);
+	struct rusage usage;
+
+	*most = getrusage(RUSAGE_SELF, &usage) == 0 ? 1024u * (uint64_t)usage.ru_maxrss : 0;
+	if (*most < now)
+		*most = now;
+	return now;
 }
 
 _Static_assert(CONFIG_WORKERS_MAX + 1 == BROKER_LANES_MAX, "one lane is the field side's");

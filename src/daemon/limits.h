@@ -17,6 +17,9 @@ uint64_t limits_raise_descriptors(void);
  */
 uint32_t limits_connections(const struct gateway_config *cfg, uint32_t workers, uint64_t descriptors);
 
+/* Bytes of memory that this process has resident; *most: the most so far. 0: the system does not tell. */
+uint64_t limits_memory_in_use(uint64_t *most);
+
 /* Workers to run: what is configured, or the CPUs this process may use; 1..CONFIG_WORKERS_MAX. */
 uint32_t limits_workers(const struct gateway_config *cfg);
 

@@ -59,12 +59,21 @@ static void the_soft_limit_is_raised_to_the_hard_one(void **state)
 	assert_true(limit.rlim_cur == limit.rlim_max);
 }
 
+static void memory_in_use_is_never_more_than_the_most(void **state)
+{
+	uint64_t most, now = limits_memory_in_use(&most);
+
+	(void)state;
+	assert_in_range(now, 64 * 1024, most);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(connections_fit_the_descriptors),
 		cmocka_unit_test(workers_are_as_configured_or_one_for_each_cpu),
 		cmocka_unit_test(the_soft_limit_is_raised_to_the_hard_one),
+		cmocka_unit_test(memory_in_use_is_never_more_than_the_most),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

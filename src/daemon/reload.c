@@ -63,7 +63,8 @@ int reload_config(const char *path, const struct gateway_config *running, struct
 		log_later("broker");
 	if (!listeners_equal(next, running))
 		log_later("listeners");
-	next->gateway = running->gateway;
+	next->gateway.name = running->gateway.name;
+	next->gateway.root = running->gateway.root;
 	*out = next;
 	return OK;
 }

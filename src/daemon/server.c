@@ -6,11 +6,13 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "daemon/control.h"
 #include "daemon/field_thread.h"
 #include "daemon/limits.h"
 #include "daemon/own_topics.h"
 #include "daemon/reload.h"
 #include "daemon/signals.h"
+#include "daemon/status.h"
 #include "daemon/workers.h"
 #include "mqtt/broker.h"
 #include "net/stream_tcp.h"
@@ -48,8 +50,8 @@ struct server { /* the main thread's, but for what the threads own */
 
 	struct loop *loop;
 	struct signals signals;
-	struct loop_source answered, marked;
-	struct loop_timer closing;
+	struct loop_source answered, reported, marked;
+	struct loop_timer closing, sampling;
 	uint64_t closing_until_ms;
 
 	struct workers *workers;
@@ -60,6 +62,12 @@ struct server { /* the main thread's, but for what the threads own */
 	struct acceptor acceptor;
 	struct listener **listeners;
 	size_t nlisteners;
+
+	struct control control;
+	uint64_t start_ms;
+	uint32_t max_connections;
+	struct status_rates rates;
+	struct status_reloads reloads;
 };
 
 static void set_log_level(const struct server *s)
@@ -106,6 +114,77 @@ static void begin_closing(struct server *s)
 	watch_closing(&s->closing);
 }
 
+/* ---- status ---- */
+
+static const char *state_text(enum server_state state)
+{
+	switch (state) {
+	case SERVER_STARTING:
+		return "starting";
+	case SERVER_RUNNING:
+		return "running";
+	case SERVER_RELOADING:
+	case SERVER_SETTLING:
+		return "reloading";
+	default:
+		return "stopping";
+	}
+}
+
+static void status_asked(void *arg)
+{
+	struct server *s = arg;
+
+	field_thread_ask_report(s->field);
+}
+
+static const struct control_command control_commands[] = {
+	{"status", status_asked},
+	{NULL, NULL},
+};
+
+static void field_reported(struct loop_source *source)
+{
+	struct server *s = container_of(source, struct server, reported);
+	struct status_facts facts = {
+		.path = s->options->path,
+		.state = state_text(s->state),
+		.cfg = s->cfg,
+		.broker = s->broker,
+		.max_connections = s->max_connections,
+		.listeners = s->listeners,
+		.first = s->first,
+		.nlisteners = s->nlisteners,
+		.start_ms = s->start_ms,
+		.now_ms = loop_now_ms(s->loop),
+		.rates = &s->rates,
+		.reloads = s->reloads,
+	};
+	char *text;
+
+	if (!s->control.socket)
+		return;
+	text = status_text(&facts, field_thread_take_report(s->field));
+	control_answer(s->control.socket, "status", text);
+	free(text);
+}
+
+static void take_sample(struct loop_timer *t)
+{
+	struct server *s = container_of(t, struct server, sampling);
+
+	status_rates_sample(&s->rates, s->broker, loop_now_ms(s->loop));
+	loop_timer_set(s->loop, &s->sampling, STATUS_SAMPLE_MS);
+}
+
+static void count_reload(struct server *s, bool is_taken)
+{
+	s->reloads.taken += is_taken;
+	s->reloads.refused += !is_taken;
+	s->reloads.last_was_refused = !is_taken;
+	s->reloads.last_ms = loop_wall_ms(s->loop);
+}
+
 /* ---- sending clients elsewhere ---- */
 
 static int redirect_clients(struct server *s)
@@ -136,11 +215,14 @@ static void begin_reload(struct server *s)
 		log_notice("daemon", "there is no configuration file to read again");
 		return;
 	}
-	if (reload_config(s->options->path, s->first, &s->next) < 0)
+	if (reload_config(s->options->path, s->first, &s->next) < 0) {
+		count_reload(s, false);
 		return;
+	}
 	if (own_table_create(s->next, &s->next_table) < 0) {
 		log_error("daemon", "no memory to read the configuration again");
 		drop_next(s);
+		count_reload(s, false);
 		return;
 	}
 	s->state = SERVER_RELOADING;
@@ -166,6 +248,7 @@ static void end_reload(struct server *s, int answer)
 		log_error("daemon", "%s: not taken, the gateway runs on as it was: %s", s->options->path,
 			  err_text(answer));
 		drop_next(s);
+		count_reload(s, false);
 		go_on(s);
 		return;
 	}
@@ -177,6 +260,10 @@ static void end_reload(struct server *s, int answer)
 	s->cfg = s->next;
 	s->next = NULL;
 	set_log_level(s);
+	count_reload(s, true);
+	control_move(&s->control, s->loop, s->cfg, control_commands, s);
+	if (broker_set_sys_interval(s->broker, s->cfg->broker.sys_interval_ms) < 0)
+		log_warning("daemon", "sys_interval stays as it was: out of memory");
 	log_notice("daemon", "%s was read again: lines: %zu, devices: %zu", s->options->path, s->cfg->nlines,
 		   s->cfg->ndevices);
 	if (moved && redirect_clients(s) < 0)
@@ -273,10 +360,18 @@ static int open_main_loop(struct server *s)
 	if ((rc = loop_create(&s->loop)) < 0)
 		return rc;
 	loop_source_add(s->loop, &s->answered, field_answered);
+	loop_source_add(s->loop, &s->reported, field_reported);
 	loop_source_add(s->loop, &s->marked, workers_marked);
+	loop_timer_init(&s->sampling, take_sample);
+	s->start_ms = loop_now_ms(s->loop);
 	loop_timer_init(&s->closing, watch_closing);
 	s->signals.arrived = signal_arrived;
 	return signals_open(&s->signals, s->loop);
+}
+
+static void memory_in_use(struct broker_memory *out)
+{
+	out->current = limits_memory_in_use(&out->maximum);
 }
 
 static void fill_broker_config(struct server *s, uint32_t nworkers, struct broker_config *b)
@@ -292,7 +387,10 @@ static void fill_broker_config(struct server *s, uint32_t nworkers, struct broke
 	b->max_connections = limits_connections(s->cfg, nworkers, limits_raise_descriptors());
 	b->max_subscriptions = c->max_subscriptions;
 	b->max_topic_levels = c->max_topic_levels;
+	s->max_connections = b->max_connections;
 	b->connect_timeout_ms = c->connect_timeout_ms;
+	b->sys_interval_ms = c->sys_interval_ms;
+	b->memory = memory_in_use;
 	b->max_keep_alive_s = (uint16_t)(c->max_keep_alive_ms / 1000);
 	b->policy = own_topics_policy(s->topics);
 	if (getrandom(&b->seed, sizeof(b->seed), GRND_NONBLOCK) != (ssize_t)sizeof(b->seed))
@@ -322,7 +420,7 @@ static int make_broker(struct server *s)
 		return rc;
 	if (s->cfg->broker.move_to && (rc = redirect_clients(s)) < 0)
 		return rc;
-	return field_thread_create(s->broker, s->first->gateway.root, &s->answered, &s->field);
+	return field_thread_create(s->broker, s->first->gateway.root, &s->answered, &s->reported, &s->field);
 }
 
 static int open_listeners(struct server *s)
@@ -360,11 +458,14 @@ static int start(struct server *s)
 	/* Before the threads: an address in use then ends it with nothing started. */
 	if ((rc = open_listeners(s)) < 0)
 		return rc;
+	if ((rc = control_open(&s->control, s->loop, s->cfg, control_commands, s)) < 0)
+		return rc;
 	if ((rc = workers_start(s->workers)) < 0)
 		return rc;
 	if ((rc = field_thread_start(s->field)) < 0)
 		return rc;
 	field_thread_ask(s->field, FIELD_APPLY, s->cfg);
+	take_sample(&s->sampling);
 	return OK;
 }
 
@@ -373,6 +474,7 @@ static void tear_down(struct server *s)
 {
 	close_listeners(s);
 	free(s->listeners);
+	control_close(&s->control);
 	if (s->field)
 		field_thread_stop(s->field);
 	if (s->workers)
@@ -386,7 +488,9 @@ static void tear_down(struct server *s)
 	if (s->loop) {
 		signals_close(&s->signals);
 		loop_timer_cancel(s->loop, &s->closing);
+		loop_timer_cancel(s->loop, &s->sampling);
 		loop_source_remove(&s->answered);
+		loop_source_remove(&s->reported);
 		loop_source_remove(&s->marked);
 		loop_destroy(s->loop);
 	}

@@ -12,6 +12,7 @@
 #include "daemon/server.h"
 
 static const char text[] =
+	"gateway: {control_socket: server_test.sock}\n"
 	"broker: {workers: 2}\n"
 	"listeners: [{name: l, protocol: mqtt, address: 127.0.0.1, port: 0, allow_anonymous: true}]\n"
 	"lines: [{name: r, type: sim}, {name: p, type: modbus-tcp, host: 127.0.0.1, port: 1}]\n"

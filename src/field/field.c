@@ -222,6 +222,37 @@ int field_apply(struct field *f, const struct gateway_config *cfg)
 	return OK;
 }
 
+static void visit_line(const struct line *l, const struct field_visitor *v)
+{
+	struct field_line_state s = {.name = l->cfg->name, .waiting = l->njobs};
+	size_t connecting = 0;
+
+	for (struct list *n = l->devices.next; n != &l->devices; n = n->next) {
+		const struct device *d = container_of(n, struct device, node);
+
+		s.devices++;
+		s.online += d->state == DEVICE_ONLINE;
+		connecting += d->state == DEVICE_CONNECTING;
+	}
+	s.state = s.online ? "online" : connecting ? "connecting" : s.devices > 0 ? "offline" : "idle";
+	v->line(v->arg, &s);
+}
+
+void field_visit(const struct field *f, const struct field_visitor *v)
+{
+	for (struct list *n = f->lines.next; n != &f->lines; n = n->next) {
+		const struct line *l = container_of(n, struct line, node);
+
+		visit_line(l, v);
+		for (struct list *k = l->devices.next; k != &l->devices; k = k->next) {
+			const struct device *d = container_of(k, struct device, node);
+			struct device_status status = device_status_of(d);
+
+			v->device(v->arg, d->cfg->name, l->cfg->name, &status);
+		}
+	}
+}
+
 void field_destroy(struct field *f)
 {
 	if (!f)

@@ -35,6 +35,24 @@ MUST_USE int field_create(struct loop *loop, struct tag_sink *sink, struct sourc
  */
 MUST_USE int field_apply(struct field *f, const struct gateway_config *cfg);
 
+/* How lines and devices do. All borrowed for the call. */
+struct field_line_state {
+	const char *name;
+	const char *
+		state; /* "idle" without devices; "offline" if none answers, "connecting" if none has yet, else "online" */
+	size_t devices, online;
+	size_t waiting; /* commands */
+};
+
+struct field_visitor {
+	void (*line)(void *arg, const struct field_line_state *l);
+	void (*device)(void *arg, const char *name, const char *line, const struct device_status *d);
+	void *arg;
+};
+
+/* Each line, followed by its devices. */
+void field_visit(const struct field *f, const struct field_visitor *v);
+
 /* Every queued command is answered "cancelled". Accepts NULL. */
 void field_destroy(struct field *f);
 

@@ -167,6 +167,7 @@ void publish(struct field *f, const char *topic, bool retain, struct span payloa
 void publish_sample(struct device *d, struct tag *t, const struct tag_sample *s);
 void publish_bad(struct device *d, struct tag *t, enum reason reason);
 void publish_status(struct device *d);
+struct device_status device_status_of(const struct device *d); /* borrows d */
 /* Compose "{root}/{device}/{last}" in f->topic; false when it is too long. */
 bool topic_compose(struct field *f, const char *device, const char *last);
 

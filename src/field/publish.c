@@ -83,11 +83,11 @@ void publish_bad(struct device *d, struct tag *t, enum reason reason)
 		publish_tag(d, t, &s);
 }
 
-void publish_status(struct device *d)
+struct device_status device_status_of(const struct device *d)
 {
 	static const char *const states[] = {"connecting", "online", "offline"};
-	struct field *f = d->line->field;
-	struct device_status s = {
+
+	return (struct device_status){
 		.state = states[d->state],
 		.since_ms = d->since_ms,
 		.last_ok_ms = d->last_ok_ms,
@@ -100,6 +100,12 @@ void publish_status(struct device *d)
 		.late = d->counters.late,
 		.late_ms = d->counters.late_ms,
 	};
+}
+
+void publish_status(struct device *d)
+{
+	struct field *f = d->line->field;
+	struct device_status s = device_status_of(d);
 	struct wr w = wr_of(f->payload, sizeof(f->payload));
 
 	d->shown = d->counters;

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "mqtt/conn.h"
+#include "mqtt/sys.h"
 #include "mqtt/worker.h"
 
 void broker_config_default(struct broker_config *c)
@@ -19,6 +20,7 @@ void broker_config_default(struct broker_config *c)
 		.max_topic_levels = 128,
 		.connect_timeout_ms = 10000,
 		.backlog_bytes = 16u * 1024 * 1024,
+		.sys_interval_ms = 10000,
 		.seed = 1,
 	};
 }
@@ -59,6 +61,8 @@ int broker_create(const struct broker_config *c, struct loop *const *loops, uint
 		if (rc == OK)
 			b->nworkers = ++b->nlanes;
 	}
+	if (rc == OK)
+		rc = sys_create(b->workers[0], &b->workers[0]->sys);
 	if (rc < 0) {
 		broker_destroy(b);
 		return rc;
@@ -213,15 +217,34 @@ uint32_t broker_connections(const struct broker *b)
 	return atomic_load(&b->connections);
 }
 
-void broker_counters(const struct broker *b, struct broker_counters *out)
-{
-	*out = (struct broker_counters){0};
-	for (uint32_t i = 0; i < b->nlanes; i++) {
-		const struct worker *w = b->workers[i];
+/* ---- $SYS ---- */
 
-#define BROKER_COUNTER_SUM(name, text) \
-	out->name += atomic_load_explicit(&w->count.name, memory_order_relaxed);
-		BROKER_COUNTERS(BROKER_COUNTER_SUM)
-#undef BROKER_COUNTER_SUM
-	}
+struct interval_call {
+	struct worker_call call;
+	uint32_t interval_ms;
+};
+
+static void interval_run(struct worker *w, struct worker_call *c)
+{
+	struct interval_call *i = container_of(c, struct interval_call, call);
+
+	sys_set_interval(w->sys, i->interval_ms);
+	free(i);
+}
+
+static void interval_cancel(struct worker_call *c)
+{
+	free(container_of(c, struct interval_call, call));
+}
+
+int broker_set_sys_interval(struct broker *b, uint32_t interval_ms)
+{
+	struct interval_call *i = malloc(sizeof(*i));
+
+	if (!i)
+		return ERR_NOMEM;
+	*i = (struct interval_call){.call = {.run = interval_run, .cancel = interval_cancel},
+				    .interval_ms = interval_ms};
+	worker_call(b->workers[0], &i->call);
+	return OK;
 }

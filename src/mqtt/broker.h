@@ -22,6 +22,10 @@
 
 #define BROKER_LANES_MAX 64 /* workers and ports together: they are bits of one word */
 
+struct broker_memory {
+	uint64_t current, maximum; /* bytes: now, and the most so far */
+};
+
 struct broker_config {
 	uint32_t max_packet_size;     /* bytes of one packet, header included */
 	uint32_t max_inflight;        /* 1..65535: unacknowledged QoS 1 and 2 messages, each direction */
@@ -35,6 +39,9 @@ struct broker_config {
 	uint16_t max_keep_alive_s; /* v5 clients that ask for more, or none, are given this; 0: as they ask */
 	uint64_t backlog_bytes;    /* hand-over to one worker above which publishers are not read */
 	uint64_t seed;             /* of hashes and random choices */
+	uint32_t sys_interval_ms;  /* how often $SYS is brought up to date; 0: there is none */
+	/* What the program has in use, for $SYS; NULL: not told. Called on the first worker's loop; must not block. */
+	void (*memory)(struct broker_memory *out);
 	struct mqtt_policy *policy; /* who may do what; NULL: all may all. Outlives the broker */
 };
 
@@ -68,10 +75,21 @@ MUST_USE int broker_redirect(struct broker *b, const char *to, bool for_good);
 void broker_stop(struct broker *b);
 uint32_t broker_connections(const struct broker *b);
 
-/* ---- counters; each is a sum over the workers, read while they run ---- */
+/* $SYS at this interval from now on; 0 takes it away. Any thread. ERR_NOMEM: it stays as it was. */
+MUST_USE int broker_set_sys_interval(struct broker *b, uint32_t interval_ms);
+
+/*
+ * ---- counters; each is a sum over the workers, read while they run ----
+ *
+ * A name that begins with "dropped_" is a cause for which a message did not get to a receiver: $SYS and "lineside status" list it.
+ */
 #define BROKER_COUNTERS(COUNTER)                                                                \
 	COUNTER(messages_received, "PUBLISH packets taken from clients and ports")              \
 	COUNTER(messages_sent, "PUBLISH packets given to clients and ports")                    \
+	COUNTER(payload_received, "bytes of their payloads")                                    \
+	COUNTER(payload_sent, "bytes of their payloads")                                        \
+	COUNTER(control_received, "packets of other types taken from clients")                  \
+	COUNTER(control_sent, "packets of other types given to clients")                        \
 	COUNTER(bytes_received, "bytes read from clients")                                      \
 	COUNTER(bytes_sent, "bytes written to clients")                                         \
 	COUNTER(handed_over, "messages passed from one worker to another")                      \
@@ -82,11 +100,14 @@ uint32_t broker_connections(const struct broker *b);
 	COUNTER(dropped_too_large, "messages larger than the receiver takes")                   \
 	COUNTER(dropped_memory, "messages that could not be kept for want of memory")           \
 	COUNTER(dropped_no_member, "messages for a share group without a member to take them")  \
+	COUNTER(sockets_opened, "connections taken over from listeners")                        \
 	COUNTER(clients_connected, "CONNECTs accepted")                                         \
 	COUNTER(clients_refused, "CONNECTs refused")                                            \
 	COUNTER(connections_moved, "connections that went to the worker of their session")      \
 	COUNTER(sessions_taken_over, "connections ended by a new one of the same client id")    \
-	COUNTER(protocol_errors, "connections closed for a fault of the client")
+	COUNTER(sessions_expired, "sessions that ended because their client stayed away")       \
+	COUNTER(protocol_errors, "connections closed for a fault of the client")                \
+	COUNTER(turns, "turns of the loops")
 
 struct broker_counters {
 #define BROKER_COUNTER_FIELD(name, text) uint64_t name;
@@ -95,6 +116,52 @@ struct broker_counters {
 };
 
 void broker_counters(const struct broker *b, struct broker_counters *out);
+
+/* The table as data: what each is called, and where it is in a struct broker_counters. Ends with name NULL. */
+struct broker_counter {
+	const char *name, *text;
+	size_t offset;
+};
+extern const struct broker_counter broker_counter_table[];
+
+static inline uint64_t broker_counter_of(const struct broker_counters *c, const struct broker_counter *which)
+{
+	return *(const uint64_t *)(const void *)((const char *)c + which->offset);
+}
+
+/* "queue_full" of "dropped_queue_full", NULL for what is no cause of a drop. */
+const char *broker_counter_drop(const struct broker_counter *which);
+
+/* ---- figures: how things stand; read while the workers run, as each was at the end of its last turn ---- */
+#define BROKER_GAUGES(GAUGE)                                                                 \
+	GAUGE(sessions, "sessions of clients, connected or away")                            \
+	GAUGE(subscriptions, "their plain subscriptions")                                    \
+	GAUGE(shared_subscriptions, "their subscriptions in share groups")                   \
+	GAUGE(queued_messages, "messages that wait for a session, counted for each session") \
+	GAUGE(queued_payload, "bytes of their payloads")
+
+struct broker_figures {
+#define BROKER_GAUGE_FIELD(name, text) uint64_t name;
+	BROKER_GAUGES(BROKER_GAUGE_FIELD)
+#undef BROKER_GAUGE_FIELD
+	uint64_t connections;   /* streams, before CONNECT too */
+	uint64_t backlog_bytes; /* handed over by other workers and not taken yet */
+	struct broker_counters count;
+};
+
+uint32_t broker_workers(const struct broker *b); /* without ports */
+/* Of one worker, 0..broker_workers() - 1. */
+void broker_worker_figures(const struct broker *b, uint32_t worker, struct broker_figures *out);
+
+/* All of it. Sessions, subscriptions and connections are those of clients; the counters are those of ports, too. */
+struct broker_totals {
+	struct broker_figures sum;
+	uint64_t clients, clients_maximum; /* connected now, and the most at once so far */
+	uint64_t retained_messages, retained_payload;
+	uint64_t dropped; /* for all causes */
+};
+
+void broker_totals(const struct broker *b, struct broker_totals *out);
 
 /* ---- ports: the broker's own part of a program, on a loop of its own ---- */
 

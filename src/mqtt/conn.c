@@ -70,6 +70,7 @@ void conn_open(struct worker *w, struct stream *stream)
 	list_init(&c->dirty);
 	list_init(&c->unread);
 	loop_timer_init(&c->timer, timer_fired);
+	worker_count(w, sockets_opened, 1);
 	conn_enlist(c, w);
 	if (stream_attach(stream, w->loop) < 0) {
 		log_warning("mqtt", "%s: closed: the loop has no room for it", c->peer);
@@ -144,8 +145,10 @@ static void send_disconnect(struct conn *c, uint8_t reason, const char *why)
 	if (mqtt_disconnect_encode(&w, c->version, MQTT_DISCONNECT, &d) < 0)
 		return;
 	at = output_take(&c->output, c->worker->out_pool, (uint32_t)(sizeof(packet) - w.left));
-	if (at)
-		memcpy(at, packet, sizeof(packet) - w.left);
+	if (!at)
+		return;
+	memcpy(at, packet, sizeof(packet) - w.left);
+	worker_count(c->worker, control_sent, 1);
 }
 
 void conn_close(struct conn *c, uint8_t reason, const char *why)
@@ -172,6 +175,15 @@ uint8_t *conn_take(struct conn *c, uint32_t n)
 		return NULL;
 	}
 	conn_dirty(c);
+	return at;
+}
+
+uint8_t *conn_take_control(struct conn *c, uint32_t n)
+{
+	uint8_t *at = conn_take(c, n);
+
+	if (at)
+		worker_count(c->worker, control_sent, 1);
 	return at;
 }
 
@@ -238,6 +250,8 @@ static bool packets_handle(struct conn *c, struct span in, size_t *used)
 			break;
 		if (rc < 0)
 			conn_fault(c, rc); /* 3.1.1 [MQTT-4.8.0-1], [MQTT-4.8.0-2]; 5.0 [MQTT-4.13.1-1] */
+		if (f.type != MQTT_PUBLISH) /* those are counted where they are taken */
+			worker_count(c->worker, control_received, 1);
 		at += f.size;
 		if (c->unhandled)
 			break;

@@ -79,6 +79,8 @@ void conns_read_on(struct worker *w);
 void conn_dirty(struct conn *c);
 /* Room for a small packet; NULL after closing the connection for want of memory. */
 uint8_t *conn_take(struct conn *c, uint32_t n);
+/* The same for a packet that is no PUBLISH, and counts it. */
+uint8_t *conn_take_control(struct conn *c, uint32_t n);
 /* May a packet of n bytes go to this client [MQTT-3.1.2-24]? */
 static inline bool conn_fits(const struct conn *c, size_t n)
 {

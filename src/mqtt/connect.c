@@ -24,7 +24,7 @@ static void send_connack(struct conn *c, const struct mqtt_connack *ack)
 	if (mqtt_connack_encode(&w, c->version, ack) < 0)
 		return;
 	size = sizeof(packet) - w.left;
-	at = conn_fits(c, size) ? conn_take(c, (uint32_t)size) : NULL; /* [MQTT-3.1.2-24] */
+	at = conn_fits(c, size) ? conn_take_control(c, (uint32_t)size) : NULL; /* [MQTT-3.1.2-24] */
 	if (at)
 		memcpy(at, packet, size);
 }

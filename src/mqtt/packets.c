@@ -206,6 +206,7 @@ static int on_publish(struct conn *c, const struct mqtt_frame *f)
 		return rc;
 	c->publishes = true;
 	worker_count(c->worker, messages_received, 1);
+	worker_count(c->worker, payload_received, pub.payload.len);
 	if (pub.qos == 2)
 		return on_publish_qos2(c, &pub);
 	reason = publish_route(c, &pub);
@@ -269,7 +270,7 @@ static int send_codes(struct conn *c, enum mqtt_type type, uint16_t packet_id, s
 	explain_codes(c, &ack);
 	if (at)
 		rc = mqtt_suback_encode(&w, c->version, type, &ack);
-	out = rc == OK ? conn_take(c, room - (uint32_t)w.left) : NULL;
+	out = rc == OK ? conn_take_control(c, room - (uint32_t)w.left) : NULL;
 	if (out)
 		memcpy(out, at, room - w.left);
 	free(at);
@@ -418,7 +419,7 @@ static int on_pingreq(struct conn *c, const struct mqtt_frame *f)
 
 	if (rc < 0)
 		return f->body_len > 0 ? CONN_ERR_QUIET : rc;
-	at = conn_take(c, 2);
+	at = conn_take_control(c, 2);
 	w = wr_of(at, at ? 2 : 0);
 	return at ? mqtt_empty_encode(&w, MQTT_PINGRESP) : OK; /* [MQTT-3.12.4-1] */
 }

@@ -76,6 +76,7 @@ void port_deliver(struct mqtt_port *port, struct publication *p, const struct de
 		mqtt_props_set_num(&m.props, MQTT_P_MESSAGE_EXPIRY,
 				   (uint32_t)((p->expires_ms - now + 999) / 1000));
 	worker_count(port->worker, messages_sent, 1);
+	worker_count(port->worker, payload_sent, p->payload.len);
 	port->calling = true;
 	port->ops->message(port->arg, &m);
 	port->calling = false;
@@ -137,6 +138,7 @@ int mqtt_port_publish(struct mqtt_port *port, const struct mqtt_publish *m)
 	if (rc < 0)
 		return rc;
 	worker_count(w, messages_received, 1);
+	worker_count(w, payload_received, p.payload.len);
 	/* what waits goes first */
 	if (port->calling || store_queue_len(port->pending) > 0)
 		return publish_later(port, &p);

@@ -6,7 +6,7 @@
 
 struct retained_store {
 	struct topic_tree *tree;
-	_Atomic uint64_t count;
+	_Atomic uint64_t count, payload;
 };
 
 int retained_create(uint64_t seed, struct retained_store **out)
@@ -66,10 +66,12 @@ static void retained_free(struct epoch_node *n)
 	retained_unref(container_of(n, struct retained, retired));
 }
 
-static void replaced(struct retained *old, struct epoch_reader *me)
+static void replaced(struct retained_store *r, struct retained *old, struct epoch_reader *me)
 {
-	if (old)
-		epoch_retire(me, &old->retired, retained_free);
+	if (!old)
+		return;
+	atomic_fetch_sub_explicit(&r->payload, old->msg->payload_len, memory_order_relaxed);
+	epoch_retire(me, &old->retired, retained_free);
 }
 
 int retained_set(struct retained_store *r, struct epoch_reader *me, const struct topic_levels *topic,
@@ -79,8 +81,11 @@ int retained_set(struct retained_store *r, struct epoch_reader *me, const struct
 	struct retained *old;
 	enum topic_cas done;
 
+	/* counted first, so that the sum never falls below what is there: it is taken off by whoever replaces it */
+	atomic_fetch_add_explicit(&r->payload, fresh->msg->payload_len, memory_order_relaxed);
 	do {
 		if (topic_tree_get(r->tree, me, topic, &node) < 0) {
+			atomic_fetch_sub_explicit(&r->payload, fresh->msg->payload_len, memory_order_relaxed);
 			retained_unref(fresh);
 			return ERR_NOMEM;
 		}
@@ -90,7 +95,7 @@ int retained_set(struct retained_store *r, struct epoch_reader *me, const struct
 	} while (done != TOPIC_CAS_DONE);
 	if (!old)
 		atomic_fetch_add_explicit(&r->count, 1, memory_order_relaxed);
-	replaced(old, me);
+	replaced(r, old, me);
 	return OK;
 }
 
@@ -112,7 +117,7 @@ void retained_clear(struct retained_store *r, struct epoch_reader *me, const str
 	if (done == TOPIC_CAS_DEAD)
 		return;
 	atomic_fetch_sub_explicit(&r->count, 1, memory_order_relaxed);
-	replaced(old, me);
+	replaced(r, old, me);
 	topic_tree_prune_later(r->tree, node);
 }
 
@@ -126,6 +131,11 @@ struct retained *retained_get(struct retained_store *r, const struct topic_level
 uint64_t retained_count(const struct retained_store *r)
 {
 	return atomic_load_explicit(&r->count, memory_order_relaxed);
+}
+
+uint64_t retained_payload(const struct retained_store *r)
+{
+	return atomic_load_explicit(&r->payload, memory_order_relaxed);
 }
 
 void retained_prune(struct retained_store *r, struct epoch_reader *me)

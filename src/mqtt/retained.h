@@ -43,6 +43,8 @@ MUST_USE int retained_match(struct retained_store *r, const struct topic_levels 
 			    int (*found)(void *arg, struct retained *value), void *arg, uint64_t *visited);
 
 uint64_t retained_count(const struct retained_store *r);
+/* Bytes of their payloads. */
+uint64_t retained_payload(const struct retained_store *r);
 /* Housekeeping, once per loop turn. */
 void retained_prune(struct retained_store *r, struct epoch_reader *me);
 

@@ -18,7 +18,7 @@
 /* One session that gets the message, however many of its subscriptions match. */
 struct target {
 	struct session *session;
-	uint8_t qos; /* the highest of its subscriptions: 3.1.1 [MQTT-3.3.5-1], 5.0 [MQTT-3.3.4-2] */
+	uint8_t qos; /* the highest of its subscriptions [MQTT-3.3.4-2] */
 	bool retain_as_published;
 	uint32_t first_id, nids; /* chain in routes.links */
 };
@@ -127,7 +127,7 @@ static void found_sub(void *arg, struct sub *sub)
 	if (sub->options.no_local) {
 		r->cacheable = false;
 		if (s->uid == r->publisher)
-			return; /* 5.0 [MQTT-3.8.3-3] */
+			return; /* [MQTT-3.8.3-3] */
 	}
 	if (s->match_stamp != r->stamp) {
 		s->match_stamp = r->stamp;
@@ -138,7 +138,7 @@ static void found_sub(void *arg, struct sub *sub)
 	if (sub->options.qos > t->qos)
 		t->qos = sub->options.qos;
 	t->retain_as_published |= sub->options.retain_as_published;
-	if (sub->options.id) { /* 5.0 [MQTT-3.3.4-3], [MQTT-3.3.4-4] */
+	if (sub->options.id) {
 		r->cacheable = false;
 		target_add_id(r, t, sub->options.id);
 	}
@@ -170,6 +170,13 @@ static void match(struct worker *w, const struct publication *p, bool shares)
 	w->steps += r->nlinks;
 }
 
+/* Without a session there has been no room for targets yet: `to` or `from` is NULL then. */
+static void targets_copy(struct target *to, const struct target *from, uint32_t n)
+{
+	if (n)
+		memcpy(to, from, n * sizeof(*to));
+}
+
 static uint32_t cache_tag(uint64_t hash)
 {
 	return (uint32_t)(hash >> 32);
@@ -192,7 +199,7 @@ static bool cache_get(struct worker *w, struct span topic, uint64_t hash, uint64
 		return false;
 	r->lanes = c->lanes;
 	r->ntargets = c->ntargets;
-	memcpy(r->targets, c->targets, c->ntargets * sizeof(*r->targets));
+	targets_copy(r->targets, c->targets, c->ntargets);
 	r->nshares = 0;
 	return true;
 }
@@ -221,7 +228,7 @@ static void cache_put(struct worker *w, struct span topic, uint64_t hash, uint64
 		.ntargets = r->ntargets,
 		.topic = (uint8_t *)(c->targets + r->ntargets),
 	};
-	memcpy(c->targets, r->targets, r->ntargets * sizeof(*r->targets));
+	targets_copy(c->targets, r->targets, r->ntargets);
 	memcpy(c->topic, topic.p, topic.len);
 	slot->route = c;
 	slot->tag = tag;
@@ -249,9 +256,8 @@ static void deliver_target(struct worker *w, struct publication *p, const struct
 {
 	struct routes *r = w->routes;
 	struct delivery d = {
-		.qos = t->qos < p->qos ? t->qos : p->qos, /* 3.1.1 [MQTT-3.8.4-6], 5.0 [MQTT-3.8.4-8] */
-		/* 3.1.1 [MQTT-3.3.1-9]; 5.0 [MQTT-3.3.1-12], [MQTT-3.3.1-13] */
-		.retain = p->retain && t->retain_as_published,
+		.qos = t->qos < p->qos ? t->qos : p->qos,
+		.retain = p->retain && t->retain_as_published, /* [MQTT-3.3.1-12], [MQTT-3.3.1-13] */
 		.nids = t->nids,
 		.ids = r->ids,
 	};
@@ -306,7 +312,7 @@ static void member_deliver(struct worker *w, struct publication *p, struct sub_m
 {
 	struct sub *sub = &m->sub;
 	struct delivery d = {
-		.qos = sub->options.qos < p->qos ? sub->options.qos : p->qos, /* 5.0 [MQTT-4.8.2-3] */
+		.qos = sub->options.qos < p->qos ? sub->options.qos : p->qos,
 		.retain = p->retain && sub->options.retain_as_published,
 		.nids = sub->options.id ? 1 : 0,
 		.ids = &sub->options.id,
@@ -429,19 +435,17 @@ static int store_retained(struct worker *w, struct publication *p)
 	struct broker *b = w->broker;
 	struct retained *value;
 
-	if (!p->retain || p->command) /* 3.1.1 [MQTT-3.3.1-12], 5.0 [MQTT-3.3.1-8] */
+	if (!p->retain || p->command)
 		return OK;
 	if (!topic_levels_split(w->levels, b->config.seed, p->topic))
 		return ERR_RANGE;
 	if (p->payload.len == 0) {
-		/* 3.1.1 [MQTT-3.3.1-10], [MQTT-3.3.1-11]; 5.0 [MQTT-3.3.1-6], [MQTT-3.3.1-7] */
-		retained_clear(b->retained, w->reader, w->levels);
+		retained_clear(b->retained, w->reader, w->levels); /* [MQTT-3.3.1-6] */
 		return OK;
 	}
 	value = retained_make(p);
 	if (!value)
 		return ERR_NOMEM;
-	/* [MQTT-3.3.1-5]; 3.1.1 [MQTT-3.3.1-7] */
 	return retained_set(b->retained, w->reader, w->levels, value);
 }
 

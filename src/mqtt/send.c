@@ -48,7 +48,7 @@ void conn_send_ack(struct conn *c, enum mqtt_type type, uint16_t packet_id, uint
 	if (mqtt_ack_encode(&w, c->version, type, &ack) < 0)
 		return;
 	n = (uint32_t)(sizeof(packet) - w.left);
-	at = conn_take(c, n);
+	at = conn_take_control(c, n);
 	if (at)
 		memcpy(at, packet, n);
 }
@@ -128,6 +128,12 @@ static uint32_t expiry_left_s(const struct worker *w, const struct publication *
 	return p->expires_ms > now ? (uint32_t)((p->expires_ms - now + 999) / 1000) : 0;
 }
 
+static void count_sent(struct conn *c, const struct publication *p)
+{
+	worker_count(c->worker, messages_sent, 1);
+	worker_count(c->worker, payload_sent, p->payload.len);
+}
+
 bool conn_send_publish(struct conn *c, struct publication *p, const struct delivery *d, uint16_t packet_id,
 		       bool dup)
 {
@@ -149,7 +155,7 @@ bool conn_send_publish(struct conn *c, struct publication *p, const struct deliv
 	size_t head, size;
 
 	if (once && once->p && conn_fits(c, once->len)) {
-		worker_count(c->worker, messages_sent, 1);
+		count_sent(c, p);
 		return send_encoded(c, once);
 	}
 	if (f.has_expiry) /* 5.0 [MQTT-3.3.2-6] */
@@ -167,6 +173,6 @@ bool conn_send_publish(struct conn *c, struct publication *p, const struct deliv
 			f.topic = span_of(NULL, 0);
 		size = mqtt_forward_size(c->version, &f, &head);
 	}
-	worker_count(c->worker, messages_sent, 1);
+	count_sent(c, p);
 	return send_forward(c, p, &f, size, head, once);
 }

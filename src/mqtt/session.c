@@ -13,6 +13,7 @@ static void expiry_fired(struct loop_timer *t)
 
 	/* 5.0 [MQTT-4.1.0-2] */
 	log_info("mqtt", "client %s: session expired", log_quote((char[128]){0}, 128, session_id(s)));
+	worker_count(s->worker, sessions_expired, 1);
 	session_end(s);
 }
 
@@ -141,8 +142,17 @@ void session_end(struct session *s)
 	session_free(s);
 }
 
+static void client_came(struct broker *b)
+{
+	uint32_t now = atomic_fetch_add(&b->clients, 1) + 1, most = atomic_load(&b->clients_maximum);
+
+	while (most < now && !atomic_compare_exchange_weak(&b->clients_maximum, &most, now))
+		;
+}
+
 void session_attach(struct session *s, struct conn *c)
 {
+	client_came(s->worker->broker);
 	will_forget(s); /* the client is back before its delay passed: 5.0 [MQTT-3.1.3-9] */
 	loop_timer_cancel(s->worker->loop, &s->expiry);
 	s->conn = c;
@@ -167,6 +177,7 @@ void session_detach(struct session *s, bool publish_will)
 	struct loop *loop = s->worker->loop;
 
 	s->conn = NULL;
+	atomic_fetch_sub(&s->worker->broker->clients, 1);
 	sub_tree_presence(s->worker->subs, &s->subs, false);
 	if (!publish_will) /* [MQTT-3.14.4-3] */
 		will_forget(s);

@@ -12,7 +12,7 @@ struct sub_tree {
 	struct topic_levels *levels; /* of the filter in hand */
 	uint64_t seed;
 	uint64_t generation;
-	uint32_t count;
+	uint32_t count, shared;
 	uint16_t lane;
 };
 
@@ -55,6 +55,11 @@ uint64_t sub_tree_generation(const struct sub_tree *t)
 uint32_t sub_tree_count(const struct sub_tree *t)
 {
 	return t->count;
+}
+
+uint32_t sub_tree_shared(const struct sub_tree *t)
+{
+	return t->shared;
 }
 
 /* ---- groups ---- */
@@ -242,6 +247,7 @@ int sub_tree_add(struct sub_tree *t, struct session *s, struct list *session_sub
 			return rc;
 		list_append(session_subs, &(*out)->in_session);
 		t->count++;
+		t->shared += key.len > 0;
 	}
 	(*out)->options = *o;
 	(*out)->options.is_shared = key.len > 0;
@@ -262,6 +268,7 @@ void sub_tree_remove(struct sub_tree *t, struct sub *sub, bool online)
 {
 	list_remove(&sub->in_session);
 	t->count--;
+	t->shared -= sub->options.is_shared;
 	t->generation++;
 	if (sub->options.is_shared)
 		member_remove(t, sub, online);

@@ -50,6 +50,8 @@ void sub_tree_presence(struct sub_tree *t, struct list *session_subs, bool onlin
 /* Grows with every change: what sub_tree_match() told of subscriptions here is good while it stands. */
 uint64_t sub_tree_generation(const struct sub_tree *t);
 uint32_t sub_tree_count(const struct sub_tree *t);
+/* Those of them that are in share groups. */
+uint32_t sub_tree_shared(const struct sub_tree *t);
 
 /* What is told of a topic; each may be NULL. */
 struct sub_found {

@@ -7,6 +7,7 @@
 #include "mqtt/port.h"
 #include "mqtt/route.h"
 #include "mqtt/session.h"
+#include "mqtt/sys.h"
 
 uint64_t worker_random(struct worker *w)
 {
@@ -83,6 +84,25 @@ static void lanes_drained(struct loop_source *s)
 	}
 }
 
+/* Before the turn's output leaves: who has got an answer finds it in the figures. */
+static void gauges_set(struct worker *w)
+{
+	uint32_t shared = sub_tree_shared(w->subs);
+	const struct {
+		_Atomic uint64_t *gauge;
+		uint64_t now;
+	} all[] = {
+		{&w->gauge.sessions, w->nsessions},
+		{&w->gauge.subscriptions, sub_tree_count(w->subs) - shared},
+		{&w->gauge.shared_subscriptions, shared},
+		{&w->gauge.queued_messages, store_len(w->store)},
+		{&w->gauge.queued_payload, store_payload(w->store)},
+	};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		atomic_store_explicit(all[i].gauge, all[i].now, memory_order_relaxed);
+}
+
 static void turn_end(struct loop_hook *h)
 {
 	struct worker *w = container_of(h, struct worker, turn_end);
@@ -92,6 +112,8 @@ static void turn_end(struct loop_hook *h)
 	w->steps = 0;
 	if (!list_empty(&w->deferred))
 		deferred_release(w, NULL, 0);
+	gauges_set(w);
+	worker_count(w, turns, 1);
 	conns_flush(w);
 	route_flush(w);
 	if (!list_empty(&w->guards))
@@ -118,7 +140,13 @@ static size_t stored_cost(const struct msg *m)
 	return msg_cost(m);
 }
 
-static const struct store_msg_ops stored_ops = {.unref = msg_unref, .cost = stored_cost};
+static size_t stored_payload(const struct msg *m)
+{
+	return m->payload_len;
+}
+
+static const struct store_msg_ops stored_ops = {
+	.unref = msg_unref, .cost = stored_cost, .payload = stored_payload};
 
 static int worker_make_parts(struct worker *w)
 {
@@ -208,6 +236,7 @@ void worker_destroy(struct worker *w)
 		return;
 	if (w->hooked)
 		worker_unhook(w);
+	sys_destroy(w->sys);
 	while (!list_empty(&w->conns))
 		conn_free(container_of(w->conns.next, struct conn, in_worker));
 	while ((n = hmap_any(&w->sessions, &from)))

@@ -28,6 +28,7 @@
 
 struct conn;
 struct session;
+struct sys;
 struct worker;
 
 /* Something to do on another worker, sent over its control lane: moves, not data. The sender allocates it. */
@@ -96,6 +97,13 @@ struct worker {
 	struct list guards;
 
 	struct mqtt_port *port; /* set when this is a port's worker */
+	struct sys *sys;        /* the first worker's */
+
+#define WORKER_GAUGE_FIELD(name, text) _Atomic uint64_t name;
+	struct {
+		BROKER_GAUGES(WORKER_GAUGE_FIELD)
+	} gauge; /* set by the worker at the end of a turn */
+#undef WORKER_GAUGE_FIELD
 
 #define WORKER_COUNTER_FIELD(name, text) _Atomic uint64_t name;
 	struct {
@@ -114,6 +122,7 @@ struct broker {
 	uint32_t nworkers, nlanes;
 	struct lane *lanes; /* [from * BROKER_LANES_MAX + to] */
 	_Atomic uint32_t connections;
+	_Atomic uint32_t clients, clients_maximum; /* connected; changed when one comes or goes */
 	_Atomic bool stopping;
 };
 

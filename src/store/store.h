@@ -24,7 +24,8 @@ struct store_item {
 
 struct store_msg_ops {
 	void (*unref)(struct msg *m);
-	size_t (*cost)(const struct msg *m); /* bytes it is counted with */
+	size_t (*cost)(const struct msg *m);    /* bytes it is counted with */
+	size_t (*payload)(const struct msg *m); /* bytes of its payload, for store_payload() */
 };
 
 struct store;
@@ -46,6 +47,10 @@ bool store_queue_pop(struct store_queue *q, struct store_item *item);
 
 /* The oldest, which stays there; NULL: empty. */
 const struct store_item *store_queue_peek(const struct store_queue *q);
+
+/* What all queues hold: messages, each as often as it is in one, and the bytes of their payloads. */
+uint64_t store_len(const struct store *s);
+uint64_t store_payload(const struct store *s);
 
 size_t store_queue_len(const struct store_queue *q);
 size_t store_queue_bytes(const struct store_queue *q);

@@ -10,6 +10,7 @@
 
 struct store {
 	const struct store_msg_ops *ops;
+	uint64_t len, payload; /* of all queues */
 };
 
 struct item_block {
@@ -30,7 +31,7 @@ int store_mem_create(const struct store_msg_ops *ops, struct store **out)
 	*out = malloc(sizeof(**out));
 	if (!*out)
 		return ERR_NOMEM;
-	(*out)->ops = ops;
+	**out = (struct store){.ops = ops};
 	return OK;
 }
 
@@ -76,6 +77,8 @@ int store_queue_push(struct store_queue *q, const struct store_item *item)
 	}
 	q->last->items[q->tail++] = *item;
 	q->len++;
+	q->store->len++;
+	q->store->payload += q->store->ops->payload(item->msg);
 	q->bytes += q->store->ops->cost(item->msg);
 	return OK;
 }
@@ -88,6 +91,8 @@ bool store_queue_pop(struct store_queue *q, struct store_item *item)
 		return false;
 	*item = b->items[q->head++];
 	q->len--;
+	q->store->len--;
+	q->store->payload -= q->store->ops->payload(item->msg);
 	q->bytes -= q->store->ops->cost(item->msg);
 	if (q->head == ITEMS || q->len == 0) {
 		q->first = b->next;
@@ -102,6 +107,16 @@ bool store_queue_pop(struct store_queue *q, struct store_item *item)
 const struct store_item *store_queue_peek(const struct store_queue *q)
 {
 	return q->len ? &q->first->items[q->head] : NULL;
+}
+
+uint64_t store_len(const struct store *s)
+{
+	return s->len;
+}
+
+uint64_t store_payload(const struct store *s)
+{
+	return s->payload;
 }
 
 size_t store_queue_len(const struct store_queue *q)

@@ -27,7 +27,12 @@ static size_t msg_cost(const struct msg *m)
 	return m->cost;
 }
 
-static const struct store_msg_ops ops = {.unref = msg_unref, .cost = msg_cost};
+static size_t msg_payload(const struct msg *m)
+{
+	return m->cost / 10;
+}
+
+static const struct store_msg_ops ops = {.unref = msg_unref, .cost = msg_cost, .payload = msg_payload};
 
 static void push(struct store_queue *q, struct msg *m, uint8_t qos)
 {
@@ -45,7 +50,7 @@ static void items_come_out_as_they_went_in(void **state)
 	struct store_queue *q;
 	struct store_item item;
 	struct msg msgs[3] = {{0, 1}, {0, 10}, {0, 100}};
-	size_t in = 0, out = 0, bytes = 0;
+	size_t in = 0, out = 0, bytes = 0, payload = 0;
 	uint64_t random = 1;
 
 	(void)state;
@@ -57,6 +62,7 @@ static void items_come_out_as_they_went_in(void **state)
 		/* long runs of either, so that blocks fill and the queue is empty now and then */
 		if ((random >> 40) % 100 < (step / 500 % 2 ? 30 : 70)) {
 			push(q, &msgs[in % 3], (uint8_t)(1 + in % 2));
+			payload += msgs[in % 3].cost / 10;
 			bytes += msgs[in++ % 3].cost;
 		} else if (store_queue_pop(q, &item)) {
 			assert_ptr_equal(item.msg, &msgs[out % 3]);
@@ -65,15 +71,20 @@ static void items_come_out_as_they_went_in(void **state)
 			assert_int_equal(item.sub_ids != NULL, item.qos == 1);
 			free(item.sub_ids);
 			item.msg->refs--;
+			payload -= msgs[out % 3].cost / 10;
 			bytes -= msgs[out++ % 3].cost;
 		} else {
 			assert_int_equal(in, out);
 		}
 		assert_int_equal(store_queue_len(q), in - out);
 		assert_int_equal(store_queue_bytes(q), bytes);
+		assert_int_equal(store_len(s), in - out);
+		assert_int_equal(store_payload(s), payload);
 	}
 	push(q, &msgs[0], 1);
 	store_queue_destroy(q); /* with what is in it */
+	assert_int_equal(store_len(s), 0);
+	assert_int_equal(store_payload(s), 0);
 	for (unsigned i = 0; i < 3; i++)
 		assert_int_equal(msgs[i].refs, 0);
 	store_queue_destroy(NULL);

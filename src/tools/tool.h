@@ -24,7 +24,8 @@ struct tool {
 #define TOOL_TABLE(TOOL)                                                    \
 	TOOL(pub, "publish to an MQTT broker")                              \
 	TOOL(sub, "print the messages of an MQTT broker")                   \
-	TOOL(modbus, "read, write and simulate Modbus/TCP devices")
+	TOOL(modbus, "read, write and simulate Modbus/TCP devices")         \
+	TOOL(status, "a running gateway at a glance")
 /* clang-format on */
 
 #define TOOL_AS_PROTOTYPE(name, summary) int tool_##name(int argc, char **argv);

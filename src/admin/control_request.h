@@ -1,0 +1,20 @@
+/*
+ * What is said to a control socket: one line of JSON, {"command": "status"}. Pure.
+ */
+#ifndef ADMIN_CONTROL_REQUEST_H
+#define ADMIN_CONTROL_REQUEST_H
+
+#include "base/bytes.h"
+#include "base/err.h"
+
+#define CONTROL_REQUEST_MAX 4096u /* bytes of a request, the line's end included */
+#define CONTROL_COMMAND_MAX 32u   /* with its NUL */
+
+/*
+ * The command of a request; `line` is without its end. Members that are not known are refused: who asks for more than this
+ * version does is told so. ERR_MALFORMED: no such JSON; ERR_UNSUPPORTED: another member; ERR_TOO_LARGE: a command that nobody
+ * has; ERR_NOMEM. command is an empty text then.
+ */
+MUST_USE int control_request_read(struct span line, char command[CONTROL_COMMAND_MAX]);
+
+#endif
