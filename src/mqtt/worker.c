@@ -92,8 +92,9 @@ static void turn_end(struct loop_hook *h)
 	w->steps = 0;
 	if (!list_empty(&w->deferred))
 		deferred_release(w, NULL, 0);
+	route_flush(w); /* first: then the others deliver while this one does */
 	conns_flush(w);
-	route_flush(w);
+	route_flush(w); /* wills of those that went */
 	if (!list_empty(&w->guards))
 		guards_expire(w);
 	sub_tree_prune(w->subs);
