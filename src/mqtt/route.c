@@ -11,7 +11,7 @@
  * identifiers are looked up each time.
  */
 #define CACHE_ENTRIES 4096u /* power of two */
-#define CACHE_TARGETS 64u
+#define CACHE_TARGETS (64u * CACHE_ENTRIES) /* in all entries together */
 #define CACHE_TOPIC   1024u /* bytes; who makes topics longer than this does not get to keep them in memory */
 #define NO_LINK       UINT32_MAX
 
@@ -51,6 +51,7 @@ struct routes {
 	uint32_t nshares, shares_room;
 	bool cacheable;
 	struct cached_route *cache[CACHE_ENTRIES];
+	uint32_t cached; /* targets in it */
 };
 
 int routes_create(struct routes **out)
@@ -59,11 +60,19 @@ int routes_create(struct routes **out)
 	return *out ? OK : ERR_NOMEM;
 }
 
+static void cache_clear(struct routes *r)
+{
+	for (uint32_t i = 0; i < CACHE_ENTRIES; i++) {
+		free(r->cache[i]);
+		r->cache[i] = NULL;
+	}
+	r->cached = 0;
+}
+
 void routes_destroy(struct routes *r)
 {
-	for (uint32_t i = 0; r && i < CACHE_ENTRIES; i++)
-		free(r->cache[i]);
 	if (r) {
+		cache_clear(r);
 		free(r->targets);
 		free(r->links);
 		free(r->ids);
@@ -185,12 +194,18 @@ static void cache_put(struct worker *w, struct span topic, uint64_t hash, uint64
 {
 	struct routes *r = w->routes;
 	struct cached_route **slot = cache_slot(w, hash), *c;
+	uint32_t old = *slot ? (*slot)->ntargets : 0;
 
 	if (!r->cacheable || r->ntargets > CACHE_TARGETS || topic.len > CACHE_TOPIC)
 		return;
+	if (r->cached - old + r->ntargets > CACHE_TARGETS) {
+		cache_clear(r);
+		old = 0;
+	}
 	c = realloc(*slot, sizeof(*c) + r->ntargets * sizeof(*r->targets) + topic.len);
 	if (!c)
 		return;
+	r->cached += r->ntargets - old;
 	*c = (struct cached_route){
 		.hash = hash,
 		.local = sub_tree_generation(w->subs),
