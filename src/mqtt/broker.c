@@ -19,6 +19,7 @@ void broker_config_default(struct broker_config *c)
 		.max_topic_levels = 128,
 		.connect_timeout_ms = 10000,
 		.backlog_bytes = 16u * 1024 * 1024,
+		.hand_over_first = 32,
 		.seed = 1,
 	};
 }

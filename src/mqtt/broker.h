@@ -33,6 +33,7 @@ struct broker_config {
 	uint32_t max_topic_levels;
 	uint32_t connect_timeout_ms;
 	uint64_t backlog_bytes;     /* hand-over to one worker above which publishers are not read */
+	uint32_t hand_over_first;   /* receivers on a worker from which on it hands over before it delivers */
 	uint64_t seed;              /* of hashes and random choices */
 	struct mqtt_policy *policy; /* who may do what; NULL: all may all. Outlives the broker */
 };

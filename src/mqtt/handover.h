@@ -77,6 +77,12 @@ bool lane_take_some(struct lane *l,
 				   struct share_route *share),
 		    bool (*enough)(void *arg), void *arg);
 
+/* What was put and not passed, one call per record: for the lane of a worker to itself, which is never flushed. */
+void lane_take_open(struct lane *l,
+		    void (*handle)(void *arg, struct lane *l, struct publication *p,
+				   struct share_route *share),
+		    void *arg);
+
 /* Nothing with a number up to `number` is still on its way. Receiver. */
 bool lane_is_past(const struct lane *l, uint64_t number);
 
