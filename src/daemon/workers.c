@@ -51,15 +51,20 @@ static int home_of(const struct workers *w, uint32_t i)
 			return cpu;
 }
 
-/* To its home, and free to be moved again: where other programs are busy, the kernel knows better. */
-static void go_home(struct worker *me, int home)
+/*
+ * To its home, and free to be moved again: where other programs are busy, the kernel knows better. Not if it was taken off its
+ * home since (taskset).
+ */
+static void go_home(int home)
 {
-	cpu_set_t only;
+	cpu_set_t may, only;
 
+	if (sched_getaffinity(0, sizeof(may), &may) < 0 || !CPU_ISSET(home, &may))
+		return;
 	CPU_ZERO(&only);
 	CPU_SET(home, &only);
 	if (sched_setaffinity(0, sizeof(only), &only) == 0)
-		(void)sched_setaffinity(0, sizeof(me->all->cpus), &me->all->cpus);
+		(void)sched_setaffinity(0, sizeof(may), &may);
 }
 
 static uint64_t place_of(uint64_t now_ms, int cpu)
@@ -99,8 +104,8 @@ static void place_look(struct loop_hook *h)
 	cpu = sched_getcpu();
 	home = home_of(me->all, index);
 	if (cpu != home && is_shared(me, now_ms, cpu)) {
-		go_home(me, home);
-		cpu = home;
+		go_home(home);
+		cpu = sched_getcpu();
 	}
 	atomic_store_explicit(&me->place, place_of(now_ms, cpu), memory_order_relaxed);
 }
@@ -155,7 +160,7 @@ static void *run_worker(void *arg)
 	snprintf(name, sizeof(name), "worker-%u", (unsigned)(worker - worker->all->list) % 1000);
 	pthread_setname_np(pthread_self(), name);
 	if (worker->all->has_room)
-		go_home(worker, home_of(worker->all, (uint32_t)(worker - worker->all->list)));
+		go_home(home_of(worker->all, (uint32_t)(worker - worker->all->list)));
 	if (loop_run(loop) < 0)
 		log_error("daemon", "%s: waiting for events failed, its clients are no longer served", name);
 	return NULL;
