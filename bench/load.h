@@ -4,10 +4,13 @@
  *
  * exchange: `flows` publishers and as many subscribers, each publisher with topics of its own and one subscriber.
  * fan-out:  one publisher, `flows` subscribers of its one topic.
+ * fan-in:   `flows` publishers, each with its topic, and one subscriber of them all.
  * idle:     `flows` connections that do nothing, each with `filters` subscriptions.
  *
  * A publisher has at most `window` messages on the way, counted end to end: from its send to the last subscriber's
  * receive (and, with QoS 1 and 2, to its own acknowledgement). It sends `batch` messages in one send().
+ * `slow` more connections subscribe to the topic of a flow and never read.
+ *
  * The 16 bytes of payload are publisher and sequence number; each subscriber expects the very next number.
  */
 #ifndef BENCH_LOAD_H
@@ -19,7 +22,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum mode { MODE_EXCHANGE, MODE_FANOUT, MODE_IDLE };
+enum mode { MODE_EXCHANGE, MODE_FANOUT, MODE_FANIN, MODE_IDLE };
 enum phase { PHASE_RUN, PHASE_DRAIN, PHASE_END };
 
 #define PAYLOAD     16u
@@ -33,7 +36,7 @@ struct plan {
 	uint16_t port;
 	pid_t pid; /* the broker's */
 	enum mode mode;
-	unsigned flows, filters, qos, window, batch, threads;
+	unsigned flows, filters, qos, window, batch, threads, slow;
 	double warm_s, measure_s;
 	char prefix[16]; /* of client ids and topics */
 };
@@ -59,12 +62,16 @@ struct conn {
 	uint8_t *reply; /* room for what one read can ask for */
 };
 
-/* exchange: one publisher and its subscriber. fan-out: one subscriber, publisher.fd is -1 but for the first. */
+/*
+ * exchange: one publisher and its subscriber. fan-out: one subscriber, publisher.fd is -1 but for the first. fan-in: one
+ * publisher, subscriber.fd is -1 but for the first.
+ */
 struct flow {
 	uint32_t id;
 	struct conn publisher, subscriber;
 	struct packet *packets; /* npackets, sent in turn */
 	unsigned npackets;
+	_Atomic uint64_t received; /* fan-in: of this publisher's messages, by the subscriber's thread */
 };
 
 /* One thread and the flows that only it touches. The atomics are read by the main thread. */
@@ -73,11 +80,11 @@ struct worker {
 	struct load *load;
 	unsigned index;
 	int epoll, wake;
-	unsigned first, count; /* its flows */
+	unsigned count; /* of its flows: every `threads`th, from `index` on */
 	uint8_t *buffer;
 	uint16_t *remaining; /* fan-out: subscribers of this thread that lack a message, by number % window */
 	uint64_t done;       /* fan-out: messages that all subscribers of this thread have */
-	uint64_t told;
+	uint64_t told;       /* fan-out: what the others know of `done`; fan-in: of what the subscriber has */
 	_Atomic uint64_t done_shared;
 	_Atomic uint64_t sent, delivered, acked, faults;
 };
@@ -85,6 +92,7 @@ struct worker {
 struct load {
 	const struct plan *plan;
 	struct flow *flows;
+	int *slow; /* connections that never read */
 	struct worker workers[THREADS_MAX];
 	_Atomic int phase;
 };

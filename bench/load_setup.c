@@ -134,7 +134,9 @@ static void conn_open(struct conn *c, const struct plan *p, struct flow *flow, b
  */
 static void topic_name(char *to, const struct plan *p, uint32_t flow, unsigned i, bool is_filter)
 {
-	if (p->filters <= 1)
+	if (p->mode == MODE_FANIN && is_filter)
+		snprintf(to, TOPIC_MAX, "%s/#", p->prefix);
+	else if (p->filters <= 1)
 		snprintf(to, TOPIC_MAX, "%s/%u", p->prefix, p->mode == MODE_FANOUT ? 0 : flow);
 	else if (i % 3 == 0)
 		snprintf(to, TOPIC_MAX, "%s/x/%u/%u", p->prefix, flow, i);
@@ -212,8 +214,9 @@ void load_connect(struct load *load)
 	for (unsigned i = 0; i < p->flows; i++) {
 		struct flow *f = &load->flows[i];
 		f->id = i;
-		f->publisher.fd = -1;
-		conn_open(&f->subscriber, p, f, false);
+		f->publisher.fd = f->subscriber.fd = -1;
+		if (p->mode != MODE_FANIN || i == 0)
+			conn_open(&f->subscriber, p, f, false);
 		if (p->mode == MODE_IDLE || (p->mode == MODE_FANOUT && i > 0))
 			continue;
 		conn_open(&f->publisher, p, f, true);
@@ -221,11 +224,26 @@ void load_connect(struct load *load)
 	}
 }
 
+/* The topic of flow `flow`, or of all in fan-in. */
+static void subscribe_slow(const struct plan *p, struct flow *f, unsigned i, int *fd)
+{
+	struct plan other = *p;
+	struct flow slow = {.id = f->id};
+
+	snprintf(other.prefix, sizeof(other.prefix), "w%.8s%u", p->prefix, i % 1000);
+	conn_open(&slow.subscriber, &other, &slow, false);
+	subscribe(p, &slow, 0, 1);
+	*fd = slow.subscriber.fd;
+}
+
 void load_subscribe(struct load *load)
 {
 	const struct plan *p = load->plan;
 
-	for (unsigned i = 0; i < p->flows; i++) {
+	load->slow = need(calloc(p->slow + 1, sizeof(*load->slow)));
+	for (unsigned i = 0; i < p->slow; i++)
+		subscribe_slow(p, &load->flows[i % p->flows], i, &load->slow[i]);
+	for (unsigned i = 0; i < p->flows && load->flows[i].subscriber.fd >= 0; i++) {
 		for (unsigned at = 0; at < p->filters; at += SUBSCRIBE_FILTERS) {
 			unsigned left = p->filters - at;
 			subscribe(p, &load->flows[i], at,
@@ -240,10 +258,14 @@ void load_close(struct load *load)
 		struct flow *f = &load->flows[i];
 		if (f->publisher.fd >= 0)
 			close(f->publisher.fd);
-		close(f->subscriber.fd);
+		if (f->subscriber.fd >= 0)
+			close(f->subscriber.fd);
 		free(f->publisher.reply);
 		free(f->subscriber.reply);
 		free(f->packets);
 	}
+	for (unsigned i = 0; i < load->plan->slow; i++)
+		close(load->slow[i]);
+	free(load->slow);
 	free(load->flows);
 }

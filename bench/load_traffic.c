@@ -79,7 +79,12 @@ static void refill(struct worker *w, struct flow *f)
 
 	if (f->publisher.fd < 0 || atomic_load_explicit(&w->load->phase, memory_order_relaxed) != PHASE_RUN)
 		return;
-	done = p->mode == MODE_FANOUT ? fanout_done(w->load) : f->subscriber.next;
+	if (p->mode == MODE_FANOUT)
+		done = fanout_done(w->load);
+	else if (p->mode == MODE_FANIN)
+		done = atomic_load_explicit(&f->received, memory_order_acquire);
+	else
+		done = f->subscriber.next;
 	if (p->qos > 0 && f->publisher.acked < done)
 		done = f->publisher.acked;
 	while (f->publisher.next + p->batch <= done + p->window)
@@ -109,6 +114,25 @@ static void fanout_count(struct worker *w, uint64_t number)
 	}
 }
 
+/* Is it the next of its publisher? */
+static bool is_next(struct worker *w, const struct conn *c, uint32_t publisher, uint64_t number)
+{
+	const struct plan *p = w->plan;
+	struct flow *f;
+
+	if (p->mode == MODE_FANOUT)
+		return publisher == 0 && number == c->next;
+	if (p->mode == MODE_EXCHANGE)
+		return publisher == c->flow->id && number == c->next;
+	if (publisher >= p->flows)
+		return false;
+	f = &w->load->flows[publisher];
+	if (number != atomic_load_explicit(&f->received, memory_order_relaxed))
+		return false;
+	atomic_store_explicit(&f->received, number + 1, memory_order_release);
+	return true;
+}
+
 /* A PUBLISH of `len` bytes at the subscriber: payload and packet id are at its end, whatever the topic. */
 static void message(struct worker *w, struct conn *c, const uint8_t *p, size_t len)
 {
@@ -122,7 +146,7 @@ static void message(struct worker *w, struct conn *c, const uint8_t *p, size_t l
 	}
 	memcpy(&publisher, p + len - PAYLOAD, sizeof(publisher));
 	memcpy(&number, p + len - PAYLOAD + 8, sizeof(number));
-	if (number != c->next || publisher != (w->plan->mode == MODE_FANOUT ? 0 : c->flow->id)) {
+	if (!is_next(w, c, publisher, number)) {
 		count(&w->faults, 1);
 		return;
 	}
@@ -210,22 +234,27 @@ static void parse(struct worker *w, struct conn *c, const uint8_t *p, size_t len
 	}
 }
 
-/* One read of whatever is there; epoll tells again when there is more. */
+/* Whatever is there: epoll tells only what is new. */
 static void readable(struct worker *w, struct conn *c)
 {
-	uint8_t *start = w->buffer + PACKET_MAX - c->have;
 	ssize_t n;
 
-	memcpy(start, c->part, c->have);
-	n = recv(c->fd, w->buffer + PACKET_MAX, READ_MAX, 0);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n <= 0)
-		fail("the broker closed the connection of %s %u",
-		     c->is_publisher ? "publisher" : "subscriber", c->flow->id);
-	parse(w, c, start, c->have + (size_t)n);
-	if (w->plan->mode == MODE_EXCHANGE)
-		refill(w, c->flow);
+	do {
+		uint8_t *start = w->buffer + PACKET_MAX - c->have;
+
+		memcpy(start, c->part, c->have);
+		n = recv(c->fd, w->buffer + PACKET_MAX, READ_MAX, 0);
+		if (n < 0 && errno == EAGAIN)
+			return;
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			fail("the broker closed the connection of %s %u",
+			     c->is_publisher ? "publisher" : "subscriber", c->flow->id);
+		parse(w, c, start, c->have + (size_t)n);
+		if (w->plan->mode == MODE_EXCHANGE)
+			refill(w, c->flow);
+	} while (n < 0 || n == READ_MAX);
 }
 
 /* Publish how far all subscribers of this thread are, and wake the publisher's thread when that frees a batch. */
@@ -243,11 +272,24 @@ static void fanout_tell(struct worker *w)
 		refill(w, &w->load->flows[0]);
 }
 
+/* The subscriber has more: every thread may have publishers with room now. */
+static void fanin_tell(struct worker *w)
+{
+	if (w->index == 0 && w->load->flows[0].subscriber.next != w->told) {
+		w->told = w->load->flows[0].subscriber.next;
+		for (unsigned i = 1; i < w->plan->threads; i++)
+			if (write(w->load->workers[i].wake, &(uint64_t){1}, 8) < 0)
+				fail("eventfd: %s", strerror(errno));
+	}
+	for (unsigned i = w->index; i < w->plan->flows; i += w->plan->threads)
+		refill(w, &w->load->flows[i]);
+}
+
 /* ---- the thread ---- */
 
 static void watch(struct worker *w, int fd, void *mark)
 {
-	struct epoll_event e = {.events = EPOLLIN, .data.ptr = mark};
+	struct epoll_event e = {.events = EPOLLIN | EPOLLET, .data.ptr = mark};
 
 	if (epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &e) < 0)
 		fail("epoll_ctl: %s", strerror(errno));
@@ -271,8 +313,7 @@ void worker_init(struct worker *w, struct load *load, unsigned index)
 	w->plan = p;
 	w->load = load;
 	w->index = index;
-	w->first = (unsigned)((uint64_t)p->flows * index / p->threads);
-	w->count = (unsigned)((uint64_t)p->flows * (index + 1) / p->threads) - w->first;
+	w->count = (p->flows - index + p->threads - 1) / p->threads;
 	w->buffer = need(malloc(PACKET_MAX + (size_t)READ_MAX + (size_t)PACKET_MAX * WINDOW_MAX));
 	w->remaining = need(calloc(p->window, sizeof(*w->remaining)));
 	for (unsigned i = 0; i < p->window; i++)
@@ -282,7 +323,7 @@ void worker_init(struct worker *w, struct load *load, unsigned index)
 	if (w->epoll < 0 || w->wake < 0)
 		fail("epoll: %s", strerror(errno));
 	watch(w, w->wake, MARK_WAKE);
-	for (unsigned i = w->first; i < w->first + w->count; i++) {
+	for (unsigned i = w->index; i < p->flows; i += p->threads) {
 		adopt(w, &load->flows[i].publisher);
 		adopt(w, &load->flows[i].subscriber);
 	}
@@ -293,18 +334,19 @@ void *worker_run(void *worker)
 	struct worker *w = worker;
 	struct epoll_event events[EVENTS];
 
-	for (unsigned i = w->first; i < w->first + w->count; i++)
+	for (unsigned i = w->index; i < w->plan->flows; i += w->plan->threads)
 		refill(w, &w->load->flows[i]);
 	while (atomic_load_explicit(&w->load->phase, memory_order_relaxed) != PHASE_END) {
 		int n = epoll_wait(w->epoll, events, EVENTS, EPOLL_MS);
 		for (int i = 0; i < n; i++) {
-			if (events[i].data.ptr != MARK_WAKE)
+			if (events[i].data.ptr !=
+			    MARK_WAKE) /* each write is an edge: nothing to read there */
 				readable(w, events[i].data.ptr);
-			else if (read(w->wake, &(uint64_t){0}, 8) < 0 && errno != EAGAIN)
-				fail("eventfd: %s", strerror(errno));
 		}
 		if (w->plan->mode == MODE_FANOUT)
 			fanout_tell(w);
+		else if (w->plan->mode == MODE_FANIN)
+			fanin_tell(w);
 	}
 	return NULL;
 }

@@ -207,9 +207,11 @@ static int run_idle(struct load *load)
 /* ---- options ---- */
 
 static const char usage[] =
-	"usage: mqtt_load --mode exchange|fanout|idle --port N --pid BROKER [--host 127.0.0.1] [--flows "
+	"usage: mqtt_load --mode exchange|fanout|fanin|idle --port N --pid BROKER [--host 127.0.0.1] "
+	"[--flows "
 	"100]\n"
-	"       [--filters 1] [--qos 0] [--window 32] [--batch 8] [--threads 2] [--warm 0.5] [--seconds 2]\n"
+	"       [--filters 1] [--qos 0] [--window 32] [--batch 8] [--threads 2] [--slow 0] [--warm 0.5] "
+	"[--seconds 2]\n"
 	"Prints one line of JSON. Exit 0; 1 when a message was lost, repeated or out of order; 2 when it "
 	"could not run.\n";
 
@@ -235,13 +237,13 @@ static double seconds(const char *name, const char *text)
 
 static enum mode mode_of(const char *text)
 {
-	static const char *const names[] = {"exchange", "fanout", "idle"};
+	static const char *const names[] = {"exchange", "fanout", "fanin", "idle"};
 
-	for (unsigned i = 0; i < 3; i++) {
+	for (unsigned i = 0; i < 4; i++) {
 		if (strcmp(text, names[i]) == 0)
 			return (enum mode)i;
 	}
-	fail("--mode: %s is none of exchange, fanout, idle", text);
+	fail("--mode: %s is none of exchange, fanout, fanin, idle", text);
 }
 
 static void option(struct plan *p, const char *name, const char *text)
@@ -266,6 +268,8 @@ static void option(struct plan *p, const char *name, const char *text)
 		p->batch = number(name, text, 1, WINDOW_MAX);
 	else if (strcmp(name, "threads") == 0)
 		p->threads = number(name, text, 1, THREADS_MAX);
+	else if (strcmp(name, "slow") == 0)
+		p->slow = number(name, text, 0, 1000);
 	else if (strcmp(name, "warm") == 0)
 		p->warm_s = seconds(name, text);
 	else
@@ -274,8 +278,8 @@ static void option(struct plan *p, const char *name, const char *text)
 
 static void options(struct plan *p, int argc, char **argv)
 {
-	static const char *const names[] = {"host", "mode",   "port",  "pid",     "flows", "filters",
-					    "qos",  "window", "batch", "threads", "warm",  "seconds"};
+	static const char *const names[] = {"host",   "mode",  "port",    "pid",  "flows", "filters", "qos",
+					    "window", "batch", "threads", "slow", "warm",  "seconds"};
 	struct option table[sizeof(names) / sizeof(names[0]) + 1] = {0};
 	int at, got;
 

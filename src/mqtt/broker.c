@@ -21,6 +21,7 @@ void broker_config_default(struct broker_config *c)
 		.connect_timeout_ms = 10000,
 		.backlog_bytes = 16u * 1024 * 1024,
 		.sys_interval_ms = 10000,
+		.hand_over_first = 32,
 		.seed = 1,
 	};
 }

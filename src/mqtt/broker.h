@@ -38,6 +38,7 @@ struct broker_config {
 	uint32_t connect_timeout_ms;
 	uint16_t max_keep_alive_s; /* v5 clients that ask for more, or none, are given this; 0: as they ask */
 	uint64_t backlog_bytes;    /* hand-over to one worker above which publishers are not read */
+	uint32_t hand_over_first;  /* receivers on a worker from which on it hands over before it delivers */
 	uint64_t seed;             /* of hashes and random choices */
 	uint32_t sys_interval_ms;  /* how often $SYS is brought up to date; 0: there is none */
 	/* What the program has in use, for $SYS; NULL: not told. Called on the first worker's loop; must not block. */

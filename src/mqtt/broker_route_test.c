@@ -699,9 +699,42 @@ static void large_messages_cross_workers_whole(void **state)
 	rig_fini(&r);
 }
 
+/* The packets behind a row of messages find them delivered, though other workers got them first. */
+static void what_is_handed_over_first_is_delivered_before_the_next_packet(void **state)
+{
+	static const uint8_t packets[] = "\x30\x04\0\1t1"
+					 "\x30\x04\0\1t2"
+					 "\xa2\x05\0\7\0\1t"
+					 "\x30\x04\0\1t3";
+	struct peer *a, *b;
+	struct rig r;
+
+	(void)state;
+	rig_init(&r, 2);
+	r.config.hand_over_first = 1;
+	rig_start(&r);
+	a = peer_up(&r, MQTT_V311, "a");
+	b = peer_up(&r, MQTT_V311, "b");
+	peer_subscribe(a, "t", 0, "", 0);
+	peer_subscribe(b, "t", 0, "", 0);
+	peer_send_bytes(a, packets, sizeof(packets) - 1);
+	peer_expect(a, "PUBLISH d0 q0 r0 m0 t=1");
+	peer_expect(a, "PUBLISH d0 q0 r0 m0 t=2");
+	peer_expect(a, "UNSUBACK m7");
+	for (unsigned i = 1; i <= 3; i++) {
+		char line[40];
+
+		snprintf(line, sizeof(line), "PUBLISH d0 q0 r0 m0 t=%u", i);
+		peer_expect(b, line);
+	}
+	peer_quiet(a);
+	rig_fini(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_is_handed_over_first_is_delivered_before_the_next_packet),
 		cmocka_unit_test(retained_messages_come_as_the_handling_says),
 		cmocka_unit_test(an_empty_retained_message_clears_and_is_delivered),
 		cmocka_unit_test(retain_is_kept_as_published_where_asked_for),

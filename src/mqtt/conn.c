@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "mqtt/route.h"
 #include "mqtt/session.h"
 
 /* A packet before CONNECT: all its strings at their longest and a will of 64 KiB would be more, but nobody sends that. */
@@ -239,6 +240,10 @@ static bool packets_handle(struct conn *c, struct span in, size_t *used)
 			rc = CONN_ERR_QUIET;
 		if (c->state == CONN_NEW && f.type != MQTT_CONNECT)
 			rc = ERR_PROTOCOL; /* [MQTT-3.1.0-1] */
+		if (f.type == MQTT_PUBLISH)
+			c->worker->may_delay = true;
+		else
+			route_settle(c->worker);
 		if (rc == OK && c->state == CONN_NEW)
 			rc = conn_connect(c, &f, span_of(in.p + at, in.len - at), &outcome);
 		else if (rc == OK)
@@ -256,6 +261,7 @@ static bool packets_handle(struct conn *c, struct span in, size_t *used)
 		if (c->unhandled)
 			break;
 	}
+	route_settle(c->worker);
 	c->unhandled = c->unhandled && at < in.len;
 	*used = at < in.len ? at : in.len;
 	return true;

@@ -275,6 +275,22 @@ void lane_take(struct lane *l,
 	(void)lane_take_some(l, handle, NULL, arg);
 }
 
+void lane_take_open(struct lane *l,
+		    void (*handle)(void *arg, struct lane *l, struct publication *p,
+				   struct share_route *share),
+		    void *arg)
+{
+	struct chunk *next;
+
+	for (struct chunk *c = l->open; c; c = next) {
+		next = c->next;
+		for (uint32_t at = 0; at < c->used; at += record_at(c, at)->size)
+			record_handle(l, record_at(c, at), handle, arg);
+		chunk_return(l, c);
+	}
+	l->open = l->open_last = NULL;
+}
+
 bool lane_is_past(const struct lane *l, uint64_t number)
 {
 	return number <= l->seen_number ||

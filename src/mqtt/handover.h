@@ -1,6 +1,6 @@
 /*
- * Hand-over between workers: one lane for each ordered pair. The sender appends records to chunks of its own during
- * a loop turn and passes them over at its end with one notify; the receiver reads them in place, makes copies of
+ * Hand-over between workers: one lane for each ordered pair. The sender appends records to chunks of its own and
+ * passes them over, once or a few times in a loop turn, with one notify; the receiver reads them in place, makes copies of
  * what its sessions must keep, and returns the chunks. Only chunk pointers cross, so nothing is counted
  * across threads but large payloads.
  *
@@ -28,7 +28,7 @@ struct share_route {
 
 struct lane {
 	/* sender */
-	struct chunk *open, *open_last; /* this turn's, oldest first */
+	struct chunk *open, *open_last; /* put and not passed, oldest first */
 	struct chunk *spare;
 	/* both */
 	_Atomic(struct chunk *) passed; /* newest first */
@@ -60,7 +60,7 @@ size_t lane_record_weight(const struct publication *p, const struct share_route 
 MUST_USE int lane_reserve(struct lane *l, size_t record_size);
 /* Append; room was reserved. `share` NULL: RECORD_PUBLISH. Sender. */
 void lane_put(struct lane *l, const struct publication *p, const struct share_route *share);
-/* Pass what was put since, and wake the receiver. Sender, at the end of its turn. */
+/* Pass what was put since, and wake the receiver. Sender, between two publishes. */
 void lane_flush(struct lane *l, uint64_t last_number);
 
 /* All that was passed since, oldest first, one call per record; `p` and `share` live for the call. Receiver. */
@@ -76,6 +76,12 @@ bool lane_take_some(struct lane *l,
 		    void (*handle)(void *arg, struct lane *l, struct publication *p,
 				   struct share_route *share),
 		    bool (*enough)(void *arg), void *arg);
+
+/* What was put and not passed, one call per record: for the lane of a worker to itself, which is never flushed. */
+void lane_take_open(struct lane *l,
+		    void (*handle)(void *arg, struct lane *l, struct publication *p,
+				   struct share_route *share),
+		    void *arg);
 
 /* Nothing with a number up to `number` is still on its way. Receiver. */
 bool lane_is_past(const struct lane *l, uint64_t number);

@@ -131,6 +131,37 @@ static void a_record_arrives_as_it_was_put(void **state)
 	bench_down(&b);
 }
 
+static void what_is_taken_before_it_is_passed_needs_no_notice(void **state)
+{
+	struct bench b;
+	struct publication p = publication_of(1, "a/b", span_str("payload"));
+	struct share_route share = {.key = span_str("group/a/b"), .tried = 9, .queue_it = true};
+	struct chunk *chunk;
+
+	(void)state;
+	bench_up(&b);
+	p.props = span_str("props");
+	p.qos = 2;
+	p.retain = true;
+	p.publisher = 77;
+	p.expires_ms = 88;
+	put(&b.lane, &p, NULL);
+	chunk = b.lane.open;
+	p = publication_of(2, "a/b", span_of(NULL, 0));
+	p.command = true;
+	put(&b.lane, &p, &share);
+	lane_take_open(&b.lane, check_everything, &b);
+	assert_int_equal(b.taken, 2);
+	lane_take_open(&b.lane, check_everything, &b);
+	assert_int_equal(b.taken, 2);
+	assert_int_equal(b.lane.backlog, 0);
+	bench_run(&b);
+	assert_int_equal(b.arrived, 0);
+	put(&b.lane, &p, NULL);
+	assert_ptr_equal(b.lane.open, chunk);
+	bench_down(&b);
+}
+
 static void blobs_are_counted_and_released_also_when_nobody_takes_them(void **state)
 {
 	struct bench b;
@@ -422,6 +453,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_record_arrives_as_it_was_put),
+		cmocka_unit_test(what_is_taken_before_it_is_passed_needs_no_notice),
 		cmocka_unit_test(blobs_are_counted_and_released_also_when_nobody_takes_them),
 		cmocka_unit_test(a_number_is_past_when_all_up_to_it_was_handled),
 		cmocka_unit_test(a_chunk_that_was_only_reserved_does_not_hold_up_what_comes_behind_it),

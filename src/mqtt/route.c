@@ -10,8 +10,8 @@
  * while nobody anywhere subscribed or unsubscribed. Topics with share groups, no-local subscriptions or subscription
  * identifiers are looked up each time.
  */
-#define CACHE_ENTRIES 4096u /* power of two */
-#define CACHE_TARGETS 64u
+#define CACHE_ENTRIES 4096u                 /* power of two */
+#define CACHE_TARGETS (64u * CACHE_ENTRIES) /* in all entries together */
 #define CACHE_TOPIC   1024u /* bytes; who makes topics longer than this does not get to keep them in memory */
 #define NO_LINK       UINT32_MAX
 
@@ -59,6 +59,7 @@ struct routes {
 	uint32_t nshares, shares_room;
 	bool cacheable;
 	struct cache_slot cache[CACHE_ENTRIES];
+	uint32_t cached; /* targets in it */
 };
 
 int routes_create(struct routes **out)
@@ -67,11 +68,19 @@ int routes_create(struct routes **out)
 	return *out ? OK : ERR_NOMEM;
 }
 
+static void cache_clear(struct routes *r)
+{
+	for (uint32_t i = 0; i < CACHE_ENTRIES; i++) {
+		free(r->cache[i].route);
+		r->cache[i] = (struct cache_slot){0};
+	}
+	r->cached = 0;
+}
+
 void routes_destroy(struct routes *r)
 {
-	for (uint32_t i = 0; r && i < CACHE_ENTRIES; i++)
-		free(r->cache[i].route);
 	if (r) {
+		cache_clear(r);
 		free(r->targets);
 		free(r->links);
 		free(r->ids);
@@ -208,7 +217,7 @@ static void cache_put(struct worker *w, struct span topic, uint64_t hash, uint64
 {
 	struct routes *r = w->routes;
 	struct cache_slot *slot = cache_slot(w, hash);
-	uint32_t tag = cache_tag(hash);
+	uint32_t tag = cache_tag(hash), old = slot->route ? slot->route->ntargets : 0;
 	struct cached_route *c;
 
 	if (!r->cacheable || r->ntargets > CACHE_TARGETS || topic.len > CACHE_TOPIC)
@@ -217,9 +226,14 @@ static void cache_put(struct worker *w, struct span topic, uint64_t hash, uint64
 		slot->missed = tag;
 		return;
 	}
+	if (r->cached - old + r->ntargets > CACHE_TARGETS) {
+		cache_clear(r);
+		old = 0;
+	}
 	c = realloc(slot->route, sizeof(*c) + r->ntargets * sizeof(*r->targets) + topic.len);
 	if (!c)
 		return;
+	r->cached += r->ntargets - old;
 	*c = (struct cached_route){
 		.local = sub_tree_generation(w->subs),
 		.global = global,
@@ -278,6 +292,27 @@ static void deliver_here(struct worker *w, struct publication *p)
 	w->steps += w->routes->ntargets;
 	for (uint32_t i = 0; i < w->routes->ntargets; i++)
 		deliver_target(w, p, &w->routes->targets[i]);
+}
+
+/* Its work is counted now: a row of such messages must not make a turn without end. */
+static void deliver_later(struct worker *w, const struct publication *p)
+{
+	lane_put(broker_lane(w->broker, w->index, w->index), p, NULL);
+	w->delayed = true;
+	w->steps += w->routes->ntargets;
+}
+
+void route_settle(struct worker *w)
+{
+	uint64_t steps = w->steps;
+
+	w->may_delay = false;
+	if (!w->delayed)
+		return;
+	w->delayed = false;
+	route_flush(w);
+	lane_take_open(broker_lane(w->broker, w->index, w->index), route_record, w);
+	w->steps = steps; /* they were counted */
 }
 
 /* ---- share groups (4.8.2) ---- */
@@ -462,11 +497,19 @@ static int reserve_lanes(struct worker *w, uint64_t lanes, const struct publicat
 	return OK;
 }
 
+/* Shall it wait here until it was handed over? What comes behind one that waits does, too. */
+static bool shall_wait(const struct worker *w, uint64_t others)
+{
+	return w->delayed ||
+	       (w->may_delay && others && w->routes->ntargets >= w->broker->config.hand_over_first);
+}
+
 /* Retained before matched: a subscriber does it the other way round, so that one of them sees the other. */
 static int publish(struct worker *w, struct publication *p, bool *matched)
 {
 	struct routes *r = w->routes;
 	uint64_t others;
+	bool wait;
 	int rc = store_retained(w, p);
 
 	if (p->retain)
@@ -475,15 +518,23 @@ static int publish(struct worker *w, struct publication *p, bool *matched)
 		rc = look_up(w, p);
 	if (p->retain)
 		loop_interleave(w->loop);
+	if (rc == OK && w->delayed && r->nshares > 0) { /* a member of a group gets it at once */
+		route_settle(w);
+		rc = look_up(w, p);
+	}
 	if (rc < 0)
 		return rc;
 	others = r->lanes & ~bit_of(w->index);
-	if (reserve_lanes(w, others, p) < 0)
+	wait = r->nshares == 0 && shall_wait(w, others);
+	if (reserve_lanes(w, wait ? others | bit_of(w->index) : others, p) < 0)
 		return ERR_NOMEM;
 	*matched = r->ntargets > 0 || others;
 	for (; others; others &= others - 1)
 		lane_send(w, (uint32_t)__builtin_ctzll(others), p, NULL);
-	deliver_here(w, p);
+	if (wait)
+		deliver_later(w, p);
+	else
+		deliver_here(w, p);
 	for (uint32_t i = 0; i < r->nshares; i++)
 		share_publish(w, p, r->shares[i], matched);
 	return OK;

@@ -16,7 +16,13 @@ MUST_USE int route_publish(struct worker *w, struct publication *p, bool *matche
 /* A record from another worker. */
 void route_record(void *worker, struct lane *l, struct publication *p, struct share_route *share);
 
-/* Pass on what was put into lanes in this turn. */
+/*
+ * A message that goes to many sessions here and to other workers is handed over first: a row of them waits until this is
+ * called, so that the others deliver at the same time. Before any packet but PUBLISH, and at the end of a row.
+ */
+void route_settle(struct worker *w);
+
+/* Pass on what was put into lanes since the last time. */
 void route_flush(struct worker *w);
 
 /* Scratch of the routing, with room for this many sessions and subscriptions on the worker. ERR_NOMEM: as it was. */

@@ -114,8 +114,9 @@ static void turn_end(struct loop_hook *h)
 		deferred_release(w, NULL, 0);
 	gauges_set(w);
 	worker_count(w, turns, 1);
+	route_flush(w); /* first: then the others deliver while this one does */
 	conns_flush(w);
-	route_flush(w);
+	route_flush(w); /* wills of those that went */
 	if (!list_empty(&w->guards))
 		guards_expire(w);
 	interest_prune(w->broker->interest, w->reader);

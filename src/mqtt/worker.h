@@ -90,6 +90,8 @@ struct worker {
 	uint64_t published;    /* number of the last publish that started here */
 	uint64_t touched;      /* lanes that got records in this turn */
 	uint64_t handed_bytes; /* put into lanes in this turn */
+	bool may_delay;        /* the packet in hand is one of a row of PUBLISH */
+	bool delayed;          /* messages for sessions here wait in the lane to itself */
 	struct loop_source drained;
 	bool stopped_reading;
 	struct list deferred; /* retained messages that wait for what is on its way */

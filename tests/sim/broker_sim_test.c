@@ -171,6 +171,7 @@ static void run_make_broker(struct run *r)
 		config.max_queued_messages = (uint32_t)any(r, 8);
 	if (sim_one_in(r->world, 2))
 		config.backlog_bytes = 500 + any(r, 5000);
+	config.hand_over_first = 1 + (uint32_t)any(r, 4);
 	for (unsigned i = 0; i < r->nworkers; i++)
 		assert_int_equal(sim_loop_create(r->world, &r->loops[i]), OK);
 	assert_int_equal(broker_create(&config, r->loops, r->nworkers, &r->broker), OK);
