@@ -29,6 +29,13 @@ struct config_gateway {
 	const char *root; /* first levels of every topic; the name when not set */
 };
 
+/* What happens to a message for a session whose queue is full. */
+enum config_queue_policy {
+	CONFIG_QUEUE_DROP_NEWEST,
+	CONFIG_QUEUE_DROP_OLDEST,
+	CONFIG_QUEUE_DISCONNECT, /* the client; while it is away, the newest is dropped */
+};
+
 struct config_broker {
 	uint32_t workers;      /* 0: one per CPU */
 	uint32_t spread_after; /* connections on the first worker before the others get any */
@@ -36,6 +43,7 @@ struct config_broker {
 	uint32_t max_inflight;
 	uint32_t max_queued_messages; /* per session */
 	uint64_t max_queued_bytes;    /* per session */
+	int queue_policy;             /* enum config_queue_policy */
 	uint32_t max_connections;     /* 0: not set, what the descriptor limit allows */
 	uint32_t max_subscriptions;   /* per session */
 	uint32_t max_topic_levels;

@@ -46,6 +46,13 @@ static const struct schema log_table = {"log", sizeof(struct config_log), TABLE(
 
 #define BROKER_AT(member) SCHEMA_AT(struct config_broker, member)
 
+static const struct schema_word queue_policies[] = {
+	{"drop_newest", CONFIG_QUEUE_DROP_NEWEST},
+	{"drop_oldest", CONFIG_QUEUE_DROP_OLDEST},
+	{"disconnect", CONFIG_QUEUE_DISCONNECT},
+	{NULL, 0},
+};
+
 static const struct schema_field broker_fields[] = {
 	{"workers", "Threads that serve clients", SCHEMA_INT, BROKER_AT(workers), .min = 1,
 	 .max = CONFIG_WORKERS_MAX, .unset = "one for each CPU"},
@@ -59,6 +66,9 @@ static const struct schema_field broker_fields[] = {
 	 BROKER_AT(max_queued_messages), .min = 1, .max = 1e9, .preset = "100000"},
 	{"max_queued_bytes", "Their size", SCHEMA_SIZE, BROKER_AT(max_queued_bytes), .min = 1 * KIB,
 	 .max = 1024 * GIB, .preset = "64MiB"},
+	{"queue_policy",
+	 "What a full queue does: lose the message that comes, lose the oldest, or disconnect the client",
+	 SCHEMA_ENUM, BROKER_AT(queue_policy), .words = queue_policies, .preset = "drop_newest"},
 	{"max_connections", "Clients at once", SCHEMA_INT, BROKER_AT(max_connections), .min = 1, .max = 1e7,
 	 .unset = "100000, or what the descriptor limit allows when that is less"},
 	{"max_subscriptions", "Subscriptions of one session", SCHEMA_INT, BROKER_AT(max_subscriptions),

@@ -260,6 +260,12 @@ static int open_main_loop(struct server *s)
 	return signals_open(&s->signals, s->loop);
 }
 
+static const enum broker_queue_policy queue_policies[] = {
+	[CONFIG_QUEUE_DROP_NEWEST] = BROKER_DROP_NEWEST,
+	[CONFIG_QUEUE_DROP_OLDEST] = BROKER_DROP_OLDEST,
+	[CONFIG_QUEUE_DISCONNECT] = BROKER_DISCONNECT,
+};
+
 static void fill_broker_config(struct server *s, uint32_t nworkers, struct broker_config *b)
 {
 	const struct config_broker *c = &s->cfg->broker;
@@ -270,6 +276,7 @@ static void fill_broker_config(struct server *s, uint32_t nworkers, struct broke
 	b->max_inflight = c->max_inflight;
 	b->max_queued_messages = c->max_queued_messages;
 	b->max_queued_bytes = c->max_queued_bytes;
+	b->queue_policy = queue_policies[c->queue_policy];
 	b->max_connections = limits_connections(s->cfg, nworkers, limits_raise_descriptors());
 	b->max_subscriptions = c->max_subscriptions;
 	b->max_topic_levels = c->max_topic_levels;

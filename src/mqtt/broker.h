@@ -22,14 +22,22 @@
 
 #define BROKER_LANES_MAX 64 /* workers and ports together: they are bits of one word */
 
+/* A message of QoS 1 or 2 comes for a session whose queue is full. */
+enum broker_queue_policy {
+	BROKER_DROP_NEWEST, /* it is dropped */
+	BROKER_DROP_OLDEST, /* what has waited longest is dropped; never what was sent already */
+	BROKER_DISCONNECT, /* it is dropped and the client disconnected (5.0: 0x97); the session keeps what it has */
+};
+
 struct broker_config {
 	uint32_t max_packet_size;     /* bytes of one packet, header included */
 	uint32_t max_inflight;        /* 1..65535: unacknowledged QoS 1 and 2 messages, each direction */
 	uint32_t max_queued_messages; /* waiting per session */
 	uint64_t max_queued_bytes;    /* waiting per session, and unsent output per connection */
-	uint32_t max_connections;     /* all workers together */
-	uint32_t spread_after;        /* connections that share the first worker before the others get any */
-	uint32_t max_subscriptions;   /* per session */
+	enum broker_queue_policy queue_policy;
+	uint32_t max_connections;   /* all workers together */
+	uint32_t spread_after;      /* connections that share the first worker before the others get any */
+	uint32_t max_subscriptions; /* per session */
 	uint32_t max_topic_levels;
 	uint32_t connect_timeout_ms;
 	uint64_t backlog_bytes;     /* hand-over to one worker above which publishers are not read */
@@ -68,6 +76,7 @@ uint32_t broker_connections(const struct broker *b);
 	COUNTER(handed_over, "messages passed from one worker to another")                      \
 	COUNTER(dropped_qos0, "QoS 0 messages not sent because the receiver was slow")          \
 	COUNTER(dropped_queue_full, "messages not queued because the session's queue was full") \
+	COUNTER(dropped_queue_oldest, "messages that left a full queue for newer ones")         \
 	COUNTER(dropped_commands, "commands for a receiver that could not take them at once")   \
 	COUNTER(dropped_expired, "messages whose expiry passed while they waited")              \
 	COUNTER(dropped_too_large, "messages larger than the receiver takes")                   \
@@ -77,6 +86,7 @@ uint32_t broker_connections(const struct broker *b);
 	COUNTER(clients_refused, "CONNECTs refused")                                            \
 	COUNTER(connections_moved, "connections that went to the worker of their session")      \
 	COUNTER(sessions_taken_over, "connections ended by a new one of the same client id")    \
+	COUNTER(disconnected_slow, "connections closed because their queue was full")           \
 	COUNTER(protocol_errors, "connections closed for a fault of the client")
 
 struct broker_counters {

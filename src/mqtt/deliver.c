@@ -47,16 +47,13 @@ static bool output_is_full(const struct session *s)
 
 bool session_can_take(const struct session *s, uint8_t qos)
 {
-	const struct broker_config *c = &s->worker->broker->config;
-
 	if (s->port)
 		return true;
 	if (!is_open(s))
 		return false;
 	if (qos == 0)
 		return !output_is_full(s);
-	return !s->queue || (store_queue_len(s->queue) < c->max_queued_messages &&
-			     store_queue_bytes(s->queue) < c->max_queued_bytes);
+	return !session_queue_is_full(s);
 }
 
 /* ---- sending ---- */
@@ -108,7 +105,7 @@ static void item_drop(const struct store_item *item)
 	free(item->sub_ids);
 }
 
-static bool queue_is_full(const struct session *s)
+bool session_queue_is_full(const struct session *s)
 {
 	const struct broker_config *c = &s->worker->broker->config;
 
@@ -116,13 +113,25 @@ static bool queue_is_full(const struct session *s)
 			    store_queue_bytes(s->queue) >= c->max_queued_bytes);
 }
 
+/* QoS 0 waits behind retained messages, as it may be newer, and behind what waits for the same reason. */
+static bool goes_before_qos0(const struct store_item *item)
+{
+	return item->qos == 0 || item->retain;
+}
+
 /* The oldest item of the queue, which is not empty, is taken out. */
 static void queue_pop(struct session *s, struct store_item *item)
 {
+	struct retained_feed *f = s->feed;
+
 	(void)store_queue_pop(s->queue, item);
-	if (s->feed && s->feed->ahead > 0)
-		s->feed->ahead--;
-	s->queued_qos0 -= item->qos == 0;
+	/* it stood ahead of the first feed that has any: earlier ones wait for the window while what is behind them is dropped */
+	while (f && f->ahead == 0)
+		f = f->next;
+	if (f)
+		f->ahead--;
+	s->queued_first -= goes_before_qos0(item);
+	s->is_full &= store_queue_len(s->queue) > 0;
 }
 
 /* What expired at the head of the queue makes room, if the queue needs it ([MQTT-3.3.2-5]). */
@@ -132,7 +141,7 @@ static void queue_drop_expired(struct session *s)
 	const struct store_item *oldest;
 	struct store_item item;
 
-	while (queue_is_full(s) && (oldest = store_queue_peek(s->queue)) && oldest->msg->expires_ms &&
+	while (session_queue_is_full(s) && (oldest = store_queue_peek(s->queue)) && oldest->msg->expires_ms &&
 	       oldest->msg->expires_ms <= now) {
 		queue_pop(s, &item);
 		item_drop(&item);
@@ -140,21 +149,61 @@ static void queue_drop_expired(struct session *s)
 	}
 }
 
+static void queue_drop_oldest(struct session *s)
+{
+	struct store_item item;
+
+	while (session_queue_is_full(s) && store_queue_len(s->queue) > 0) {
+		queue_pop(s, &item);
+		item_drop(&item);
+		worker_count(s->worker, dropped_queue_oldest, 1);
+	}
+}
+
+/*
+ * A client that comes back to a full queue is not thrown out before there was room in it once: it could never empty it.
+ */
+static void disconnect_slow(struct session *s)
+{
+	if (!is_open(s) || s->is_spared)
+		return;
+	worker_count(s->worker, disconnected_slow, 1);
+	conn_close(s->conn, MQTT_RC_QUOTA_EXCEEDED, "its queue is full");
+}
+
+/* Room for one more message, if the policy makes any. */
+static bool queue_make_room(struct session *s)
+{
+	enum broker_queue_policy policy = s->worker->broker->config.queue_policy;
+
+	queue_drop_expired(s);
+	if (!session_queue_is_full(s))
+		return true;
+	if (!s->is_full) /* once, until it is empty again */
+		log_notice("mqtt", "client %s: queue full, messages are dropped",
+			   log_quote((char[128]){0}, 128, session_id(s)));
+	s->is_full = true;
+	if (policy == BROKER_DROP_OLDEST)
+		queue_drop_oldest(s);
+	if (!session_queue_is_full(s))
+		return true;
+	worker_count(s->worker, dropped_queue_full, 1);
+	if (policy == BROKER_DISCONNECT)
+		disconnect_slow(s);
+	return false;
+}
+
 static bool item_queue(struct session *s, const struct store_item *item)
 {
-	queue_drop_expired(s);
-	if (queue_is_full(s)) {
-		worker_count(s->worker, dropped_queue_full, 1);
-		log_notice("mqtt", "client %s: queue full, message dropped",
-			   log_quote((char[128]){0}, 128, session_id(s)));
+	if (!queue_make_room(s))
 		return false;
-	}
 	if ((!s->queue && store_queue_create(s->worker->store, &s->queue) < 0) ||
 	    store_queue_push(s->queue, item) < 0) {
 		worker_count(s->worker, dropped_memory, 1);
 		return false;
 	}
-	s->queued_qos0 += item->qos == 0;
+	s->queued_first += goes_before_qos0(item);
+	s->is_spared &= !is_open(s);
 	return true;
 }
 
@@ -215,7 +264,8 @@ static void deliver_once(struct session *s, struct publication *p, const struct 
 		return;
 	if (output_is_full(s))
 		worker_count(s->worker, dropped_qos0, 1);
-	else if ((s->feed || s->queued_qos0) && !p->command) /* a command is never kept, and never retained */
+	else if ((s->feed || s->queued_first) &&
+		 !p->command) /* a command is never kept, and never retained */
 		deliver_in_order(s, p, d);
 	else
 		(void)conn_send_publish(s->conn, p, d, 0, false); /* it counts what it can't send */

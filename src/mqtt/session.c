@@ -147,6 +147,7 @@ void session_attach(struct session *s, struct conn *c)
 	s->conn = c;
 	c->session = s;
 	s->unacked = 0;
+	s->is_spared = session_queue_is_full(s);
 	sub_tree_presence(s->worker->subs, &s->subs, true);
 }
 

@@ -72,7 +72,9 @@ struct session {
 	uint16_t *resend; /* ids of the last connection not sent again yet, in order */
 	uint32_t nresend, resent;
 	struct store_queue *queue;  /* NULL: nothing waited yet */
-	size_t queued_qos0;         /* of these, sent with QoS 0: only behind a feed */
+	bool is_full;               /* the queue was found full, and was not empty since */
+	bool is_spared;             /* the client came back to a full queue: it gets time to make room */
+	size_t queued_first;        /* of these, what a new message of QoS 0 waits behind */
 	struct retained_feed *feed; /* oldest first */
 	uint64_t feed_bytes;        /* of the retained messages that wait in feeds and in `deferred` */
 
@@ -121,6 +123,8 @@ struct delivery {
 	const uint32_t *ids;
 };
 
+/* Is the limit of what waits for it reached? */
+bool session_queue_is_full(const struct session *s);
 /* Could it take one more message right now (share groups ask)? */
 bool session_can_take(const struct session *s, uint8_t qos);
 /* Deliver or keep a message. What can't be is counted. */

@@ -244,6 +244,44 @@ void ledger_allow(struct ledger *l, uint64_t dropped)
 	l->may_miss = dropped;
 }
 
+static bool is_subscribed(const struct ledger *l, unsigned client, const struct ledger_message *m)
+{
+	for (uint32_t i = 0; i < l->nsubs; i++) {
+		const struct ledger_sub *s = &l->subs[i];
+
+		if (s->client == client && !s->until && s->from < m->sent &&
+		    mqtt_filter_matches(span_str(s->filter), span_str(m->topic)))
+			return true;
+	}
+	return false;
+}
+
+void ledger_settle_drops(struct ledger *l, uint64_t dropped, uint64_t dropped_qos0)
+{
+	uint64_t missing = 0, missing_qos0 = 0, again = 0;
+
+	for (uint32_t id = 0; id < l->nmessages; id++) {
+		const struct ledger_message *m = &l->messages[id];
+
+		for (unsigned c = 0; c < LEDGER_CLIENTS; c++) {
+			bool came = l->copies[c][id] > 0;
+
+			if (owed_qos(l, c, m) > 0) {
+				missing += !came;
+				again += m->resent && m->qos == 1;
+			} else if (is_subscribed(l, c, m)) {
+				missing_qos0 += !came;
+			}
+		}
+	}
+	if (missing > dropped || dropped - missing > again)
+		ledger_broken(l, "%llu messages of QoS 1 and 2 are missing and %llu are counted as dropped",
+			      (unsigned long long)missing, (unsigned long long)dropped);
+	if (dropped_qos0 != UINT64_MAX && missing_qos0 != dropped_qos0)
+		ledger_broken(l, "%llu messages of QoS 0 are missing and %llu are counted as dropped",
+			      (unsigned long long)missing_qos0, (unsigned long long)dropped_qos0);
+}
+
 void ledger_settle(struct ledger *l)
 {
 	for (uint32_t id = 0; id < l->nmessages; id++) {
