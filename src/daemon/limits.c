@@ -8,10 +8,11 @@
 #define CONNECTIONS_DEFAULT 100000u
 
 /* Standard streams, signals, the timers of the loops, files being read, and room for what a library opens for a moment. */
-#define DESCRIPTORS_BASE       32u
-#define DESCRIPTORS_PER_THREAD 3u
-#define DESCRIPTORS_PER_LINE   2u
-#define DESCRIPTORS_MAX        UINT32_MAX
+#define DESCRIPTORS_BASE         32u
+#define DESCRIPTORS_PER_THREAD   3u
+#define DESCRIPTORS_PER_LINE     2u
+#define DESCRIPTORS_PER_LISTENER 2u /* one to spare */
+#define DESCRIPTORS_MAX          UINT32_MAX
 
 uint64_t limits_raise_descriptors(void)
 {
@@ -31,8 +32,8 @@ uint64_t limits_raise_descriptors(void)
 uint32_t limits_connections(const struct gateway_config *cfg, uint32_t workers, uint64_t descriptors)
 {
 	uint64_t wanted = cfg->broker.max_connections ? cfg->broker.max_connections : CONNECTIONS_DEFAULT;
-	uint64_t own = DESCRIPTORS_BASE + (workers + 2u) * DESCRIPTORS_PER_THREAD + cfg->nlisteners +
-		       cfg->nlines * DESCRIPTORS_PER_LINE;
+	uint64_t own = DESCRIPTORS_BASE + (workers + 2u) * DESCRIPTORS_PER_THREAD +
+		       cfg->nlisteners * DESCRIPTORS_PER_LISTENER + cfg->nlines * DESCRIPTORS_PER_LINE;
 	uint64_t room = descriptors > own ? descriptors - own : 1;
 
 	return (uint32_t)(wanted < room ? wanted : room);
