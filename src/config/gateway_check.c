@@ -1,8 +1,11 @@
 #include "config/gateway_check.h"
 
 #include <arpa/inet.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define MEMORY_LIMIT_LEAST (16u * 1024 * 1024) /* with less, the first few clients could not do a thing */
 
 void gateway_check_unique(struct checker *c, struct name_set *set, const struct doc_node *node,
 			  const char *name, size_t index, const char *what)
@@ -149,12 +152,22 @@ static int check_devices(struct checker *c, const struct doc_node *list)
 	return OK;
 }
 
+static void check_broker(struct checker *c, const struct doc_node *node)
+{
+	uint64_t limit = c->cfg->broker.memory_limit;
+
+	if (node && limit > 0 && limit < MEMORY_LIMIT_LEAST)
+		schema_fault_key(c->r, node, "memory_limit",
+				 "found %" PRIu64 " bytes, allowed: 0 or at least 16MiB", limit);
+}
+
 int gateway_check(struct checker *c, const struct doc_node *file)
 {
 	int rc;
 
 	if (!c->cfg->gateway.root)
 		c->cfg->gateway.root = c->cfg->gateway.name;
+	check_broker(c, doc_get(file, "broker"));
 	if ((rc = check_listeners(c, doc_get(file, "listeners"))) < 0)
 		return rc;
 	if ((rc = check_lines(c, doc_get(file, "lines"))) < 0)

@@ -48,7 +48,8 @@ struct config_broker {
 	uint32_t max_subscriptions;   /* per session */
 	uint32_t max_topic_levels;
 	uint32_t connect_timeout_ms;
-	uint64_t memory_limit; /* 0: none, the only value of this version */
+	uint32_t max_sessions; /* 0: not set, what a quarter of the memory holds */
+	uint64_t memory_limit; /* for what clients make the broker hold; 0: half of what the machine has */
 };
 
 enum config_protocol { CONFIG_PROTOCOL_MQTT };

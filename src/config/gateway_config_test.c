@@ -382,7 +382,7 @@ static const char full[] =
 	"40KiB,\n  queue_policy: disconnect, max_connections: 50, max_subscriptions: 60, max_topic_levels: "
 	"70, spread_after: 5, "
 	"connect_timeout: 8s, "
-	"memory_limit: 0}\n" LISTENERS "lines:\n"
+	"max_sessions: 90, memory_limit: 64MiB}\n" LISTENERS "lines:\n"
 	"  - {name: press, type: modbus-tcp, host: 10.0.0.9, port: 1502, timeout: 250ms, retries: 3, "
 	"backoff: {first: "
 	"1s, max: 1min}, max_in_flight: 4}\n"
@@ -416,6 +416,8 @@ static void check_full(const struct gateway_config *cfg)
 	assert_int_equal(cfg->broker.max_packet_size, 2 << 20);
 	assert_true(cfg->broker.max_queued_bytes == 40960);
 	assert_int_equal(cfg->broker.connect_timeout_ms, 8000);
+	assert_int_equal(cfg->broker.max_sessions, 90);
+	assert_true(cfg->broker.memory_limit == 64 << 20);
 	assert_int_equal(cfg->broker.queue_policy, CONFIG_QUEUE_DISCONNECT);
 	assert_int_equal(cfg->listeners[0].port, 1883);
 	assert_string_equal(cfg->lines[0].host, "10.0.0.9");

@@ -77,8 +77,12 @@ static const struct schema_field broker_fields[] = {
 	 .max = 1000, .preset = "128"},
 	{"connect_timeout", "Time from the connection to a complete CONNECT", SCHEMA_TIME,
 	 BROKER_AT(connect_timeout_ms), .min = 100, .max = 1 * MS_PER_H, .preset = "10s"},
-	{"memory_limit", "Memory for everything; 0 is no limit, others are not in this version", SCHEMA_SIZE,
-	 BROKER_AT(memory_limit), .min = 0, .max = 0, .preset = "0"},
+	{"max_sessions", "Sessions at once, connected or away", SCHEMA_INT, BROKER_AT(max_sessions), .min = 1,
+	 .max = 1e9, .unset = "what a quarter of memory_limit holds, at 2 KiB each"},
+	{"memory_limit",
+	 "Memory for what clients make the broker hold, at least 16MiB; 0 is half of what the machine or its "
+	 "control group has",
+	 SCHEMA_SIZE, BROKER_AT(memory_limit), .min = 0, .max = 1024 * 1024.0 * GIB, .preset = "0"},
 };
 
 static const struct schema broker_table = {"broker", sizeof(struct config_broker), TABLE(broker_fields)};

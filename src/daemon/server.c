@@ -1,6 +1,7 @@
 #include "daemon/server.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -281,9 +282,13 @@ static void fill_broker_config(struct server *s, uint32_t nworkers, struct broke
 	b->max_subscriptions = c->max_subscriptions;
 	b->max_topic_levels = c->max_topic_levels;
 	b->connect_timeout_ms = c->connect_timeout_ms;
+	b->memory_limit = limits_memory(s->cfg, "");
+	b->max_sessions = limits_sessions(s->cfg, b->memory_limit);
 	b->policy = own_topics_policy(s->topics);
 	if (getrandom(&b->seed, sizeof(b->seed), GRND_NONBLOCK) != (ssize_t)sizeof(b->seed))
 		log_warning("daemon", "no random numbers from the system yet: hashes can be foreseen");
+	log_notice("daemon", "limits: %u connections, %u sessions, %" PRIu64 " MiB of memory for clients",
+		   b->max_connections, b->max_sessions, b->memory_limit / 1024 / 1024);
 	if (b->max_connections < c->max_connections)
 		log_warning("daemon", "max_connections is %u, but the descriptor limit leaves room for %u",
 			    c->max_connections, b->max_connections);
@@ -353,6 +358,35 @@ static int start(struct server *s)
 	return OK;
 }
 
+/* What limits cost, at the end: causes of which there was none are left out. */
+static void log_drops(const struct broker *b)
+{
+	struct broker_counters n;
+	char text[1024];
+	size_t len = 0;
+
+	broker_counters(b, &n);
+	const struct {
+		const char *cause;
+		uint64_t n;
+	} drops[] = {
+		{"qos0", n.dropped_qos0},
+		{"queue_full", n.dropped_queue_full},
+		{"queue_oldest", n.dropped_queue_oldest},
+		{"commands", n.dropped_commands},
+		{"expired", n.dropped_expired},
+		{"too_large", n.dropped_too_large},
+		{"memory", n.dropped_memory},
+		{"no_member", n.dropped_no_member},
+	};
+	for (size_t i = 0; i < sizeof(drops) / sizeof(drops[0]); i++)
+		if (drops[i].n)
+			len += (size_t)snprintf(text + len, sizeof(text) - len, " %s %" PRIu64,
+						drops[i].cause, drops[i].n);
+	if (len)
+		log_notice("daemon", "messages dropped:%s", text);
+}
+
 /* Threads first, then what they stood on, in the reverse of make_broker(). */
 static void tear_down(struct server *s)
 {
@@ -362,6 +396,8 @@ static void tear_down(struct server *s)
 		field_thread_stop(s->field);
 	if (s->workers)
 		workers_stop(s->workers);
+	if (s->broker)
+		log_drops(s->broker);
 	broker_destroy(s->broker);
 	field_thread_destroy(s->field);
 	workers_destroy(s->workers);

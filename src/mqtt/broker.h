@@ -40,6 +40,8 @@ struct broker_config {
 	uint32_t max_subscriptions; /* per session */
 	uint32_t max_topic_levels;
 	uint32_t connect_timeout_ms;
+	uint32_t max_sessions;      /* connected or away, all workers together */
+	uint64_t memory_limit;      /* bytes for what clients make us hold (mqtt/budget.h); 0: none */
 	uint64_t backlog_bytes;     /* hand-over to one worker above which publishers are not read */
 	uint64_t seed;              /* of hashes and random choices */
 	struct mqtt_policy *policy; /* who may do what; NULL: all may all. Outlives the broker */
@@ -94,6 +96,9 @@ struct broker_counters {
 	BROKER_COUNTERS(BROKER_COUNTER_FIELD)
 #undef BROKER_COUNTER_FIELD
 };
+
+/* What clients make us hold now, in bytes. */
+uint64_t broker_memory_used(const struct broker *b);
 
 void broker_counters(const struct broker *b, struct broker_counters *out);
 

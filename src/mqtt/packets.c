@@ -32,12 +32,14 @@ static int alias_resolve(struct conn *c, struct mqtt_publish *pub)
 		pub->topic = span_of(a->topic, a->len);
 		return a->topic ? OK : ERR_PROTOCOL;
 	}
+	/* nobody has to send the topic before an alias that it keeps, so the client can do without */
+	if (pub->topic.len > a->len && worker_memory(c->worker) == BUDGET_FULL)
+		return CONN_ERR_REASON(MQTT_RC_QUOTA_EXCEEDED);
 	copy = malloc(pub->topic.len);
 	if (!copy)
 		return ERR_NOMEM;
 	memcpy(copy, pub->topic.p, pub->topic.len);
-	free(a->topic);
-	*a = (struct alias){.topic = copy, .len = (uint32_t)pub->topic.len};
+	alias_set(c, a, copy, (uint32_t)pub->topic.len);
 	return OK;
 }
 
@@ -120,6 +122,8 @@ static uint8_t publish_route(struct conn *c, const struct mqtt_publish *pub)
 	publication_fini(&p);
 	if (rc == ERR_RANGE)
 		return MQTT_RC_TOPIC_NAME_INVALID;
+	if (rc == ERR_FULL)
+		worker_count(c->worker, dropped_memory, 1);
 	if (rc < 0)
 		return MQTT_RC_QUOTA_EXCEEDED;
 	return matched ? MQTT_RC_SUCCESS : MQTT_RC_NO_MATCHING_SUBSCRIBERS;
@@ -139,7 +143,8 @@ static int publish_refused(struct conn *c, const struct mqtt_publish *pub, uint8
 		return OK;
 	}
 	/* who may not write a topic is not thrown out for a QoS 0 message: tools that clear what is retained write to all */
-	if (pub->qos == 0 && (c->version != MQTT_V5 || reason == MQTT_RC_NOT_AUTHORIZED))
+	if (pub->qos == 0 &&
+	    (c->version != MQTT_V5 || reason == MQTT_RC_NOT_AUTHORIZED || reason == MQTT_RC_QUOTA_EXCEEDED))
 		return OK;
 	return CONN_ERR_REASON(reason);
 }
@@ -237,6 +242,28 @@ static int send_codes(struct conn *c, enum mqtt_type type, uint16_t packet_id, s
 	return rc;
 }
 
+/* About: nodes of the trees here and of all workers, what routing reserves, and the filter itself. */
+static uint32_t sub_bytes(struct span filter)
+{
+	return 384 + (uint32_t)filter.len;
+}
+
+/* May there be one more subscription? One that is renewed always may. */
+static bool sub_is_permitted(struct worker *w, struct session *s, struct span filter)
+{
+	return (s->nsubs < w->broker->config.max_subscriptions && worker_memory(w) == BUDGET_OK) ||
+	       sub_tree_find(w->subs, s, filter);
+}
+
+static void sub_count(struct session *s, struct span filter, int n)
+{
+	int64_t bytes = (int64_t)n * sub_bytes(filter);
+
+	s->nsubs += (uint32_t)n;
+	s->subs_bytes += (uint64_t)bytes;
+	budget_count(&s->worker->budget, bytes);
+}
+
 static uint8_t subscribe_one(struct conn *c, const struct mqtt_sub_item *item, uint32_t id)
 {
 	struct worker *w = c->worker;
@@ -256,14 +283,15 @@ static uint8_t subscribe_one(struct conn *c, const struct mqtt_sub_item *item, u
 	/* it does not read the retained messages that it asked for before */
 	if (item->retain_handling != 2 && !session_feed_has_room(s))
 		return MQTT_RC_QUOTA_EXCEEDED;
-	if (s->nsubs >= w->broker->config.max_subscriptions && !sub_tree_find(w->subs, s, item->filter))
+	if (!sub_is_permitted(w, s, item->filter))
 		return MQTT_RC_QUOTA_EXCEEDED;
 	if (route_reserve(w, w->nsessions, sub_tree_count(w->subs) + 1) < 0)
 		return MQTT_RC_QUOTA_EXCEEDED;
 	rc = sub_tree_add(w->subs, s, &s->subs, true, item->filter, &o, &sub, &existed);
 	if (rc < 0)
 		return rc == ERR_RANGE ? MQTT_RC_TOPIC_FILTER_INVALID : MQTT_RC_QUOTA_EXCEEDED;
-	s->nsubs += !existed;
+	if (!existed)
+		sub_count(s, item->filter, 1);
 	loop_interleave(w->loop); /* inserted, then retained messages are read: see publish() in route.c */
 	/* not for shared subscriptions (4.8.2); otherwise as the handling says (3.8.3.1) */
 	if (!sub->group && (item->retain_handling == 0 || (item->retain_handling == 1 && !existed)) &&
@@ -336,7 +364,7 @@ static uint8_t unsubscribe_one(struct conn *c, struct span filter)
 	if (!sub)
 		return MQTT_RC_NO_SUBSCRIPTION_EXISTED;
 	sub_tree_remove(c->worker->subs, sub, true);
-	s->nsubs--;
+	sub_count(s, filter, -1);
 	return MQTT_RC_SUCCESS;
 }
 

@@ -59,10 +59,17 @@ int routes_create(struct routes **out)
 	return *out ? OK : ERR_NOMEM;
 }
 
-void routes_destroy(struct routes *r)
+static int64_t route_bytes(const struct cached_route *c)
 {
-	for (uint32_t i = 0; r && i < CACHE_ENTRIES; i++)
+	return c ? budget_block(sizeof(*c) + c->ntargets * sizeof(*c->targets) + c->topic_len) : 0;
+}
+
+void routes_destroy(struct routes *r, struct budget_share *budget)
+{
+	for (uint32_t i = 0; r && i < CACHE_ENTRIES; i++) {
+		budget_count(budget, -route_bytes(r->cache[i]));
 		free(r->cache[i]);
+	}
 	if (r) {
 		free(r->targets);
 		free(r->links);
@@ -185,9 +192,11 @@ static void cache_put(struct worker *w, struct span topic, uint64_t hash, uint64
 {
 	struct routes *r = w->routes;
 	struct cached_route **slot = cache_slot(w, hash), *c;
+	int64_t before;
 
 	if (!r->cacheable || r->ntargets > CACHE_TARGETS || topic.len > CACHE_TOPIC)
 		return;
+	before = route_bytes(*slot);
 	c = realloc(*slot, sizeof(*c) + r->ntargets * sizeof(*r->targets) + topic.len);
 	if (!c)
 		return;
@@ -203,6 +212,7 @@ static void cache_put(struct worker *w, struct span topic, uint64_t hash, uint64
 	memcpy(c->targets, r->targets, r->ntargets * sizeof(*r->targets));
 	memcpy(c->topic, topic.p, topic.len);
 	*slot = c;
+	budget_count(&w->budget, route_bytes(c) - before);
 }
 
 /* Everybody who wants a message that starts here. The generation is read first: what changes later is not cached as seen. */
@@ -414,6 +424,9 @@ static int store_retained(struct worker *w, struct publication *p)
 		retained_clear(b->retained, w->reader, w->levels); /* [MQTT-3.3.1-6] */
 		return OK;
 	}
+	/* a new topic is refused when memory is short; a topic that has a value may get another */
+	if (worker_memory(w) > BUDGET_OK && !retained_get(b->retained, w->levels))
+		return ERR_FULL;
 	value = retained_make(p);
 	if (!value)
 		return ERR_NOMEM;
@@ -469,9 +482,12 @@ int route_publish(struct worker *w, struct publication *p, bool *matched)
 	p->origin = w->index;
 	p->number = ++w->published;
 	if (p->payload.len >= BLOB_MIN && !p->blob) {
+		if (worker_memory(w) == BUDGET_FULL)
+			return ERR_FULL;
 		blob = blob_create(p->payload);
 		if (!blob)
 			return ERR_NOMEM;
+		blob_count(blob, &w->broker->budget);
 		p->blob = blob;
 	}
 	rc = publish(w, p, matched);

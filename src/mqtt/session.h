@@ -48,6 +48,7 @@ struct guard {
 	struct list in_session, in_worker;
 	uint64_t topic; /* hash */
 	uint64_t number;
+	struct budget_share *budget;
 	uint16_t origin;
 };
 
@@ -80,6 +81,7 @@ struct session {
 
 	struct list subs;
 	uint32_t nsubs;
+	uint64_t subs_bytes; /* what they count in the budget */
 	struct list guards;
 	struct list deferred;
 
@@ -125,6 +127,13 @@ struct delivery {
 
 /* Is the limit of what waits for it reached? */
 bool session_queue_is_full(const struct session *s);
+/*
+ * Memory is short and this session has the largest backlog of its worker: disconnect the client if that is the policy, else drop
+ * half of what waits, counted.
+ */
+void session_cut(struct session *s);
+/* Is more in it than FAIR_QUEUE_BYTES? */
+bool session_queue_is_large(const struct session *s);
 /* Could it take one more message right now (share groups ask)? */
 bool session_can_take(const struct session *s, uint8_t qos);
 /* Deliver or keep a message. What can't be is counted. */
@@ -153,6 +162,8 @@ void guards_expire(struct worker *w);
  */
 void deferred_release(struct worker *w, const struct lane *l, uint64_t number);
 void deferred_free(struct deferred *d);
+/* Free a feed that is in no list any more, with what is left of it. */
+void feed_free(struct session *s, struct retained_feed *f);
 /* Does anything wait to be sent? */
 bool session_waits(const struct session *s);
 /* May it get the retained messages of one more subscription? Not while too many wait (what max_queued_bytes is for). */

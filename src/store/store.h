@@ -47,6 +47,11 @@ bool store_queue_pop(struct store_queue *q, struct store_item *item);
 /* The oldest, which stays there; NULL: empty. */
 const struct store_item *store_queue_peek(const struct store_queue *q);
 
+/* Memory of all queues: their own and the identifiers in them, not the messages. */
+uint64_t store_held(const struct store *s);
+/* The newest is taken out, as store_queue_pop() does with the oldest. */
+bool store_queue_pop_newest(struct store_queue *q, struct store_item *item);
+
 size_t store_queue_len(const struct store_queue *q);
 size_t store_queue_bytes(const struct store_queue *q);
 

@@ -256,9 +256,14 @@ static bool is_subscribed(const struct ledger *l, unsigned client, const struct 
 	return false;
 }
 
-void ledger_settle_drops(struct ledger *l, uint64_t dropped, uint64_t dropped_qos0)
+struct missing {
+	uint64_t sure, qos0;
+	uint64_t again; /* so many may have been dropped that are not missing */
+};
+
+static struct missing count_missing(const struct ledger *l)
 {
-	uint64_t missing = 0, missing_qos0 = 0, again = 0;
+	struct missing n = {0};
 
 	for (uint32_t id = 0; id < l->nmessages; id++) {
 		const struct ledger_message *m = &l->messages[id];
@@ -267,19 +272,29 @@ void ledger_settle_drops(struct ledger *l, uint64_t dropped, uint64_t dropped_qo
 			bool came = l->copies[c][id] > 0;
 
 			if (owed_qos(l, c, m) > 0) {
-				missing += !came;
-				again += m->resent && m->qos == 1;
+				n.sure += !came;
+				n.again += m->resent && m->qos == 1;
 			} else if (is_subscribed(l, c, m)) {
-				missing_qos0 += !came;
+				n.qos0 += !came;
 			}
 		}
 	}
-	if (missing > dropped || dropped - missing > again)
-		ledger_broken(l, "%llu messages of QoS 1 and 2 are missing and %llu are counted as dropped",
-			      (unsigned long long)missing, (unsigned long long)dropped);
-	if (dropped_qos0 != UINT64_MAX && missing_qos0 != dropped_qos0)
-		ledger_broken(l, "%llu messages of QoS 0 are missing and %llu are counted as dropped",
-			      (unsigned long long)missing_qos0, (unsigned long long)dropped_qos0);
+	return n;
+}
+
+void ledger_settle_drops(struct ledger *l, const struct ledger_drops *d)
+{
+	struct missing n = count_missing(l);
+	uint64_t missing = n.sure + n.qos0, counted = d->sure + d->qos0 + d->any;
+
+	if (n.sure > d->sure + d->any || d->sure > n.sure + n.again || d->qos0 > n.qos0 ||
+	    counted > missing + n.again || (missing > counted && !d->qos0_went_down))
+		ledger_broken(l,
+			      "missing: %llu of QoS 1 and 2, %llu of QoS 0; counted as dropped: %llu, %llu, "
+			      "and %llu of any",
+			      (unsigned long long)n.sure, (unsigned long long)n.qos0,
+			      (unsigned long long)d->sure, (unsigned long long)d->qos0,
+			      (unsigned long long)d->any);
 }
 
 void ledger_settle(struct ledger *l)
