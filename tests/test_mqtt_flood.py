@@ -14,7 +14,7 @@ import time
 import pytest
 
 from gateway import Gateway
-from rawmqtt import CONNACK, DISCONNECT, HOST, PINGRESP, PUBACK, PUBLISH, PUBREC, PUBREL, SUBACK, V5, V311, Closed, Raw, packet
+from rawmqtt import PINGRESP, PUBACK, PUBLISH, PUBREC, PUBREL, V311, Raw, packet
 
 FLOOD_S = float(os.environ.get("LINESIDE_FLOOD_S", "3"))
 MIB = 1 << 20

@@ -242,10 +242,13 @@ static int send_codes(struct conn *c, enum mqtt_type type, uint16_t packet_id, s
 	return rc;
 }
 
-/* About: nodes of the trees here and of all workers, what routing reserves, and the filter itself. */
-static uint32_t sub_bytes(struct span filter)
+/*
+ * About: nodes of the trees here and of all workers, what routing reserves, and the filter itself. How many of its levels need a
+ * node is not asked: most of many filters share theirs, so this is high, and near for filters that share none.
+ */
+static int64_t sub_bytes(struct span filter)
 {
-	return 384 + (uint32_t)filter.len;
+	return 256 + 160 * (int64_t)mqtt_topic_levels(filter) + (int64_t)filter.len;
 }
 
 /* May there be one more subscription? One that is renewed always may. */
@@ -257,7 +260,7 @@ static bool sub_is_permitted(struct worker *w, struct session *s, struct span fi
 
 static void sub_count(struct session *s, struct span filter, int n)
 {
-	int64_t bytes = (int64_t)n * sub_bytes(filter);
+	int64_t bytes = n * sub_bytes(filter);
 
 	s->nsubs += (uint32_t)n;
 	s->subs_bytes += (uint64_t)bytes;
