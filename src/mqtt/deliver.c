@@ -118,7 +118,8 @@ static bool item_send(struct session *s, const struct store_item *item)
 	if (!slot)
 		return false;
 	slot->msg = item->msg;
-	inflight_set_ids(&s->inflight, slot, item->sub_ids);
+	if (item->sub_ids)
+		inflight_set_ids(&s->inflight, slot, item->sub_ids);
 	slot->qos = item->qos;
 	slot->retain = item->retain;
 	slot_send(s, slot, false);

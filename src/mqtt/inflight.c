@@ -77,7 +77,7 @@ void inflight_set_ids(struct inflight *f, struct inflight_slot *s, uint32_t *sub
 	s->sub_ids = sub_ids;
 }
 
-void inflight_free_ids(struct inflight *f, struct inflight_slot *s)
+void inflight_drop_ids(struct inflight *f, struct inflight_slot *s)
 {
 	budget_count(f->budget, -ids_bytes(s->sub_ids));
 	free(s->sub_ids);

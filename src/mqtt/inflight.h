@@ -36,9 +36,14 @@ struct inflight {
 struct inflight_slot *inflight_add(struct inflight *f);
 /* The slot of an id, or NULL. */
 struct inflight_slot *inflight_find(const struct inflight *f, uint16_t packet_id);
-/* The slot takes these identifiers (malloc'ed, or NULL), or lets go of those it has. */
+/* The slot, which has none, takes these identifiers (malloc'ed); or it lets go of those it has. */
 void inflight_set_ids(struct inflight *f, struct inflight_slot *s, uint32_t *sub_ids);
-void inflight_free_ids(struct inflight *f, struct inflight_slot *s);
+void inflight_drop_ids(struct inflight *f, struct inflight_slot *s);
+static inline void inflight_free_ids(struct inflight *f, struct inflight_slot *s)
+{
+	if (s->sub_ids) /* few have any */
+		inflight_drop_ids(f, s);
+}
 /* Forget it; what it held is released. */
 void inflight_remove(struct inflight *f, struct inflight_slot *s);
 /* The slots in the order they were sent; count of them in a malloc'ed array; NULL: out of memory or none. */

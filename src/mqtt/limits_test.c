@@ -256,6 +256,7 @@ static void near_the_limit_new_retained_topics_are_refused_and_old_ones_replaced
 	peer_expect(p, "PUBACK m3 97");
 	peer_publish(p, 0x01, 0, "new", "", "4"); /* nobody is told, and nobody thrown out */
 	peer_ping(p);
+	assert_int_equal(counters(&r).dropped_memory, 1);
 	others_use(&r, -80);
 	sub = peer_up(&r, MQTT_V5, "s");
 	peer_subscribe(sub, "+", 0, "", 0);

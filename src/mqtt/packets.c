@@ -122,7 +122,7 @@ static uint8_t publish_route(struct conn *c, const struct mqtt_publish *pub)
 	publication_fini(&p);
 	if (rc == ERR_RANGE)
 		return MQTT_RC_TOPIC_NAME_INVALID;
-	if (rc == ERR_FULL)
+	if (rc == ERR_FULL && pub->qos == 0) /* others learn it from the answer */
 		worker_count(c->worker, dropped_memory, 1);
 	if (rc < 0)
 		return MQTT_RC_QUOTA_EXCEEDED;

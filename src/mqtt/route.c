@@ -424,8 +424,8 @@ static int store_retained(struct worker *w, struct publication *p)
 		retained_clear(b->retained, w->reader, w->levels); /* [MQTT-3.3.1-6] */
 		return OK;
 	}
-	/* a new topic is refused when memory is short; a topic that has a value may get another */
-	if (worker_memory(w) > BUDGET_OK && !retained_get(b->retained, w->levels))
+	/* a client's new topic is refused when memory is short; one that has a value may get another */
+	if (worker_memory(w) > BUDGET_OK && !w->port && !retained_get(b->retained, w->levels))
 		return ERR_FULL;
 	value = retained_make(p);
 	if (!value)
