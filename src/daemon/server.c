@@ -376,6 +376,7 @@ static void log_drops(const struct broker *b)
 		{"commands", n.dropped_commands},
 		{"expired", n.dropped_expired},
 		{"too_large", n.dropped_too_large},
+		{"retained", n.dropped_retained},
 		{"memory", n.dropped_memory},
 		{"no_member", n.dropped_no_member},
 	};

@@ -82,6 +82,7 @@ uint32_t broker_connections(const struct broker *b);
 	COUNTER(dropped_commands, "commands for a receiver that could not take them at once")   \
 	COUNTER(dropped_expired, "messages whose expiry passed while they waited")              \
 	COUNTER(dropped_too_large, "messages larger than the receiver takes")                   \
+	COUNTER(dropped_retained, "retained messages not kept because there are too many")      \
 	COUNTER(dropped_memory, "messages that could not be kept for want of memory")           \
 	COUNTER(dropped_no_member, "messages for a share group without a member to take them")  \
 	COUNTER(clients_connected, "CONNECTs accepted")                                         \

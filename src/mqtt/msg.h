@@ -46,6 +46,7 @@ struct publication {
 		props; /* encoded v5 properties that are passed on: all but expiry, alias, subscription ids */
 	uint8_t qos;
 	bool retain;         /* as published */
+	bool refusable;      /* whoever published it can be told that it was not taken */
 	bool command;        /* never stored or replayed */
 	uint16_t origin;     /* worker that received it */
 	uint64_t number;     /* of that worker's publishes, from 1 */

@@ -79,6 +79,7 @@ static int publication_of(struct conn *c, const struct mqtt_publish *pub, struct
 		.payload = pub->payload,
 		.qos = pub->qos,
 		.retain = pub->retain,
+		.refusable = pub->qos > 0,
 		.publisher = c->session->uid,
 	};
 	if (c->version != MQTT_V5)

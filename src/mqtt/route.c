@@ -425,8 +425,12 @@ static int store_retained(struct worker *w, struct publication *p)
 		return OK;
 	}
 	/* a client's new topic is refused when memory is short; one that has a value may get another */
-	if (worker_memory(w) > BUDGET_OK && !w->port && !retained_get(b->retained, w->levels))
-		return ERR_FULL;
+	if (worker_memory(w) > BUDGET_OK && !w->port && !retained_get(b->retained, w->levels)) {
+		if (p->refusable)
+			return ERR_FULL;
+		worker_count(w, dropped_retained, 1);
+		return OK;
+	}
 	value = retained_make(p);
 	if (!value)
 		return ERR_NOMEM;
