@@ -108,4 +108,15 @@ static inline struct hmap_node *hmap_any(struct hmap *m, size_t *from)
 	return *from <= m->mask ? m->buckets[*from] : NULL;
 }
 
+/* The node after `n`, in no particular order; NULL: there is none. Begins with hmap_any(); the map does not change meanwhile. */
+static inline struct hmap_node *hmap_after(const struct hmap *m, const struct hmap_node *n)
+{
+	if (n->next || !m->buckets)
+		return n->next;
+	for (size_t i = (n->hash & m->mask) + 1; i <= m->mask; i++)
+		if (m->buckets[i])
+			return m->buckets[i];
+	return NULL;
+}
+
 #endif

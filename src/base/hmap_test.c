@@ -35,7 +35,7 @@ static void play(struct thing *things, uint64_t spread)
 {
 	struct hmap m = {0};
 	uint64_t random = 1;
-	size_t count = 0, from = 0;
+	size_t count = 0, from = 0, visited = 0;
 	struct hmap_node *n;
 
 	assert_null(hmap_find(&m, 0));
@@ -60,6 +60,10 @@ static void play(struct thing *things, uint64_t spread)
 		count += t ? (size_t)-1 : 1;
 		assert_int_equal(m.count, count);
 	}
+	from = 0;
+	for (n = hmap_any(&m, &from); n; n = hmap_after(&m, n))
+		visited++;
+	assert_int_equal(visited, count);
 	for (from = 0; (n = hmap_any(&m, &from)); count--)
 		hmap_remove(&m, n);
 	assert_int_equal(count, 0);

@@ -1,8 +1,11 @@
 #include "config/gateway_check.h"
 
 #include <arpa/inet.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define MEMORY_LIMIT_LEAST (16u * 1024 * 1024) /* with less, the first few clients could not do a thing */
 
 void gateway_check_unique(struct checker *c, struct name_set *set, const struct doc_node *node,
 			  const char *name, size_t index, const char *what)
@@ -158,6 +161,9 @@ static void check_broker(struct checker *c, const struct doc_node *node)
 	if (b->max_keep_alive_ms % 1000 != 0)
 		schema_fault_key(c->r, node, "max_keep_alive", "found %u ms, allowed: whole seconds",
 				 b->max_keep_alive_ms);
+	if (b->memory_limit > 0 && b->memory_limit < MEMORY_LIMIT_LEAST)
+		schema_fault_key(c->r, node, "memory_limit",
+				 "found %" PRIu64 " bytes, allowed: 0 or at least 16MiB", b->memory_limit);
 	if (b->move_permanently && !b->move_to)
 		schema_fault_key(c->r, node, "move_permanently", "found true, allowed: only beside move_to");
 }

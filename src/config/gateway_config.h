@@ -30,6 +30,13 @@ struct config_gateway {
 	const char *control_socket; /* NULL: see config/control_path.h */
 };
 
+/* What happens to a message for a session whose queue is full. */
+enum config_queue_policy {
+	CONFIG_QUEUE_DROP_NEWEST,
+	CONFIG_QUEUE_DROP_OLDEST,
+	CONFIG_QUEUE_DISCONNECT, /* the client; while it is away, the newest is dropped */
+};
+
 struct config_broker {
 	uint32_t workers;      /* 0: one per CPU */
 	uint32_t spread_after; /* connections on the first worker before the others get any */
@@ -37,6 +44,7 @@ struct config_broker {
 	uint32_t max_inflight;
 	uint32_t max_queued_messages; /* per session */
 	uint64_t max_queued_bytes;    /* per session */
+	int queue_policy;             /* enum config_queue_policy */
 	uint32_t max_connections;     /* 0: not set, what the descriptor limit allows */
 	uint32_t max_subscriptions;   /* per session */
 	uint32_t max_topic_levels;
@@ -45,7 +53,8 @@ struct config_broker {
 	uint32_t max_keep_alive_ms; /* whole seconds; 0: as clients ask */
 	const char *move_to;        /* another server that clients are sent to; NULL: they are served here */
 	bool move_permanently;
-	uint64_t memory_limit; /* 0: none, the only value of this version */
+	uint32_t max_sessions; /* 0: not set, what a quarter of the memory holds */
+	uint64_t memory_limit; /* for what clients make the broker hold; 0: half of what the machine has */
 };
 
 enum config_protocol { CONFIG_PROTOCOL_MQTT };

@@ -402,10 +402,11 @@ static const char full[] =
 	"log: {level: debug}\n"
 	"broker: {workers: 4, max_packet_size: 2MiB, max_inflight: 20, max_queued_messages: 30, "
 	"max_queued_bytes: "
-	"40KiB,\n  max_connections: 50, max_subscriptions: 60, max_topic_levels: 70, spread_after: 5, "
-	"connect_timeout: 8s, sys_interval: 3s, "
-	"max_keep_alive: 2min, move_to: \"b.example:1883 c\", move_permanently: true, "
-	"memory_limit: 0}\n" LISTENERS "lines:\n"
+	"40KiB,\n  queue_policy: disconnect, max_connections: 50, max_subscriptions: 60, max_topic_levels: "
+	"70, spread_after: 5, "
+	"connect_timeout: 8s, "
+	"sys_interval: 3s, max_keep_alive: 2min, move_to: \"b.example:1883 c\", move_permanently: true, "
+	"max_sessions: 90, memory_limit: 64MiB}\n" LISTENERS "lines:\n"
 	"  - {name: press, type: modbus-tcp, host: 10.0.0.9, port: 1502, timeout: 250ms, retries: 3, "
 	"backoff: {first: "
 	"1s, max: 1min}, max_in_flight: 4}\n"
@@ -444,6 +445,9 @@ static void check_full(const struct gateway_config *cfg)
 	assert_int_equal(cfg->broker.max_keep_alive_ms, 120000);
 	assert_string_equal(cfg->broker.move_to, "b.example:1883 c");
 	assert_true(cfg->broker.move_permanently);
+	assert_int_equal(cfg->broker.max_sessions, 90);
+	assert_true(cfg->broker.memory_limit == 64 << 20);
+	assert_int_equal(cfg->broker.queue_policy, CONFIG_QUEUE_DISCONNECT);
 	assert_int_equal(cfg->listeners[0].port, 1883);
 	assert_string_equal(cfg->lines[0].host, "10.0.0.9");
 	assert_int_equal(cfg->lines[0].backoff.max_ms, 60000);

@@ -11,10 +11,12 @@ bool config_broker_equal(const struct config_broker *a, const struct config_brok
 {
 	return a->workers == b->workers && a->max_packet_size == b->max_packet_size &&
 	       a->max_inflight == b->max_inflight && a->max_queued_messages == b->max_queued_messages &&
-	       a->max_queued_bytes == b->max_queued_bytes && a->max_connections == b->max_connections &&
-	       a->spread_after == b->spread_after && a->max_subscriptions == b->max_subscriptions &&
-	       a->max_topic_levels == b->max_topic_levels && a->connect_timeout_ms == b->connect_timeout_ms &&
-	       a->max_keep_alive_ms == b->max_keep_alive_ms && a->memory_limit == b->memory_limit;
+	       a->max_queued_bytes == b->max_queued_bytes && a->queue_policy == b->queue_policy &&
+	       a->max_connections == b->max_connections && a->spread_after == b->spread_after &&
+	       a->max_subscriptions == b->max_subscriptions && a->max_topic_levels == b->max_topic_levels &&
+	       a->connect_timeout_ms == b->connect_timeout_ms && a->max_sessions == b->max_sessions &&
+	       a->max_keep_alive_ms == b->max_keep_alive_ms &&
+	       a->memory_limit == b->memory_limit;
 }
 
 bool config_move_equal(const struct config_broker *a, const struct config_broker *b)

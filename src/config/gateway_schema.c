@@ -50,6 +50,13 @@ static const struct schema log_table = {"log", sizeof(struct config_log), TABLE(
 
 #define BROKER_AT(member) SCHEMA_AT(struct config_broker, member)
 
+static const struct schema_word queue_policies[] = {
+	{"drop_newest", CONFIG_QUEUE_DROP_NEWEST},
+	{"drop_oldest", CONFIG_QUEUE_DROP_OLDEST},
+	{"disconnect", CONFIG_QUEUE_DISCONNECT},
+	{NULL, 0},
+};
+
 static const struct schema_field broker_fields[] = {
 	{"workers", "Threads that serve clients", SCHEMA_INT, BROKER_AT(workers), .min = 1,
 	 .max = CONFIG_WORKERS_MAX, .unset = "one for each CPU"},
@@ -63,6 +70,9 @@ static const struct schema_field broker_fields[] = {
 	 BROKER_AT(max_queued_messages), .min = 1, .max = 1e9, .preset = "100000"},
 	{"max_queued_bytes", "Their size", SCHEMA_SIZE, BROKER_AT(max_queued_bytes), .min = 1 * KIB,
 	 .max = 1024 * GIB, .preset = "64MiB"},
+	{"queue_policy",
+	 "What a full queue does: lose the message that comes, lose the oldest, or disconnect the client",
+	 SCHEMA_ENUM, BROKER_AT(queue_policy), .words = queue_policies, .preset = "drop_newest"},
 	{"max_connections", "Clients at once", SCHEMA_INT, BROKER_AT(max_connections), .min = 1, .max = 1e7,
 	 .unset = "100000, or what the descriptor limit allows when that is less"},
 	{"max_subscriptions", "Subscriptions of one session", SCHEMA_INT, BROKER_AT(max_subscriptions),
@@ -71,6 +81,8 @@ static const struct schema_field broker_fields[] = {
 	 .max = 1000, .preset = "128"},
 	{"connect_timeout", "Time from the connection to a complete CONNECT", SCHEMA_TIME,
 	 BROKER_AT(connect_timeout_ms), .min = 100, .max = 1 * MS_PER_H, .preset = "10s"},
+	{"max_sessions", "Sessions at once, connected or away", SCHEMA_INT, BROKER_AT(max_sessions), .min = 1,
+	 .max = 1e9, .unset = "what a quarter of memory_limit holds, at 2 KiB each"},
 	{"sys_interval", "How often $SYS/broker/... is brought up to date; 0: there is none", SCHEMA_TIME,
 	 BROKER_AT(sys_interval_ms), .min = 0, .max = 1 * MS_PER_D, .preset = "10s"},
 	{"max_keep_alive",
@@ -80,8 +92,10 @@ static const struct schema_field broker_fields[] = {
 	 BROKER_AT(move_to), .rule = &rule_reference, .unset = "clients are served here"},
 	{"move_permanently", "They are told to stay there, and not to come back", SCHEMA_BOOL,
 	 BROKER_AT(move_permanently), .preset = "false"},
-	{"memory_limit", "Memory for everything; 0 is no limit, others are not in this version", SCHEMA_SIZE,
-	 BROKER_AT(memory_limit), .min = 0, .max = 0, .preset = "0"},
+	{"memory_limit",
+	 "Memory for what clients make the broker hold, at least 16MiB; 0 is half of what the machine or its "
+	 "control group has",
+	 SCHEMA_SIZE, BROKER_AT(memory_limit), .min = 0, .max = 1024 * 1024.0 * GIB, .preset = "0"},
 };
 
 static const struct schema broker_table = {"broker", sizeof(struct config_broker), TABLE(broker_fields)};

@@ -17,6 +17,14 @@ uint64_t limits_raise_descriptors(void);
  */
 uint32_t limits_connections(const struct gateway_config *cfg, uint32_t workers, uint64_t descriptors);
 
+/*
+ * Memory for what clients make the broker hold, in bytes: what is configured, or half of what the machine has, or its control group
+ * when that is less. `root` is "" but in tests: where /proc and /sys are. 0: nobody could say, and there is no limit.
+ */
+uint64_t limits_memory(const struct gateway_config *cfg, const char *root);
+
+/* Sessions: what is configured, or what a quarter of this memory holds; at least 1000 then. Pure. */
+uint32_t limits_sessions(const struct gateway_config *cfg, uint64_t memory);
 /* Bytes of memory that this process has resident; *most: the most so far. 0: the system does not tell. */
 uint64_t limits_memory_in_use(uint64_t *most);
 

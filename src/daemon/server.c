@@ -1,6 +1,7 @@
 #include "daemon/server.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -374,6 +375,12 @@ static void memory_in_use(struct broker_memory *out)
 	out->current = limits_memory_in_use(&out->maximum);
 }
 
+static const enum broker_queue_policy queue_policies[] = {
+	[CONFIG_QUEUE_DROP_NEWEST] = BROKER_DROP_NEWEST,
+	[CONFIG_QUEUE_DROP_OLDEST] = BROKER_DROP_OLDEST,
+	[CONFIG_QUEUE_DISCONNECT] = BROKER_DISCONNECT,
+};
+
 static void fill_broker_config(struct server *s, uint32_t nworkers, struct broker_config *b)
 {
 	const struct config_broker *c = &s->cfg->broker;
@@ -384,6 +391,7 @@ static void fill_broker_config(struct server *s, uint32_t nworkers, struct broke
 	b->max_inflight = c->max_inflight;
 	b->max_queued_messages = c->max_queued_messages;
 	b->max_queued_bytes = c->max_queued_bytes;
+	b->queue_policy = queue_policies[c->queue_policy];
 	b->max_connections = limits_connections(s->cfg, nworkers, limits_raise_descriptors());
 	b->max_subscriptions = c->max_subscriptions;
 	b->max_topic_levels = c->max_topic_levels;
@@ -392,9 +400,13 @@ static void fill_broker_config(struct server *s, uint32_t nworkers, struct broke
 	b->sys_interval_ms = c->sys_interval_ms;
 	b->memory = memory_in_use;
 	b->max_keep_alive_s = (uint16_t)(c->max_keep_alive_ms / 1000);
+	b->memory_limit = limits_memory(s->cfg, "");
+	b->max_sessions = limits_sessions(s->cfg, b->memory_limit);
 	b->policy = own_topics_policy(s->topics);
 	if (getrandom(&b->seed, sizeof(b->seed), GRND_NONBLOCK) != (ssize_t)sizeof(b->seed))
 		log_warning("daemon", "no random numbers from the system yet: hashes can be foreseen");
+	log_notice("daemon", "limits: %u connections, %u sessions, %" PRIu64 " MiB of memory for clients",
+		   b->max_connections, b->max_sessions, b->memory_limit / 1024 / 1024);
 	if (b->max_connections < c->max_connections)
 		log_warning("daemon", "max_connections is %u, but the descriptor limit leaves room for %u",
 			    c->max_connections, b->max_connections);
@@ -469,6 +481,36 @@ static int start(struct server *s)
 	return OK;
 }
 
+/* What limits cost, at the end: causes of which there was none are left out. */
+static void log_drops(const struct broker *b)
+{
+	struct broker_counters n;
+	char text[1024];
+	size_t len = 0;
+
+	broker_counters(b, &n);
+	const struct {
+		const char *cause;
+		uint64_t n;
+	} drops[] = {
+		{"qos0", n.dropped_qos0},
+		{"queue_full", n.dropped_queue_full},
+		{"queue_oldest", n.dropped_queue_oldest},
+		{"commands", n.dropped_commands},
+		{"expired", n.dropped_expired},
+		{"too_large", n.dropped_too_large},
+		{"retained", n.dropped_retained},
+		{"memory", n.dropped_memory},
+		{"no_member", n.dropped_no_member},
+	};
+	for (size_t i = 0; i < sizeof(drops) / sizeof(drops[0]); i++)
+		if (drops[i].n)
+			len += (size_t)snprintf(text + len, sizeof(text) - len, " %s %" PRIu64,
+						drops[i].cause, drops[i].n);
+	if (len)
+		log_notice("daemon", "messages dropped:%s", text);
+}
+
 /* Threads first, then what they stood on, in the reverse of make_broker(). */
 static void tear_down(struct server *s)
 {
@@ -479,6 +521,8 @@ static void tear_down(struct server *s)
 		field_thread_stop(s->field);
 	if (s->workers)
 		workers_stop(s->workers);
+	if (s->broker)
+		log_drops(s->broker);
 	broker_destroy(s->broker);
 	field_thread_destroy(s->field);
 	workers_destroy(s->workers);

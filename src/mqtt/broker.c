@@ -1,11 +1,14 @@
 #include "mqtt/broker.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/log.h"
 #include "mqtt/conn.h"
 #include "mqtt/sys.h"
 #include "mqtt/worker.h"
+
+#define BACKLOG_LEAST (128u * 1024)
 
 void broker_config_default(struct broker_config *c)
 {
@@ -19,11 +22,29 @@ void broker_config_default(struct broker_config *c)
 		.max_subscriptions = 100000,
 		.max_topic_levels = 128,
 		.connect_timeout_ms = 10000,
+		.max_sessions = 1000000,
 		.backlog_bytes = 16u * 1024 * 1024,
 		.sys_interval_ms = 10000,
 		.hand_over_first = 32,
 		.seed = 1,
 	};
+}
+
+/* Lanes get a small part of the memory: their backlog passes without any client's help, and pauses publishers meanwhile. */
+static void fit_backlog(struct broker_config *c)
+{
+	uint64_t fits = c->memory_limit / 128;
+
+	if (c->memory_limit && c->backlog_bytes > fits)
+		c->backlog_bytes = fits > BACKLOG_LEAST ? fits : BACKLOG_LEAST;
+}
+
+static void lane_make(struct broker *b, uint16_t from, uint16_t to)
+{
+	struct lane *l = broker_lane(b, from, to);
+
+	lane_init(l, from, to);
+	l->budget = &b->budget;
 }
 
 static int make_shared(struct broker *b)
@@ -36,10 +57,11 @@ static int make_shared(struct broker *b)
 		return ERR_NOMEM;
 	for (uint32_t from = 0; from < BROKER_LANES_MAX; from++)
 		for (uint32_t to = 0; to < BROKER_LANES_MAX; to++)
-			lane_init(broker_lane(b, from, to), (uint16_t)from, (uint16_t)to);
+			lane_make(b, (uint16_t)from, (uint16_t)to);
 	if ((rc = epoch_domain_create(&b->epoch)) < 0 || (rc = interest_create(seed, &b->interest)) < 0 ||
 	    (rc = retained_create(seed, &b->retained)) < 0)
 		return rc;
+	retained_count_in(b->retained, &b->budget);
 	return registry_create(seed, &b->registry);
 }
 
@@ -56,6 +78,8 @@ int broker_create(const struct broker_config *c, struct loop *const *loops, uint
 	if (!b)
 		return ERR_NOMEM;
 	b->config = *c;
+	fit_backlog(&b->config);
+	budget_init(&b->budget, c->memory_limit);
 	rc = make_shared(b);
 	for (uint32_t i = 0; rc == OK && i < nloops; i++) {
 		rc = worker_create(b, loops[i], (uint16_t)i, &b->workers[i]);
@@ -74,6 +98,8 @@ int broker_create(const struct broker_config *c, struct loop *const *loops, uint
 
 void broker_destroy(struct broker *b)
 {
+	bool all_given_back;
+
 	if (!b)
 		return;
 	for (uint32_t i = 0; i < b->nlanes; i++)
@@ -81,9 +107,12 @@ void broker_destroy(struct broker *b)
 	for (uint32_t i = 0; b->lanes && i < BROKER_LANES_MAX * BROKER_LANES_MAX; i++)
 		lane_fini(&b->lanes[i]);
 	registry_destroy(b->registry);
+	all_given_back = b->retained &&
+			 retained_count(b->retained) == 0; /* else there is more, which is not counted back */
 	retained_destroy(b->retained);
 	interest_destroy(b->interest);
 	epoch_domain_destroy(b->epoch);
+	assert(!all_given_back || atomic_load(&b->budget.used) == 0);
 	free(b->lanes);
 	free(b);
 }
@@ -139,10 +168,14 @@ void broker_accept(struct broker *b, struct stream *s)
 	struct worker *w = worker_for_next(b, before);
 	char peer[STREAM_PEER_MAX];
 
-	if (before >= b->config.max_connections || !o) {
+	const char *why = before >= b->config.max_connections             ? "max_connections is reached"
+			  : !o                                            ? "out of memory"
+			  : budget_level_of(&b->budget, 0) == BUDGET_FULL ? "memory_limit is reached"
+									  : NULL;
+
+	if (why) {
 		stream_peer(s, peer, sizeof(peer));
-		log_warning("mqtt", "%s: not accepted: %s", peer,
-			    o ? "max_connections is reached" : "out of memory");
+		log_warning("mqtt", "%s: not accepted: %s", peer, why);
 		atomic_fetch_sub(&b->connections, 1);
 		stream_close(s);
 		free(o);
@@ -216,6 +249,13 @@ void broker_stop(struct broker *b)
 uint32_t broker_connections(const struct broker *b)
 {
 	return atomic_load(&b->connections);
+}
+
+uint64_t broker_memory_used(const struct broker *b)
+{
+	int64_t used = atomic_load_explicit(&b->budget.used, memory_order_relaxed);
+
+	return used > 0 ? (uint64_t)used : 0;
 }
 
 /* ---- $SYS ---- */

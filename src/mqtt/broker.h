@@ -26,17 +26,27 @@ struct broker_memory {
 	uint64_t current, maximum; /* bytes: now, and the most so far */
 };
 
+/* A message of QoS 1 or 2 comes for a session whose queue is full. */
+enum broker_queue_policy {
+	BROKER_DROP_NEWEST, /* it is dropped */
+	BROKER_DROP_OLDEST, /* what has waited longest is dropped; never what was sent already */
+	BROKER_DISCONNECT, /* it is dropped and the client disconnected (5.0: 0x97); the session keeps what it has */
+};
+
 struct broker_config {
 	uint32_t max_packet_size;     /* bytes of one packet, header included */
 	uint32_t max_inflight;        /* 1..65535: unacknowledged QoS 1 and 2 messages, each direction */
 	uint32_t max_queued_messages; /* waiting per session */
 	uint64_t max_queued_bytes;    /* waiting per session, and unsent output per connection */
-	uint32_t max_connections;     /* all workers together */
-	uint32_t spread_after;        /* connections that share the first worker before the others get any */
-	uint32_t max_subscriptions;   /* per session */
+	enum broker_queue_policy queue_policy;
+	uint32_t max_connections;   /* all workers together */
+	uint32_t spread_after;      /* connections that share the first worker before the others get any */
+	uint32_t max_subscriptions; /* per session */
 	uint32_t max_topic_levels;
 	uint32_t connect_timeout_ms;
 	uint16_t max_keep_alive_s; /* v5 clients that ask for more, or none, are given this; 0: as they ask */
+	uint32_t max_sessions;     /* connected or away, all workers together */
+	uint64_t memory_limit;     /* bytes for what clients make us hold (mqtt/budget.h); 0: none */
 	uint64_t backlog_bytes;    /* hand-over to one worker above which publishers are not read */
 	uint32_t hand_over_first;  /* receivers on a worker from which on it hands over before it delivers */
 	uint64_t seed;             /* of hashes and random choices */
@@ -96,9 +106,11 @@ MUST_USE int broker_set_sys_interval(struct broker *b, uint32_t interval_ms);
 	COUNTER(handed_over, "messages passed from one worker to another")                      \
 	COUNTER(dropped_qos0, "QoS 0 messages not sent because the receiver was slow")          \
 	COUNTER(dropped_queue_full, "messages not queued because the session's queue was full") \
+	COUNTER(dropped_queue_oldest, "messages that left a full queue for newer ones")         \
 	COUNTER(dropped_commands, "commands for a receiver that could not take them at once")   \
 	COUNTER(dropped_expired, "messages whose expiry passed while they waited")              \
 	COUNTER(dropped_too_large, "messages larger than the receiver takes")                   \
+	COUNTER(dropped_retained, "retained messages not kept because there are too many")      \
 	COUNTER(dropped_memory, "messages that could not be kept for want of memory")           \
 	COUNTER(dropped_no_member, "messages for a share group without a member to take them")  \
 	COUNTER(sockets_opened, "connections taken over from listeners")                        \
@@ -107,6 +119,7 @@ MUST_USE int broker_set_sys_interval(struct broker *b, uint32_t interval_ms);
 	COUNTER(connections_moved, "connections that went to the worker of their session")      \
 	COUNTER(sessions_taken_over, "connections ended by a new one of the same client id")    \
 	COUNTER(sessions_expired, "sessions that ended because their client stayed away")       \
+	COUNTER(disconnected_slow, "connections closed because their queue was full")           \
 	COUNTER(protocol_errors, "connections closed for a fault of the client")                \
 	COUNTER(turns, "turns of the loops")
 
@@ -115,6 +128,9 @@ struct broker_counters {
 	BROKER_COUNTERS(BROKER_COUNTER_FIELD)
 #undef BROKER_COUNTER_FIELD
 };
+
+/* What clients make us hold now, in bytes. */
+uint64_t broker_memory_used(const struct broker *b);
 
 void broker_counters(const struct broker *b, struct broker_counters *out);
 

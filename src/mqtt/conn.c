@@ -12,6 +12,7 @@
 #define UNREAD_ANSWERS_MAX (4u * 1024 * 1024)
 /* What is left of a packet is copied in front of the worker's buffer up to this size; a larger one is read where it is. */
 #define REST_COPIED_MAX (INPUT_BYTES / 2)
+#define STREAM_BYTES    256 /* of a stream and its timer, about */
 
 static void conn_ready(struct stream *s, unsigned events);
 
@@ -46,9 +47,24 @@ static void timer_fired(struct loop_timer *t)
 	conn_close(c, MQTT_RC_KEEP_ALIVE_TIMEOUT, "keep-alive ran out");
 }
 
+/* The connection, its stream and what the loop has of it. */
+static int64_t conn_bytes(const struct conn *c)
+{
+	return budget_block(sizeof(*c)) + STREAM_BYTES;
+}
+
+/* c->input is this from now on; what it was is freed, or this by realloc(). */
+static void input_set(struct conn *c, uint8_t *input, uint32_t room)
+{
+	budget_count(&c->worker->budget, (int64_t)room - c->input_room);
+	c->input = input;
+	c->input_room = room;
+}
+
 static void conn_enlist(struct conn *c, struct worker *w)
 {
 	c->worker = w;
+	budget_count(&w->budget, conn_bytes(c));
 	list_append(&w->conns, &c->in_worker);
 	c->last_read_ms = loop_now_ms(w->loop);
 	loop_timer_set(w->loop, &c->timer, w->broker->config.connect_timeout_ms);
@@ -90,9 +106,11 @@ void conn_free(struct conn *c)
 	list_remove(&c->dirty);
 	list_remove(&c->unread);
 	output_clear(&c->output, w->out_pool);
-	aliases_free(c->aliases_in);
-	aliases_free(c->aliases_out);
+	aliases_free(c, c->aliases_in);
+	aliases_free(c, c->aliases_out);
 	free(c->input);
+	input_set(c, NULL, 0);
+	budget_count(&w->budget, -conn_bytes(c));
 	free(c->subscribing.codes);
 	stream_close(c->stream);
 	free(c);
@@ -108,8 +126,9 @@ void conn_detach(struct conn *c)
 	list_remove(&c->dirty);
 	list_remove(&c->unread);
 	free(c->input);
-	c->input = NULL;
-	c->input_len = c->input_room = 0;
+	input_set(c, NULL, 0);
+	c->input_len = 0;
+	budget_count(&w->budget, -conn_bytes(c));
 	stream_detach(c->stream);
 }
 
@@ -272,8 +291,8 @@ static int rest_keep(struct conn *c, const uint8_t *rest, size_t len)
 {
 	if (len == 0) {
 		free(c->input);
-		c->input = NULL;
-		c->input_room = c->input_len = 0;
+		input_set(c, NULL, 0);
+		c->input_len = 0;
 		return OK;
 	}
 	if (c->input && rest >= c->input && rest < c->input + c->input_room) {
@@ -286,8 +305,7 @@ static int rest_keep(struct conn *c, const uint8_t *rest, size_t len)
 			return ERR_NOMEM;
 		memcpy(copy, rest, len);
 		free(c->input);
-		c->input = copy;
-		c->input_room = (uint32_t)len;
+		input_set(c, copy, (uint32_t)len);
 	}
 	c->input_len = (uint32_t)len;
 	return OK;
@@ -310,8 +328,7 @@ static uint8_t *input_room(struct conn *c, size_t *have, size_t *room)
 
 		if (!more)
 			return NULL;
-		c->input = more;
-		c->input_room *= 2;
+		input_set(c, more, 2 * c->input_room);
 	}
 	*room = c->input_room;
 	return c->input;

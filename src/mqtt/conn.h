@@ -117,6 +117,8 @@ struct delivery;
 /* Send a PUBLISH. false: larger than the client takes, or no memory (then the connection is closed). */
 bool conn_send_publish(struct conn *c, struct publication *p, const struct delivery *d, uint16_t packet_id,
 		       bool dup);
-void aliases_free(struct aliases *a); /* accepts NULL */
+void aliases_free(struct conn *c, struct aliases *a); /* accepts NULL */
+/* Of a topic that an alias of c stands for; it becomes `copy` (malloc'ed). */
+void alias_set(struct conn *c, struct alias *a, uint8_t *copy, uint32_t len);
 
 #endif

@@ -154,6 +154,7 @@ static int will_take(struct session *s, const struct mqtt_connect *p, bool comma
 		.retain = p->will.retain,
 		.command = command,
 		.publisher = s->uid,
+		.budget = &s->worker->budget,
 	};
 	struct will *will;
 
@@ -341,16 +342,25 @@ static void accept_with(struct conn *c, const struct mqtt_connect *p, bool prese
 	send_connack(c, &ack);
 }
 
+/* May there be a new session? */
+static bool session_is_permitted(struct worker *w, struct span client_id)
+{
+	const struct broker *b = w->broker;
+
+	return session_find(w, client_id) ||
+	       (worker_memory(w) == BUDGET_OK && atomic_load(&b->sessions) < b->config.max_sessions);
+}
+
 /* The session is ours and so is the client. */
 static void start(struct conn *c, const struct mqtt_connect *p, struct span client_id, bool will_is_command)
 {
 	struct worker *w = c->worker;
-	bool present;
-	struct session *s = session_for(w, client_id, p->clean_start, &present);
+	bool present, permitted = session_is_permitted(w, client_id);
+	struct session *s = permitted ? session_for(w, client_id, p->clean_start, &present) : NULL;
 
 	if (!s) {
 		registry_release(w->broker->registry, client_id, w->index);
-		refuse(c, client_id, MQTT_RC_SERVER_BUSY);
+		refuse(c, client_id, permitted ? MQTT_RC_SERVER_BUSY : MQTT_RC_QUOTA_EXCEEDED);
 		return;
 	}
 	s->expiry_s = expiry_of(p);

@@ -14,6 +14,7 @@
 #include "mqtt/session.h"
 
 /* What need not wait for an acknowledgement is added to the output while less than this is in it. */
+#define FAIR_INFLIGHT     16u /* so many may always be on the way to a client */
 #define PUMP_OUTPUT_BYTES (256u * 1024)
 /* Retained messages may wait for a session beyond its max_queued_bytes, so that small limits do not forbid subscriptions. */
 #define FEED_BYTES_ALWAYS (4u * 1024 * 1024)
@@ -33,8 +34,10 @@ static bool is_open(const struct session *s)
 
 static bool window_has_room(const struct session *s)
 {
-	/* 5.0 [MQTT-4.9.0-2] */
-	return is_open(s) && s->unacked < window(s);
+	if (!is_open(s) || s->unacked >= window(s)) /* 5.0 [MQTT-4.9.0-2] */
+		return false;
+	/* what is on its way is held for as long as the client likes */
+	return s->unacked < FAIR_INFLIGHT || worker_memory(s->worker) == BUDGET_OK;
 }
 
 bool session_waits(const struct session *s)
@@ -42,23 +45,42 @@ bool session_waits(const struct session *s)
 	return s->resent < s->nresend || s->feed || (s->queue && store_queue_len(s->queue) > 0);
 }
 
+/* Does the client not take its output while memory is short? */
+static bool output_is_cut(const struct session *s)
+{
+	const struct conn *c = s->conn;
+
+	return c->write_blocked && c->output.bytes >= FAIR_OUTPUT_BYTES &&
+	       worker_memory(s->worker) > BUDGET_OK;
+}
+
 static bool output_is_full(const struct session *s)
 {
-	return s->conn->output.bytes >= s->worker->broker->config.max_queued_bytes;
+	return s->conn->output.bytes >= s->worker->broker->config.max_queued_bytes || output_is_cut(s);
+}
+
+bool session_queue_is_large(const struct session *s)
+{
+	return s->queue && store_queue_bytes(s->queue) >= FAIR_QUEUE_BYTES;
+}
+
+/* Is there no memory for one more message in its queue? Those that hold little are the last to feel it. */
+static bool queue_is_cut(const struct session *s)
+{
+	enum budget_level level = worker_memory(s->worker);
+
+	return level == BUDGET_FULL || (level == BUDGET_TIGHT && session_queue_is_large(s));
 }
 
 bool session_can_take(const struct session *s, uint8_t qos)
 {
-	const struct broker_config *c = &s->worker->broker->config;
-
 	if (s->port)
 		return true;
 	if (!is_open(s))
 		return false;
 	if (qos == 0)
 		return !output_is_full(s);
-	return !s->queue || (store_queue_len(s->queue) < c->max_queued_messages &&
-			     store_queue_bytes(s->queue) < c->max_queued_bytes);
+	return !session_queue_is_full(s) && (!session_waits(s) || !queue_is_cut(s));
 }
 
 /* ---- sending ---- */
@@ -97,7 +119,8 @@ static bool item_send(struct session *s, const struct store_item *item)
 	if (!slot)
 		return false;
 	slot->msg = item->msg;
-	slot->sub_ids = item->sub_ids;
+	if (item->sub_ids)
+		inflight_set_ids(&s->inflight, slot, item->sub_ids);
 	slot->qos = item->qos;
 	slot->retain = item->retain;
 	slot_send(s, slot, false);
@@ -110,7 +133,7 @@ static void item_drop(const struct store_item *item)
 	free(item->sub_ids);
 }
 
-static bool queue_is_full(const struct session *s)
+bool session_queue_is_full(const struct session *s)
 {
 	const struct broker_config *c = &s->worker->broker->config;
 
@@ -118,13 +141,25 @@ static bool queue_is_full(const struct session *s)
 			    store_queue_bytes(s->queue) >= c->max_queued_bytes);
 }
 
+/* QoS 0 waits behind retained messages, as it may be newer, and behind what waits for the same reason. */
+static bool goes_before_qos0(const struct store_item *item)
+{
+	return item->qos == 0 || item->retain;
+}
+
 /* The oldest item of the queue, which is not empty, is taken out. */
 static void queue_pop(struct session *s, struct store_item *item)
 {
+	struct retained_feed *f = s->feed;
+
 	(void)store_queue_pop(s->queue, item);
-	if (s->feed && s->feed->ahead > 0)
-		s->feed->ahead--;
-	s->queued_qos0 -= item->qos == 0;
+	/* it stood ahead of the first feed that has any: earlier ones wait for the window while what is behind them is dropped */
+	while (f && f->ahead == 0)
+		f = f->next;
+	if (f)
+		f->ahead--;
+	s->queued_first -= goes_before_qos0(item);
+	s->is_full &= store_queue_len(s->queue) > 0;
 }
 
 /* What expired at the head of the queue makes room, if the queue needs it ([MQTT-3.3.2-5]). */
@@ -134,7 +169,7 @@ static void queue_drop_expired(struct session *s)
 	const struct store_item *oldest;
 	struct store_item item;
 
-	while (queue_is_full(s) && (oldest = store_queue_peek(s->queue)) && oldest->msg->expires_ms &&
+	while (session_queue_is_full(s) && (oldest = store_queue_peek(s->queue)) && oldest->msg->expires_ms &&
 	       oldest->msg->expires_ms <= now) {
 		queue_pop(s, &item);
 		item_drop(&item);
@@ -142,22 +177,124 @@ static void queue_drop_expired(struct session *s)
 	}
 }
 
+static void queue_drop_oldest(struct session *s)
+{
+	struct store_item item;
+
+	while (session_queue_is_full(s) && store_queue_len(s->queue) > 0) {
+		queue_pop(s, &item);
+		item_drop(&item);
+		worker_count(s->worker, dropped_queue_oldest, 1);
+	}
+}
+
+/*
+ * A client that comes back to a full queue is not thrown out before there was room in it once: it could never empty it.
+ */
+static void disconnect_slow(struct session *s)
+{
+	if (!is_open(s) || s->is_spared)
+		return;
+	worker_count(s->worker, disconnected_slow, 1);
+	conn_close(s->conn, MQTT_RC_QUOTA_EXCEEDED, "its queue is full");
+}
+
+/* The same as queue_make_room() for the memory of all: with drop_oldest the new message takes the place of an old one. */
+static bool queue_make_memory(struct session *s)
+{
+	enum broker_queue_policy policy = s->worker->broker->config.queue_policy;
+	struct store_item item;
+
+	if (!queue_is_cut(s))
+		return true;
+	worker_count(s->worker, dropped_memory, 1);
+	if (policy == BROKER_DROP_OLDEST && s->queue && store_queue_len(s->queue) > 0) {
+		queue_pop(s, &item);
+		item_drop(&item);
+		return true;
+	}
+	if (policy == BROKER_DISCONNECT && session_queue_is_large(s))
+		disconnect_slow(s);
+	return false;
+}
+
+/* Room for one more message, if the policy makes any. */
+static bool queue_make_room(struct session *s)
+{
+	enum broker_queue_policy policy = s->worker->broker->config.queue_policy;
+
+	queue_drop_expired(s);
+	if (!session_queue_is_full(s))
+		return queue_make_memory(s);
+	if (!s->is_full) /* once, until it is empty again */
+		log_notice("mqtt", "client %s: queue full, messages are dropped",
+			   log_quote((char[128]){0}, 128, session_id(s)));
+	s->is_full = true;
+	if (policy == BROKER_DROP_OLDEST)
+		queue_drop_oldest(s);
+	if (!session_queue_is_full(s))
+		return queue_make_memory(s);
+	worker_count(s->worker, dropped_queue_full, 1);
+	if (policy == BROKER_DISCONNECT)
+		disconnect_slow(s);
+	return false;
+}
+
 static bool item_queue(struct session *s, const struct store_item *item)
 {
-	queue_drop_expired(s);
-	if (queue_is_full(s)) {
-		worker_count(s->worker, dropped_queue_full, 1);
-		log_notice("mqtt", "client %s: queue full, message dropped",
-			   log_quote((char[128]){0}, 128, session_id(s)));
+	if (!queue_make_room(s))
 		return false;
-	}
 	if ((!s->queue && store_queue_create(s->worker->store, &s->queue) < 0) ||
 	    store_queue_push(s->queue, item) < 0) {
 		worker_count(s->worker, dropped_memory, 1);
 		return false;
 	}
-	s->queued_qos0 += item->qos == 0;
+	s->queued_first += goes_before_qos0(item);
+	s->is_spared &= !is_open(s);
+	worker_count_store(s->worker);
 	return true;
+}
+
+/* The newest item, the queue not being empty. It stood behind the last feed that has nothing behind it. */
+static void queue_pop_newest(struct session *s, struct store_item *item)
+{
+	struct retained_feed *last = NULL;
+	size_t ahead = 0;
+
+	for (struct retained_feed *f = s->feed; f; f = f->next) {
+		ahead += f->ahead;
+		if (f->ahead > 0)
+			last = f;
+	}
+	if (last && ahead == store_queue_len(s->queue))
+		last->ahead--;
+	(void)store_queue_pop_newest(s->queue, item);
+	s->queued_first -= goes_before_qos0(item);
+	s->is_full &= store_queue_len(s->queue) > 0;
+}
+
+void session_cut(struct session *s)
+{
+	enum broker_queue_policy policy = s->worker->broker->config.queue_policy;
+	struct store_item item;
+	size_t half;
+
+	if (policy == BROKER_DISCONNECT && is_open(s) && !s->is_spared) {
+		worker_count(s->worker, disconnected_slow, 1);
+		conn_close(s->conn, MQTT_RC_QUOTA_EXCEEDED,
+			   "memory is short and most of it waits for this client");
+		return;
+	}
+	log_notice("mqtt", "client %s: memory is short, half of what waits for it is dropped",
+		   log_quote((char[128]){0}, 128, session_id(s)));
+	for (half = store_queue_len(s->queue) / 2 + 1; half > 0; half--) {
+		if (policy == BROKER_DROP_OLDEST)
+			queue_pop(s, &item);
+		else
+			queue_pop_newest(s, &item);
+		item_drop(&item);
+		worker_count(s->worker, dropped_memory, 1);
+	}
 }
 
 static uint32_t *ids_copy(const struct delivery *d)
@@ -174,6 +311,7 @@ static uint32_t *ids_copy(const struct delivery *d)
 static bool item_make(struct session *s, struct publication *p, const struct delivery *d,
 		      struct store_item *item)
 {
+	p->budget = &s->worker->budget;
 	*item = (struct store_item){.msg = publication_msg(p), .qos = d->qos, .retain = d->retain};
 	if (item->msg && d->nids)
 		item->sub_ids = ids_copy(d);
@@ -215,9 +353,12 @@ static void deliver_once(struct session *s, struct publication *p, const struct 
 {
 	if (!is_open(s))
 		return;
-	if (output_is_full(s))
+	if (output_is_cut(s))
+		worker_count(s->worker, dropped_memory, 1);
+	else if (output_is_full(s))
 		worker_count(s->worker, dropped_qos0, 1);
-	else if ((s->feed || s->queued_qos0) && !p->command) /* a command is never kept, and never retained */
+	else if ((s->feed || s->queued_first) &&
+		 !p->command) /* a command is never kept, and never retained */
 		deliver_in_order(s, p, d);
 	else
 		(void)conn_send_publish(s->conn, p, d, 0, false); /* it counts what it can't send */
@@ -331,6 +472,7 @@ static int defer(struct feeding *to, struct retained *value)
 
 	if (!d)
 		return ERR_NOMEM;
+	budget_count(&s->worker->budget, budget_block(sizeof(*d)));
 	s->feed_bytes += feed_cost(value);
 	*d = (struct deferred){.session = s, .value = retained_ref(value), .options = to->feed->options};
 	list_append(&s->deferred, &d->in_session);
@@ -346,6 +488,7 @@ static int feed_append(struct session *s, struct retained_feed *f, struct retain
 
 		if (!values)
 			return ERR_NOMEM;
+		budget_count(&s->worker->budget, (int64_t)((room - f->room) * sizeof(*values)));
 		f->values = values;
 		f->room = room;
 	}
@@ -421,14 +564,14 @@ static void feed_step(struct session *s)
 	if (f->at < f->count)
 		return;
 	s->feed = f->next;
-	free(f->values);
-	free(f);
+	feed_free(s, f);
 }
 
 void deferred_free(struct deferred *d)
 {
 	list_remove(&d->in_session);
 	list_remove(&d->in_worker);
+	budget_count(&d->session->worker->budget, -budget_block(sizeof(*d)));
 	d->session->feed_bytes -= feed_cost(d->value);
 	retained_unref(d->value);
 	free(d);
@@ -521,6 +664,8 @@ void session_guard(struct session *s, struct span topic, uint16_t origin, uint64
 		return;
 	}
 	*g = (struct guard){.topic = topic_hash(s, topic), .number = number, .origin = origin};
+	g->budget = &s->worker->budget;
+	budget_count(g->budget, budget_block(sizeof(*g)));
 	list_append(&s->guards, &g->in_session);
 	list_append(&s->worker->guards, &g->in_worker);
 }
@@ -529,6 +674,7 @@ void guard_free(struct guard *g)
 {
 	list_remove(&g->in_session);
 	list_remove(&g->in_worker);
+	budget_count(g->budget, -budget_block(sizeof(*g)));
 	free(g);
 }
 
@@ -594,9 +740,8 @@ int session_pubrec(struct session *s, uint16_t packet_id, uint8_t reason)
 		/* no PUBLISH any more: 3.1.1 [MQTT-4.3.3-1], 5.0 [MQTT-4.3.3-6] */
 		slot->state = INFLIGHT_RELEASED;
 		msg_unref(slot->msg);
-		free(slot->sub_ids);
+		inflight_free_ids(&s->inflight, slot);
 		slot->msg = NULL;
-		slot->sub_ids = NULL;
 	}
 	if (!slot)
 		answer = MQTT_RC_PACKET_ID_NOT_FOUND;

@@ -34,7 +34,28 @@ static struct record *record_at(struct chunk *c, uint32_t offset)
 	return (struct record *)(void *)(c->bytes + offset);
 }
 
-static void chunks_free(struct chunk *c)
+static int64_t chunk_bytes(uint32_t room)
+{
+	return budget_block(sizeof(struct chunk) + room);
+}
+
+/* A new one; NULL: out of memory. */
+static struct chunk *chunk_create(struct lane *l, size_t room)
+{
+	struct chunk *c = malloc(sizeof(*c) + room);
+
+	if (c)
+		budget_add(l->budget, chunk_bytes((uint32_t)room));
+	return c;
+}
+
+static void chunk_free(struct lane *l, struct chunk *c)
+{
+	budget_add(l->budget, -chunk_bytes(c->room));
+	free(c);
+}
+
+static void chunks_free(struct lane *l, struct chunk *c)
 {
 	struct chunk *next;
 
@@ -42,17 +63,17 @@ static void chunks_free(struct chunk *c)
 		next = c->next;
 		for (uint32_t at = 0; at < c->used; at += record_at(c, at)->size)
 			blob_unref(record_at(c, at)->blob);
-		free(c);
+		chunk_free(l, c);
 	}
 }
 
 void lane_fini(struct lane *l)
 {
-	chunks_free(l->open);
-	chunks_free(l->spare);
-	chunks_free(l->taken);
-	chunks_free(atomic_load(&l->passed));
-	chunks_free(atomic_load(&l->returned));
+	chunks_free(l, l->open);
+	chunks_free(l, l->spare);
+	chunks_free(l, l->taken);
+	chunks_free(l, atomic_load(&l->passed));
+	chunks_free(l, atomic_load(&l->returned));
 }
 
 size_t lane_record_size(const struct publication *p, const struct share_route *share)
@@ -74,7 +95,7 @@ static struct chunk *chunk_get(struct lane *l, size_t room)
 	struct chunk *c;
 
 	if (room > CHUNK_BYTES) {
-		c = malloc(sizeof(*c) + room);
+		c = chunk_create(l, room);
 	} else {
 		room = CHUNK_BYTES;
 		if (!l->spare)
@@ -83,7 +104,7 @@ static struct chunk *chunk_get(struct lane *l, size_t room)
 		if (c)
 			l->spare = c->next;
 		else
-			c = malloc(sizeof(*c) + room);
+			c = chunk_create(l, room);
 	}
 	if (c) {
 		c->next = NULL;
@@ -204,8 +225,9 @@ static void record_handle(struct lane *l, struct record *r,
 
 static void chunk_return(struct lane *l, struct chunk *c)
 {
-	if (c->room > CHUNK_BYTES) {
-		free(c);
+	/* what a burst needed is not kept when memory is short */
+	if (c->room > CHUNK_BYTES || (l->budget && budget_level_of(l->budget, 0) > BUDGET_OK)) {
+		chunk_free(l, c);
 		return;
 	}
 	c->used = 0;

@@ -44,7 +44,8 @@ struct lane {
 	uint64_t seen_number;        /* the last publish number of the sender that was handled */
 	struct loop_source *drained; /* on the sender's loop */
 	uint16_t from, to;
-	void *owner; /* the receiving worker */
+	struct budget *budget; /* where its chunks count; NULL: nowhere */
+	void *owner;           /* the receiving worker */
 };
 
 /* `arrived` must be added to the receiver's loop by the owner. */

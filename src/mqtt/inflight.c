@@ -12,6 +12,11 @@ static uint32_t slot_index(const struct inflight *f, uint16_t packet_id)
 	return packet_id & (f->cap - 1);
 }
 
+static int64_t slots_bytes(const struct inflight *f)
+{
+	return f->cap ? budget_block(f->cap * sizeof(*f->slots)) : 0;
+}
+
 static bool inflight_grow(struct inflight *f)
 {
 	struct inflight fresh = *f;
@@ -25,6 +30,7 @@ static bool inflight_grow(struct inflight *f)
 	for (uint32_t i = 0; i < f->cap; i++)
 		if (f->slots[i].state != INFLIGHT_FREE)
 			fresh.slots[slot_index(&fresh, f->slots[i].packet_id)] = f->slots[i];
+	budget_count(f->budget, slots_bytes(&fresh) - slots_bytes(f));
 	free(f->slots);
 	*f = fresh;
 	return true;
@@ -61,12 +67,31 @@ struct inflight_slot *inflight_find(const struct inflight *f, uint16_t packet_id
 	return s->state != INFLIGHT_FREE && s->packet_id == packet_id ? s : NULL;
 }
 
+static int64_t ids_bytes(const uint32_t *sub_ids)
+{
+	return sub_ids ? budget_block((sub_ids[0] + 1) * sizeof(*sub_ids)) : 0;
+}
+
+void inflight_set_ids(struct inflight *f, struct inflight_slot *s, uint32_t *sub_ids)
+{
+	budget_count(f->budget, ids_bytes(sub_ids));
+	s->sub_ids = sub_ids;
+}
+
+void inflight_drop_ids(struct inflight *f, struct inflight_slot *s)
+{
+	budget_count(f->budget, -ids_bytes(s->sub_ids));
+	free(s->sub_ids);
+	s->sub_ids = NULL;
+}
+
 void inflight_remove(struct inflight *f, struct inflight_slot *s)
 {
 	msg_unref(s->msg);
-	free(s->sub_ids);
+	inflight_free_ids(f, s);
 	*s = (struct inflight_slot){0};
 	if (--f->count == 0 && f->cap > 64) {
+		budget_count(f->budget, -slots_bytes(f));
 		free(f->slots);
 		f->slots = NULL;
 		f->cap = 0;
@@ -99,8 +124,9 @@ void inflight_clear(struct inflight *f)
 {
 	for (uint32_t i = 0; i < f->cap; i++) {
 		msg_unref(f->slots[i].msg);
-		free(f->slots[i].sub_ids);
+		inflight_free_ids(f, &f->slots[i]);
 	}
+	budget_count(f->budget, -slots_bytes(f));
 	free(f->slots);
-	*f = (struct inflight){.last_id = f->last_id};
+	*f = (struct inflight){.last_id = f->last_id, .budget = f->budget};
 }

@@ -29,12 +29,21 @@ struct inflight {
 	uint32_t count;
 	uint64_t next_order;
 	uint16_t last_id;
+	struct budget_share *budget; /* where its memory counts; NULL: nowhere */
 };
 
 /* A free slot with a packet id (PUBLISHED, the rest for the caller to fill); NULL: out of memory or 65,535 are taken. */
 struct inflight_slot *inflight_add(struct inflight *f);
 /* The slot of an id, or NULL. */
 struct inflight_slot *inflight_find(const struct inflight *f, uint16_t packet_id);
+/* The slot, which has none, takes these identifiers (malloc'ed); or it lets go of those it has. */
+void inflight_set_ids(struct inflight *f, struct inflight_slot *s, uint32_t *sub_ids);
+void inflight_drop_ids(struct inflight *f, struct inflight_slot *s);
+static inline void inflight_free_ids(struct inflight *f, struct inflight_slot *s)
+{
+	if (s->sub_ids) /* few have any */
+		inflight_drop_ids(f, s);
+}
 /* Forget it; what it held is released. */
 void inflight_remove(struct inflight *f, struct inflight_slot *s);
 /* The slots in the order they were sent; count of them in a malloc'ed array; NULL: out of memory or none. */

@@ -10,8 +10,20 @@ struct blob *blob_create(struct span payload)
 		return NULL;
 	atomic_init(&b->refs, 1);
 	b->len = (uint32_t)payload.len;
+	b->budget = NULL;
 	memcpy(b->data, payload.p, payload.len);
 	return b;
+}
+
+static int64_t blob_bytes(const struct blob *b)
+{
+	return budget_block(sizeof(*b) + b->len);
+}
+
+void blob_count(struct blob *blob, struct budget *b)
+{
+	blob->budget = b;
+	budget_add(b, blob_bytes(blob));
 }
 
 struct blob *blob_ref(struct blob *b)
@@ -22,8 +34,10 @@ struct blob *blob_ref(struct blob *b)
 
 void blob_unref(struct blob *b)
 {
-	if (b && atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) == 1)
-		free(b);
+	if (!b || atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	budget_add(b->budget, -blob_bytes(b));
+	free(b);
 }
 
 static size_t inline_payload(const struct publication *p)
@@ -59,12 +73,20 @@ void msg_fill(struct msg *m, const struct publication *p)
 	wr_bytes(&w, p->payload.p, inline_payload(p));
 }
 
+static int64_t msg_bytes(const struct msg *m)
+{
+	return budget_block(sizeof(*m) + m->topic_len + m->props_len + (m->blob ? 0 : m->payload_len));
+}
+
 struct msg *msg_create(const struct publication *p)
 {
 	struct msg *m = malloc(msg_size(p));
 
-	if (m)
-		msg_fill(m, p);
+	if (!m)
+		return NULL;
+	msg_fill(m, p);
+	m->budget = p->budget;
+	budget_count(m->budget, msg_bytes(m));
 	return m;
 }
 
@@ -72,6 +94,7 @@ void msg_unref(struct msg *m)
 {
 	if (!m || --m->refs)
 		return;
+	budget_count(m->budget, -msg_bytes(m));
 	blob_unref(m->blob);
 	free(m);
 }

@@ -17,6 +17,7 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
+#include "mqtt/budget.h"
 
 /* A payload above this travels as a blob. */
 #define BLOB_MIN 8192u
@@ -24,11 +25,14 @@
 struct blob {
 	_Atomic uint32_t refs;
 	uint32_t len;
+	struct budget *budget; /* it is counted there; NULL: nowhere */
 	uint8_t data[];
 };
 
 struct blob *blob_create(struct span payload); /* one reference; NULL: out of memory */
 struct blob *blob_ref(struct blob *b);
+/* From now on it counts in `b`, which outlives it. */
+void blob_count(struct blob *blob, struct budget *b);
 void blob_unref(struct blob *b); /* accepts NULL */
 
 struct encoded { /* the packet as it was written for the first receiver */
@@ -42,12 +46,15 @@ struct publication {
 		props; /* encoded v5 properties that are passed on: all but expiry, alias, subscription ids */
 	uint8_t qos;
 	bool retain;         /* as published */
+	bool refusable;      /* whoever published it can be told that it was not taken */
 	bool command;        /* never stored or replayed */
 	uint16_t origin;     /* worker that received it */
 	uint64_t number;     /* of that worker's publishes, from 1 */
 	uint64_t publisher;  /* session uid, 0: none */
 	uint64_t expires_ms; /* monotonic; 0: never */
 	struct blob *blob;   /* holds the payload; borrowed; NULL when it is elsewhere */
+	struct budget_share
+		*budget; /* of the worker that has it in hand: a copy is counted there; NULL: nowhere */
 	struct msg *msg; /* made when the first session has to keep it; one reference is the publication's */
 	struct encoded once[2]
 			   [2]; /* QoS 0 without extras, by [is v5][retain flag]; valid within one fan-out */
@@ -61,7 +68,8 @@ struct msg {
 	uint16_t origin;
 	uint64_t number, publisher, expires_ms;
 	struct blob *blob;
-	uint8_t bytes[]; /* topic, props, and the payload unless it is in the blob */
+	struct budget_share *budget; /* of its worker */
+	uint8_t bytes[];             /* topic, props, and the payload unless it is in the blob */
 };
 
 /* A copy with one reference; NULL: out of memory. */

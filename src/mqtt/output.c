@@ -17,6 +17,7 @@ struct out_block {
 struct out_pool {
 	struct out_block *free;
 	uint32_t count;
+	struct budget_share *budget;
 };
 
 int out_pool_create(struct out_pool **out)
@@ -25,13 +26,29 @@ int out_pool_create(struct out_pool **out)
 	return *out ? OK : ERR_NOMEM;
 }
 
+void out_pool_count(struct out_pool *p, struct budget_share *s)
+{
+	p->budget = s;
+}
+
+static int64_t block_bytes(uint32_t room)
+{
+	return budget_block(sizeof(struct out_block) + room);
+}
+
+static void block_free(struct out_pool *p, struct out_block *b)
+{
+	budget_count(p->budget, -block_bytes(b->room));
+	free(b);
+}
+
 void out_pool_destroy(struct out_pool *p)
 {
 	while (p && p->free) {
 		struct out_block *b = p->free;
 
 		p->free = b->next;
-		free(b);
+		block_free(p, b);
 	}
 	free(p);
 }
@@ -51,6 +68,7 @@ static struct out_block *block_get(struct out_pool *p, uint32_t room)
 		if (!b)
 			return NULL;
 		b->room = room;
+		budget_count(p->budget, block_bytes(room));
 	}
 	b->next = NULL;
 	b->blob = NULL;
@@ -61,8 +79,9 @@ static struct out_block *block_get(struct out_pool *p, uint32_t room)
 static void block_put(struct out_pool *p, struct out_block *b)
 {
 	blob_unref(b->blob);
-	if (b->room != BLOCK_BYTES || p->count >= POOL_MAX) {
-		free(b);
+	if (b->room != BLOCK_BYTES || p->count >= POOL_MAX ||
+	    (p->budget && budget_level(p->budget) > BUDGET_OK)) {
+		block_free(p, b);
 		return;
 	}
 	b->next = p->free;

@@ -17,6 +17,8 @@ struct output {
 };
 
 MUST_USE int out_pool_create(struct out_pool **out);
+/* Its blocks, used or not, count in `s` from now on, while it has none. */
+void out_pool_count(struct out_pool *p, struct budget_share *s);
 void out_pool_destroy(struct out_pool *p); /* accepts NULL */
 
 /* `n` bytes in one piece to fill in at once; NULL: out of memory. */

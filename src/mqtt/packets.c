@@ -33,12 +33,14 @@ static int alias_resolve(struct conn *c, struct mqtt_publish *pub)
 		pub->topic = span_of(a->topic, a->len);
 		return a->topic ? OK : ERR_PROTOCOL; /* on this connection [MQTT-3.3.2-7] */
 	}
+	/* nobody has to send the topic before an alias that it keeps, so the client can do without */
+	if (pub->topic.len > a->len && worker_memory(c->worker) == BUDGET_FULL)
+		return CONN_ERR_REASON(MQTT_RC_QUOTA_EXCEEDED);
 	copy = malloc(pub->topic.len);
 	if (!copy)
 		return ERR_NOMEM;
 	memcpy(copy, pub->topic.p, pub->topic.len);
-	free(a->topic);
-	*a = (struct alias){.topic = copy, .len = (uint32_t)pub->topic.len};
+	alias_set(c, a, copy, (uint32_t)pub->topic.len);
 	return OK;
 }
 
@@ -78,6 +80,7 @@ static int publication_of(struct conn *c, const struct mqtt_publish *pub, struct
 		.payload = pub->payload,
 		.qos = pub->qos,
 		.retain = pub->retain,
+		.refusable = pub->qos > 0,
 		.publisher = c->session->uid,
 	};
 	if (c->version != MQTT_V5)
@@ -121,6 +124,8 @@ static uint8_t publish_route(struct conn *c, const struct mqtt_publish *pub)
 	publication_fini(&p);
 	if (rc == ERR_RANGE)
 		return MQTT_RC_TOPIC_NAME_INVALID;
+	if (rc == ERR_FULL && pub->qos == 0) /* others learn it from the answer */
+		worker_count(c->worker, dropped_memory, 1);
 	if (rc < 0)
 		return MQTT_RC_QUOTA_EXCEEDED;
 	return matched ? MQTT_RC_SUCCESS : MQTT_RC_NO_MATCHING_SUBSCRIBERS;
@@ -140,7 +145,8 @@ static int publish_refused(struct conn *c, const struct mqtt_publish *pub, uint8
 		return OK;
 	}
 	/* who may not write a topic is not thrown out for a QoS 0 message: tools that clear what is retained write to all */
-	if (pub->qos == 0 && (c->version != MQTT_V5 || reason == MQTT_RC_NOT_AUTHORIZED))
+	if (pub->qos == 0 &&
+	    (c->version != MQTT_V5 || reason == MQTT_RC_NOT_AUTHORIZED || reason == MQTT_RC_QUOTA_EXCEEDED))
 		return OK;
 	return CONN_ERR_REASON(reason);
 }
@@ -277,6 +283,31 @@ static int send_codes(struct conn *c, enum mqtt_type type, uint16_t packet_id, s
 	return rc;
 }
 
+/*
+ * About: nodes of the trees here and of all workers, what routing reserves, and the filter itself. How many of its levels need a
+ * node is not asked: most of many filters share theirs, so this is high, and near for filters that share none.
+ */
+static int64_t sub_bytes(struct span filter)
+{
+	return 256 + 160 * (int64_t)mqtt_topic_levels(filter) + (int64_t)filter.len;
+}
+
+/* May there be one more subscription? One that is renewed always may. */
+static bool sub_is_permitted(struct worker *w, struct session *s, struct span filter)
+{
+	return (s->nsubs < w->broker->config.max_subscriptions && worker_memory(w) == BUDGET_OK) ||
+	       sub_tree_find(w->subs, s, filter);
+}
+
+static void sub_count(struct session *s, struct span filter, int n)
+{
+	int64_t bytes = n * sub_bytes(filter);
+
+	s->nsubs += (uint32_t)n;
+	s->subs_bytes += (uint64_t)bytes;
+	budget_count(&s->worker->budget, bytes);
+}
+
 static uint8_t subscribe_one(struct conn *c, const struct mqtt_sub_item *item, uint32_t id)
 {
 	struct worker *w = c->worker;
@@ -294,14 +325,15 @@ static uint8_t subscribe_one(struct conn *c, const struct mqtt_sub_item *item, u
 	/* it does not read the retained messages that it asked for before */
 	if (item->retain_handling != 2 && !session_feed_has_room(s))
 		return MQTT_RC_QUOTA_EXCEEDED;
-	if (s->nsubs >= w->broker->config.max_subscriptions && !sub_tree_find(w->subs, s, item->filter))
+	if (!sub_is_permitted(w, s, item->filter))
 		return MQTT_RC_QUOTA_EXCEEDED;
 	if (route_reserve(w, w->nsessions, sub_tree_count(w->subs) + 1) < 0)
 		return MQTT_RC_QUOTA_EXCEEDED;
 	rc = sub_tree_add(w->subs, s, &s->subs, true, item->filter, &o, &sub, &existed);
 	if (rc < 0)
 		return rc == ERR_RANGE ? MQTT_RC_TOPIC_FILTER_INVALID : MQTT_RC_QUOTA_EXCEEDED;
-	s->nsubs += !existed;
+	if (!existed)
+		sub_count(s, item->filter, 1);
 	loop_interleave(w->loop); /* inserted, then retained messages are read: see publish() in route.c */
 	/*
 	 * Not for shared subscriptions (4.8.2); otherwise as the handling says: 5.0 [MQTT-3.3.1-9] to [MQTT-3.3.1-11],
@@ -380,7 +412,7 @@ static uint8_t unsubscribe_one(struct conn *c, struct span filter)
 		return MQTT_RC_NO_SUBSCRIPTION_EXISTED;
 	/* [MQTT-3.10.4-2]; what has a slot stays [MQTT-3.10.4-3] */
 	sub_tree_remove(c->worker->subs, sub, true);
-	s->nsubs--;
+	sub_count(s, filter, -1);
 	return MQTT_RC_SUCCESS;
 }
 

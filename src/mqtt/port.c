@@ -127,6 +127,7 @@ int mqtt_port_publish(struct mqtt_port *port, const struct mqtt_publish *m)
 		.qos = m->qos,
 		.retain = m->retain,
 		.publisher = port->session->uid,
+		.budget = &w->budget,
 	};
 	int rc;
 

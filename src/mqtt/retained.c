@@ -7,6 +7,7 @@
 struct retained_store {
 	struct topic_tree *tree;
 	_Atomic uint64_t count, payload;
+	struct budget *budget;
 };
 
 int retained_create(uint64_t seed, struct retained_store **out)
@@ -20,6 +21,22 @@ int retained_create(uint64_t seed, struct retained_store **out)
 	}
 	*out = r;
 	return rc;
+}
+
+#define NODE_BYTES 200 /* of the topic tree for one topic, about */
+
+void retained_count_in(struct retained_store *r, struct budget *b)
+{
+	r->budget = b;
+}
+
+/* What a value costs; not the blob, which counts by itself. Equal sizes make no difference, and touch nothing shared. */
+static int64_t value_bytes(const struct retained *r)
+{
+	if (!r)
+		return 0;
+	return NODE_BYTES +
+	       budget_block(sizeof(*r) + msg_cost(r->msg) - (r->msg->blob ? r->msg->payload_len : 0));
 }
 
 static void value_free(void *value)
@@ -93,6 +110,7 @@ int retained_set(struct retained_store *r, struct epoch_reader *me, const struct
 		fresh->version = old ? old->version + 1 : 1;
 		done = topic_node_cas(node, old, fresh);
 	} while (done != TOPIC_CAS_DONE);
+	budget_add(r->budget, value_bytes(fresh) - value_bytes(old));
 	if (!old)
 		atomic_fetch_add_explicit(&r->count, 1, memory_order_relaxed);
 	replaced(r, old, me);
@@ -117,6 +135,7 @@ void retained_clear(struct retained_store *r, struct epoch_reader *me, const str
 	if (done == TOPIC_CAS_DEAD)
 		return;
 	atomic_fetch_sub_explicit(&r->count, 1, memory_order_relaxed);
+	budget_add(r->budget, -value_bytes(old));
 	replaced(r, old, me);
 	topic_tree_prune_later(r->tree, node);
 }

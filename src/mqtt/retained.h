@@ -19,6 +19,8 @@ struct retained {
 struct retained_store;
 
 MUST_USE int retained_create(uint64_t seed, struct retained_store **out);
+/* Its values count in `b` from now on, while there are none. */
+void retained_count_in(struct retained_store *r, struct budget *b);
 void retained_destroy(struct retained_store *r); /* accepts NULL */
 
 /* A copy to store; NULL: out of memory. */

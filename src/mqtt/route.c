@@ -68,19 +68,25 @@ int routes_create(struct routes **out)
 	return *out ? OK : ERR_NOMEM;
 }
 
-static void cache_clear(struct routes *r)
+static int64_t route_bytes(const struct cached_route *c)
+{
+	return c ? budget_block(sizeof(*c) + c->ntargets * sizeof(*c->targets) + c->topic_len) : 0;
+}
+
+static void cache_clear(struct routes *r, struct budget_share *budget)
 {
 	for (uint32_t i = 0; i < CACHE_ENTRIES; i++) {
+		budget_count(budget, -route_bytes(r->cache[i].route));
 		free(r->cache[i].route);
 		r->cache[i] = (struct cache_slot){0};
 	}
 	r->cached = 0;
 }
 
-void routes_destroy(struct routes *r)
+void routes_destroy(struct routes *r, struct budget_share *budget)
 {
 	if (r) {
-		cache_clear(r);
+		cache_clear(r, budget);
 		free(r->targets);
 		free(r->links);
 		free(r->ids);
@@ -219,6 +225,7 @@ static void cache_put(struct worker *w, struct span topic, uint64_t hash, uint64
 	struct cache_slot *slot = cache_slot(w, hash);
 	uint32_t tag = cache_tag(hash), old = slot->route ? slot->route->ntargets : 0;
 	struct cached_route *c;
+	int64_t before;
 
 	if (!r->cacheable || r->ntargets > CACHE_TARGETS || topic.len > CACHE_TOPIC)
 		return;
@@ -227,9 +234,10 @@ static void cache_put(struct worker *w, struct span topic, uint64_t hash, uint64
 		return;
 	}
 	if (r->cached - old + r->ntargets > CACHE_TARGETS) {
-		cache_clear(r);
+		cache_clear(r, &w->budget);
 		old = 0;
 	}
+	before = route_bytes(slot->route);
 	c = realloc(slot->route, sizeof(*c) + r->ntargets * sizeof(*r->targets) + topic.len);
 	if (!c)
 		return;
@@ -246,6 +254,7 @@ static void cache_put(struct worker *w, struct span topic, uint64_t hash, uint64
 	memcpy(c->topic, topic.p, topic.len);
 	slot->route = c;
 	slot->tag = tag;
+	budget_count(&w->budget, route_bytes(c) - before);
 }
 
 /* Everybody who wants a message that starts here. The generation is read first: what changes later is not cached as seen. */
@@ -478,6 +487,13 @@ static int store_retained(struct worker *w, struct publication *p)
 		retained_clear(b->retained, w->reader, w->levels); /* [MQTT-3.3.1-6] */
 		return OK;
 	}
+	/* a client's new topic is refused when memory is short; one that has a value may get another */
+	if (worker_memory(w) > BUDGET_OK && !w->port && !retained_get(b->retained, w->levels)) {
+		if (p->refusable)
+			return ERR_FULL;
+		worker_count(w, dropped_retained, 1);
+		return OK;
+	}
 	value = retained_make(p);
 	if (!value)
 		return ERR_NOMEM;
@@ -549,9 +565,12 @@ int route_publish(struct worker *w, struct publication *p, bool *matched)
 	p->origin = w->index;
 	p->number = ++w->published;
 	if (p->payload.len >= BLOB_MIN && !p->blob) {
+		if (worker_memory(w) == BUDGET_FULL)
+			return ERR_FULL;
 		blob = blob_create(p->payload);
 		if (!blob)
 			return ERR_NOMEM;
+		blob_count(blob, &w->broker->budget);
 		p->blob = blob;
 	}
 	rc = publish(w, p, matched);

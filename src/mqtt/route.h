@@ -28,6 +28,6 @@ void route_flush(struct worker *w);
 /* Scratch of the routing, with room for this many sessions and subscriptions on the worker. ERR_NOMEM: as it was. */
 MUST_USE int route_reserve(struct worker *w, uint32_t nsessions, uint32_t nsubs);
 MUST_USE int routes_create(struct routes **out);
-void routes_destroy(struct routes *r); /* accepts NULL */
+void routes_destroy(struct routes *r, struct budget_share *budget); /* accepts NULL */
 
 #endif

@@ -53,10 +53,17 @@ void conn_send_ack(struct conn *c, enum mqtt_type type, uint16_t packet_id, uint
 		memcpy(at, packet, n);
 }
 
-void aliases_free(struct aliases *a)
+void alias_set(struct conn *c, struct alias *a, uint8_t *copy, uint32_t len)
+{
+	budget_count(&c->worker->budget, (int64_t)len - a->len);
+	free(a->topic);
+	*a = (struct alias){.topic = copy, .len = len};
+}
+
+void aliases_free(struct conn *c, struct aliases *a)
 {
 	for (uint16_t i = 0; a && i < ALIASES_MAX; i++)
-		free(a->at[i].topic);
+		alias_set(c, &a->at[i], NULL, 0);
 	free(a);
 }
 
@@ -67,6 +74,7 @@ void aliases_free(struct aliases *a)
 static uint16_t alias_for(struct conn *c, struct span topic, bool *is_new)
 {
 	struct aliases *a = c->aliases_out;
+	uint8_t *copy;
 
 	*is_new = false;
 	if (!c->aliases_out_max || topic.len < 4) /* [MQTT-3.1.2-27] */
@@ -79,13 +87,14 @@ static uint16_t alias_for(struct conn *c, struct span topic, bool *is_new)
 	for (uint16_t i = 0; i < a->count; i++)
 		if (span_equal(span_of(a->at[i].topic, a->at[i].len), topic))
 			return (uint16_t)(i + 1);
-	if (a->count >= c->aliases_out_max) /* [MQTT-3.1.2-26], [MQTT-3.3.2-11] */
+	/* [MQTT-3.1.2-26], [MQTT-3.3.2-11] */
+	if (a->count >= c->aliases_out_max || worker_memory(c->worker) > BUDGET_OK)
 		return 0;
-	a->at[a->count].topic = malloc(topic.len);
-	if (!a->at[a->count].topic)
+	copy = malloc(topic.len);
+	if (!copy)
 		return 0;
-	memcpy(a->at[a->count].topic, topic.p, topic.len);
-	a->at[a->count].len = (uint32_t)topic.len;
+	memcpy(copy, topic.p, topic.len);
+	alias_set(c, &a->at[a->count], copy, (uint32_t)topic.len);
 	*is_new = true;
 	return ++a->count;
 }

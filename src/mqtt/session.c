@@ -7,6 +7,9 @@
 #include "mqtt/conn.h"
 #include "mqtt/route.h"
 
+#define RECEIVED_BYTES    (65536 / 8)
+#define SESSION_ELSEWHERE 128 /* bytes */
+
 static void expiry_fired(struct loop_timer *t)
 {
 	struct session *s = container_of(t, struct session, expiry);
@@ -66,6 +69,12 @@ struct session *session_find(struct worker *w, struct span client_id)
 	return NULL;
 }
 
+/* With its entry in the registry and what routing reserves for it. */
+static int64_t session_bytes(const struct session *s)
+{
+	return budget_block(sizeof(*s) + s->id_len) + SESSION_ELSEWHERE + s->id_len;
+}
+
 struct session *session_create(struct worker *w, struct span client_id)
 {
 	struct session *s = calloc(1, sizeof(*s) + client_id.len);
@@ -78,6 +87,7 @@ struct session *session_create(struct worker *w, struct span client_id)
 	}
 	w->nsessions++;
 	s->worker = w;
+	s->inflight.budget = &w->budget;
 	s->uid = w->next_uid +=
 		BROKER_LANES_MAX; /* unique in the broker: the low part is the worker's index */
 	loop_timer_init(&s->expiry, expiry_fired);
@@ -88,13 +98,17 @@ struct session *session_create(struct worker *w, struct span client_id)
 	s->id_len = (uint16_t)client_id.len;
 	if (client_id.len)
 		memcpy(s->id, client_id.p, client_id.len);
-	if (!w->port)
+	budget_count(&w->budget, session_bytes(s));
+	if (!w->port) {
+		atomic_fetch_add(&w->broker->sessions, 1);
 		hmap_insert(&w->sessions, &s->by_id, hash_span(w->broker->config.seed, client_id));
+	}
 	return s;
 }
 
-static void feed_free(struct retained_feed *f)
+void feed_free(struct session *s, struct retained_feed *f)
 {
+	budget_count(&s->worker->budget, -(int64_t)(f->room * sizeof(*f->values)));
 	for (uint32_t i = f->at; i < f->count; i++)
 		retained_unref(f->values[i]); /* the session ends: its feed_bytes does not matter */
 	free(f->values);
@@ -107,7 +121,7 @@ static void feeds_clear(struct session *s)
 		struct retained_feed *f = s->feed;
 
 		s->feed = f->next;
-		feed_free(f);
+		feed_free(s, f);
 	}
 	while (!list_empty(&s->deferred))
 		deferred_free(container_of(s->deferred.next, struct deferred, in_session));
@@ -128,8 +142,12 @@ void session_free(struct session *s)
 	store_queue_destroy(s->queue);
 	free(s->resend);
 	free(s->received);
-	if (!w->port)
+	budget_count(&w->budget,
+		     -session_bytes(s) - (int64_t)s->subs_bytes - (s->received ? RECEIVED_BYTES : 0));
+	if (!w->port) {
+		atomic_fetch_sub(&w->broker->sessions, 1);
 		hmap_remove(&w->sessions, &s->by_id);
+	}
 	w->nsessions--;
 	free(s);
 }
@@ -158,6 +176,7 @@ void session_attach(struct session *s, struct conn *c)
 	s->conn = c;
 	c->session = s;
 	s->unacked = 0;
+	s->is_spared = session_queue_is_full(s) || session_queue_is_large(s);
 	sub_tree_presence(s->worker->subs, &s->subs, true);
 }
 
@@ -201,9 +220,10 @@ int session_received_add(struct session *s, uint16_t packet_id, bool *fresh)
 	uint64_t bit = UINT64_C(1) << packet_id % 64;
 
 	if (!s->received) {
-		s->received = calloc(65536 / 64, sizeof(*s->received));
+		s->received = calloc(1, RECEIVED_BYTES);
 		if (!s->received)
 			return ERR_NOMEM;
+		budget_count(&s->worker->budget, RECEIVED_BYTES);
 	}
 	*fresh = !(s->received[packet_id / 64] & bit);
 	s->received[packet_id / 64] |= bit;

@@ -48,6 +48,7 @@ struct guard {
 	struct list in_session, in_worker;
 	uint64_t topic; /* hash */
 	uint64_t number;
+	struct budget_share *budget;
 	uint16_t origin;
 };
 
@@ -72,12 +73,15 @@ struct session {
 	uint16_t *resend; /* ids of the last connection not sent again yet, in order */
 	uint32_t nresend, resent;
 	struct store_queue *queue;  /* NULL: nothing waited yet */
-	size_t queued_qos0;         /* of these, sent with QoS 0: only behind a feed */
+	bool is_full;               /* the queue was found full, and was not empty since */
+	bool is_spared;             /* the client came back to a full queue: it gets time to make room */
+	size_t queued_first;        /* of these, what a new message of QoS 0 waits behind */
 	struct retained_feed *feed; /* oldest first */
 	uint64_t feed_bytes;        /* of the retained messages that wait in feeds and in `deferred` */
 
 	struct list subs;
 	uint32_t nsubs;
+	uint64_t subs_bytes; /* what they count in the budget */
 	struct list guards;
 	struct list deferred;
 
@@ -121,6 +125,15 @@ struct delivery {
 	const uint32_t *ids;
 };
 
+/* Is the limit of what waits for it reached? */
+bool session_queue_is_full(const struct session *s);
+/*
+ * Memory is short and this session has the largest backlog of its worker: disconnect the client if that is the policy, else drop
+ * half of what waits, counted.
+ */
+void session_cut(struct session *s);
+/* Is more in it than FAIR_QUEUE_BYTES? */
+bool session_queue_is_large(const struct session *s);
 /* Could it take one more message right now (share groups ask)? */
 bool session_can_take(const struct session *s, uint8_t qos);
 /* Deliver or keep a message. What can't be is counted. */
@@ -149,6 +162,8 @@ void guards_expire(struct worker *w);
  */
 void deferred_release(struct worker *w, const struct lane *l, uint64_t number);
 void deferred_free(struct deferred *d);
+/* Free a feed that is in no list any more, with what is left of it. */
+void feed_free(struct session *s, struct retained_feed *f);
 /* Does anything wait to be sent? */
 bool session_waits(const struct session *s);
 /* May it get the retained messages of one more subscription? Not while too many wait (what max_queued_bytes is for). */

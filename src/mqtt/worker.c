@@ -103,6 +103,14 @@ static void gauges_set(struct worker *w)
 		atomic_store_explicit(all[i].gauge, all[i].now, memory_order_relaxed);
 }
 
+void worker_count_store(struct worker *w)
+{
+	uint64_t held = store_held(w->store);
+
+	budget_count(&w->budget, (int64_t)(held - w->store_counted));
+	w->store_counted = held;
+}
+
 static void turn_end(struct loop_hook *h)
 {
 	struct worker *w = container_of(h, struct worker, turn_end);
@@ -117,6 +125,10 @@ static void turn_end(struct loop_hook *h)
 	route_flush(w); /* first: then the others deliver while this one does */
 	conns_flush(w);
 	route_flush(w); /* wills of those that went */
+	worker_count_store(w);
+	budget_settle(&w->budget);
+	if (worker_memory(w) == BUDGET_FULL)
+		backlog_cut(w);
 	if (!list_empty(&w->guards))
 		guards_expire(w);
 	interest_prune(w->broker->interest, w->reader);
@@ -160,6 +172,7 @@ static int worker_make_parts(struct worker *w)
 	    (rc = sub_tree_create(w->broker->interest, w->reader, c->seed, w->index, c->max_topic_levels,
 				  &w->subs)) < 0)
 		return rc;
+	out_pool_count(w->out_pool, &w->budget);
 	w->input = malloc(INPUT_BYTES);
 	w->levels = topic_levels_create(c->max_topic_levels);
 	w->more_levels = topic_levels_create(c->max_topic_levels);
@@ -192,6 +205,7 @@ int worker_create(struct broker *b, struct loop *loop, uint16_t index, struct wo
 	if (!w)
 		return ERR_NOMEM;
 	w->broker = b;
+	w->budget.all = &b->budget;
 	w->loop = loop;
 	w->index = index;
 	w->next_uid = index;
@@ -245,9 +259,12 @@ void worker_destroy(struct worker *w)
 	port_destroy(w->port);
 	hmap_fini(&w->sessions);
 	sub_tree_destroy(w->subs);
-	routes_destroy(w->routes);
+	routes_destroy(w->routes, &w->budget);
+	if (w->store)
+		worker_count_store(w);
 	store_destroy(w->store);
 	out_pool_destroy(w->out_pool);
+	budget_settle(&w->budget);
 	free(w->walk);
 	free(w->levels);
 	free(w->more_levels);

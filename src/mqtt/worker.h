@@ -15,6 +15,7 @@
 #include "base/hmap.h"
 #include "base/list.h"
 #include "mqtt/broker.h"
+#include "mqtt/budget.h"
 #include "mqtt/handover.h"
 #include "mqtt/interest.h"
 #include "mqtt/msg.h"
@@ -23,8 +24,11 @@
 #include "mqtt/sub_tree.h"
 #include "store/store.h"
 
-#define INPUT_BYTES      (256u * 1024)
-#define WORKER_STEPS_MAX 100000u /* 10 to 50 ms */
+#define INPUT_BYTES (256u * 1024)
+/* A backlog below this is left alone as long as there is any memory. */
+#define FAIR_QUEUE_BYTES  (16u * 1024)
+#define FAIR_OUTPUT_BYTES (64u * 1024)
+#define WORKER_STEPS_MAX  100000u /* 10 to 50 ms */
 
 struct conn;
 struct session;
@@ -69,7 +73,9 @@ struct worker {
 		unread; /* connections to be read again: more was there than one turn takes, or reading was stopped */
 	struct out_pool *out_pool;
 	struct store *store;
-	uint8_t *input; /* INPUT_BYTES, for the connection that is being read */
+	struct budget_share budget;
+	uint64_t store_counted; /* of store_held(), in the budget */
+	uint8_t *input;         /* INPUT_BYTES, for the connection that is being read */
 	uint64_t next_uid;
 	uint64_t random; /* state of worker_random() */
 
@@ -98,6 +104,7 @@ struct worker {
 	/* of sessions that were sent a retained message which is newer than what is on its way */
 	struct list guards;
 
+	uint64_t cut_again_ms;  /* not before this: there was nothing to cut */
 	struct mqtt_port *port; /* set when this is a port's worker */
 	struct sys *sys;        /* the first worker's */
 
@@ -123,8 +130,10 @@ struct broker {
 	struct worker *workers[BROKER_LANES_MAX]; /* nworkers of them, then nports */
 	uint32_t nworkers, nlanes;
 	struct lane *lanes; /* [from * BROKER_LANES_MAX + to] */
+	struct budget budget;
 	_Atomic uint32_t connections;
 	_Atomic uint32_t clients, clients_maximum; /* connected; changed when one comes or goes */
+	_Atomic uint32_t sessions; /* of clients */
 	_Atomic bool stopping;
 };
 
@@ -167,6 +176,17 @@ static inline bool worker_is_busy(const struct worker *w)
 {
 	return w->steps > WORKER_STEPS_MAX;
 }
+/* How much memory is left for what clients make us hold? */
+static inline enum budget_level worker_memory(const struct worker *w)
+{
+	return budget_level(&w->budget);
+}
+/*
+ * At the end of a turn with BUDGET_FULL: if this worker is among those that hold most, its largest backlog is cut. In overload.c.
+ */
+void backlog_cut(struct worker *w);
+/* Bring what the store holds into the budget. */
+void worker_count_store(struct worker *w);
 /* Publishers are not read for now (hand-over backlog)? */
 bool worker_is_backlogged(struct worker *w);
 

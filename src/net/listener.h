@@ -12,6 +12,7 @@
 struct listener {
 	void (*close)(struct listener *l); /* frees it */
 	uint16_t port;                     /* 0: has none */
+	uint64_t turned_away;              /* closed at once because descriptors ran out */
 };
 
 #endif

@@ -1,5 +1,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -19,8 +21,58 @@ struct listener_tcp {
 	struct loop_fd fd;
 	struct loop_timer retry; /* accept again without an event: more is waiting, or descriptors ran out */
 	struct acceptor *acceptor;
-	bool *gone; /* set when the acceptor closes us from within */
+	/*
+	 * Given up when descriptors run out, so that those who wait can be told: a connection that nobody accepts looks to
+	 * its client like one that is served slowly. -1: could not be opened.
+	 */
+	int spare;
+	uint64_t told; /* of turned_away, in the log */
+	bool short_of; /* descriptors; that was logged */
+	bool *gone;    /* set when the acceptor closes us from within */
 };
+
+static int spare_open(void)
+{
+	return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+/*
+ * Take the connection in front with the spare's number and close it. OK; ERR_AGAIN: there was none, accept4() says EMFILE before it
+ * looks; ERR_FULL: the number went elsewhere.
+ */
+static int turn_away(struct listener_tcp *l, int error)
+{
+	int fd, none;
+
+	if (l->spare < 0)
+		return ERR_FULL;
+	close(l->spare);
+	fd = accept4(l->fd.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	none = fd < 0 && errno == EAGAIN;
+	if (fd >= 0)
+		close(fd);
+	l->spare = spare_open();
+	if (fd < 0)
+		return none ? ERR_AGAIN : ERR_FULL;
+	if (!l->short_of)
+		log_warning("net", "port %u: %s: connections are closed as they come",
+			    (unsigned)l->listener.port, strerror(error));
+	l->short_of = true;
+	l->listener.turned_away++;
+	return OK;
+}
+
+static void short_no_more(struct listener_tcp *l)
+{
+	if (l->spare < 0)
+		l->spare = spare_open();
+	if (!l->short_of)
+		return;
+	log_notice("net", "port %u: connections are accepted again, %" PRIu64 " were closed meanwhile",
+		   (unsigned)l->listener.port, l->listener.turned_away - l->told);
+	l->told = l->listener.turned_away;
+	l->short_of = false;
+}
 
 static void pause_accepting(struct listener_tcp *l, int error)
 {
@@ -35,9 +87,10 @@ static bool accept_one(struct listener_tcp *l)
 	union tcp_addr peer = {0};
 	socklen_t len = sizeof(peer);
 	struct stream_tcp *t;
-	int fd = accept4(l->fd.fd, &peer.sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	int fd = accept4(l->fd.fd, &peer.sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC), error, rc;
 
 	if (fd >= 0) {
+		short_no_more(l);
 		if (tcp_stream_create(fd, &peer, &t) == OK)
 			l->acceptor->accepted(l->acceptor, &t->stream);
 		return true;
@@ -59,8 +112,15 @@ static bool accept_one(struct listener_tcp *l)
 	case EOPNOTSUPP:
 		/* The one in front broke before we took it, see accept(2); the next may be fine. */
 		return true;
+	case EMFILE:
+	case ENFILE:
+		error = errno;
+		rc = turn_away(l, error);
+		if (rc == ERR_FULL)
+			pause_accepting(l, error);
+		return rc == OK;
 	default:
-		pause_accepting(l, errno); /* EMFILE, ENFILE, ENOBUFS, ENOMEM */
+		pause_accepting(l, errno); /* ENOBUFS, ENOMEM */
 		return false;
 	}
 }
@@ -107,6 +167,8 @@ static void listener_tcp_close(struct listener *base)
 	loop_timer_cancel(l->loop, &l->retry);
 	loop_fd_remove(l->loop, &l->fd);
 	close(l->fd.fd);
+	if (l->spare >= 0)
+		close(l->spare);
 	free(l);
 }
 
@@ -187,6 +249,7 @@ int listener_tcp_open(struct loop *loop, const char *address, uint16_t port, str
 		errno = error;
 		return rc;
 	}
+	l->spare = spare_open();
 	l->listener = (struct listener){.close = listener_tcp_close, .port = bound_port(l->fd.fd)};
 	*out = &l->listener;
 	return OK;

@@ -112,28 +112,71 @@ static void a_listener_may_be_closed_in_its_acceptor(void **state)
 	side_close(&side);
 }
 
-static void without_descriptors_accepting_pauses_and_goes_on(void **state)
+/* No descriptor number below the limit is free after this. */
+static struct rlimit use_up_descriptors(int sink)
 {
-	struct side side;
-	struct end client;
 	struct rlimit limit, low;
-	int sink = open("/dev/null", O_WRONLY | O_CLOEXEC), probe;
+	int probe;
 
-	(void)state;
-	side_open(&side, "127.0.0.1");
 	log_set_fd(sink);
-	dial(&side, "127.0.0.1", listener_port(side.listener), &client);
-	/* The client's socket takes one more number; after it none is left. */
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
 	probe = dup(0);
 	close(probe);
 	low = limit;
-	low.rlim_cur = (rlim_t)probe + 1;
+	low.rlim_cur = (rlim_t)probe;
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
-	turns_until(side.loop, &client.events, LOOP_WRITABLE);
+	return limit;
+}
+
+static void without_descriptors_connections_are_closed_and_later_served(void **state)
+{
+	struct side side;
+	struct end first, second, third;
+	struct rlimit limit;
+	int sink = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+	(void)state;
+	side_open(&side, "127.0.0.1");
+	dial(&side, "127.0.0.1", listener_port(side.listener), &first);
+	dial(&side, "127.0.0.1", listener_port(side.listener), &second);
+	assert_int_equal(loop_turn(side.loop, 0), OK); /* they connect; their sockets have their numbers */
+	limit = use_up_descriptors(sink);
+	turns_until(side.loop, &first.events, LOOP_HANGUP);
+	turns_until(side.loop, &second.events, LOOP_HANGUP);
+	assert_int_equal(side.nserver, 0);
+	assert_int_equal(listener_turned_away(side.listener), 2);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	dial(&side, "127.0.0.1", listener_port(side.listener), &third);
+	turns_until(side.loop, &third.events, LOOP_WRITABLE);
+	turns_until_count(side.loop, &side.nserver, 1);
+	assert_int_equal(listener_turned_away(side.listener), 2);
+	log_set_fd(STDERR_FILENO);
+	close(sink);
+	stream_close(first.s);
+	stream_close(second.s);
+	stream_close(third.s);
+	side_close(&side);
+}
+
+static void without_even_the_spare_accepting_pauses_and_goes_on(void **state)
+{
+	struct side side;
+	struct end client;
+	struct rlimit limit, lower;
+	int sink = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+	(void)state;
+	side_open(&side, "127.0.0.1");
+	dial(&side, "127.0.0.1", listener_port(side.listener), &client);
+	assert_int_equal(loop_turn(side.loop, 0), OK);
+	limit = use_up_descriptors(sink);
+	lower = limit;
+	lower.rlim_cur = 3; /* below the spare's number: giving it up is no help */
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &lower), 0);
 	for (unsigned i = 0; i < 5; i++)
 		assert_int_equal(loop_turn(side.loop, 20), OK);
 	assert_int_equal(side.nserver, 0);
+	assert_int_equal(listener_turned_away(side.listener), 0);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
 	turns_until_count(side.loop, &side.nserver, 1); /* without a new event */
 	log_set_fd(STDERR_FILENO);
@@ -216,7 +259,8 @@ int main(void)
 		cmocka_unit_test(a_port_in_use_or_a_foreign_address_is_refused),
 		cmocka_unit_test(a_burst_is_accepted_over_several_turns),
 		cmocka_unit_test(a_listener_may_be_closed_in_its_acceptor),
-		cmocka_unit_test(without_descriptors_accepting_pauses_and_goes_on),
+		cmocka_unit_test(without_descriptors_connections_are_closed_and_later_served),
+		cmocka_unit_test(without_even_the_spare_accepting_pauses_and_goes_on),
 		cmocka_unit_test(every_failing_allocation_is_survived),
 		cmocka_unit_test(a_connection_without_memory_is_dropped_and_the_next_served),
 	};

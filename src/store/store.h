@@ -51,6 +51,10 @@ const struct store_item *store_queue_peek(const struct store_queue *q);
 /* What all queues hold: messages, each as often as it is in one, and the bytes of their payloads. */
 uint64_t store_len(const struct store *s);
 uint64_t store_payload(const struct store *s);
+/* Memory of all queues: their own and the identifiers in them, not the messages. */
+uint64_t store_held(const struct store *s);
+/* The newest is taken out, as store_queue_pop() does with the oldest. */
+bool store_queue_pop_newest(struct store_queue *q, struct store_item *item);
 
 size_t store_queue_len(const struct store_queue *q);
 size_t store_queue_bytes(const struct store_queue *q);

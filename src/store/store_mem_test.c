@@ -44,6 +44,17 @@ static void push(struct store_queue *q, struct msg *m, uint8_t qos)
 	assert_int_equal(store_queue_push(q, &item), OK);
 }
 
+static size_t item_cost(const struct store_item *item)
+{
+	return item->msg->cost + (item->sub_ids ? 16 + sizeof(uint32_t) : 0);
+}
+
+static void item_free(const struct store_item *item)
+{
+	free(item->sub_ids);
+	item->msg->refs--;
+}
+
 static void items_come_out_as_they_went_in(void **state)
 {
 	struct store *s;
@@ -63,16 +74,17 @@ static void items_come_out_as_they_went_in(void **state)
 		if ((random >> 40) % 100 < (step / 500 % 2 ? 30 : 70)) {
 			push(q, &msgs[in % 3], (uint8_t)(1 + in % 2));
 			payload += msgs[in % 3].cost / 10;
-			bytes += msgs[in++ % 3].cost;
+			bytes += msgs[in % 3].cost + (in % 2 ? 0 : 16 + sizeof(uint32_t));
+			in++;
 		} else if (store_queue_pop(q, &item)) {
 			assert_ptr_equal(item.msg, &msgs[out % 3]);
 			assert_int_equal(item.qos, 1 + out % 2);
 			assert_int_equal(item.retain, item.qos == 2);
 			assert_int_equal(item.sub_ids != NULL, item.qos == 1);
-			free(item.sub_ids);
-			item.msg->refs--;
 			payload -= msgs[out % 3].cost / 10;
-			bytes -= msgs[out++ % 3].cost;
+			bytes -= item_cost(&item);
+			item_free(&item);
+			out++;
 		} else {
 			assert_int_equal(in, out);
 		}
@@ -90,6 +102,53 @@ static void items_come_out_as_they_went_in(void **state)
 	store_queue_destroy(NULL);
 	store_destroy(s);
 	store_destroy(NULL);
+}
+
+static void the_newest_may_be_taken_and_what_is_held_adds_up(void **state)
+{
+	enum { ITEMS_MAX = 500 };
+	static struct msg msgs[ITEMS_MAX];
+	struct store *s;
+	struct store_queue *q;
+	struct store_item item;
+	struct msg *waiting[ITEMS_MAX]; /* in order */
+	size_t n = 0, from = 0, bytes = 0;
+	uint64_t random = 1, idle;
+
+	(void)state;
+	assert_int_equal(store_mem_create(&ops, &s), OK);
+	assert_int_equal(store_held(s), 0);
+	assert_int_equal(store_queue_create(s, &q), OK);
+	idle = store_held(s);
+	assert_false(store_queue_pop_newest(q, &item));
+	for (unsigned step = 0; step < 50000; step++) {
+		bool newest;
+
+		random = random * 6364136223846793005u + 1442695040888963407u;
+		newest = random >> 63;
+		if ((random >> 40) % 100 < (step / 500 % 2 ? 30 : 70)) {
+			if (from + n == ITEMS_MAX)
+				continue;
+			msgs[from + n].cost = from + n;
+			waiting[from + n] = &msgs[from + n];
+			push(q, waiting[from + n], 2);
+			bytes += waiting[from + n++]->cost;
+		} else if (newest ? store_queue_pop_newest(q, &item) : store_queue_pop(q, &item)) {
+			assert_ptr_equal(item.msg, newest ? waiting[from + n - 1] : waiting[from]);
+			from += !newest;
+			n--;
+			bytes -= item.msg->cost;
+			item_free(&item);
+		}
+		if (n == 0)
+			from = 0;
+		assert_int_equal(store_queue_len(q), n);
+		assert_int_equal(store_queue_bytes(q), bytes);
+		assert_true(n > 0 ? store_held(s) > idle : store_held(s) == idle);
+	}
+	store_queue_destroy(q);
+	assert_int_equal(store_held(s), 0);
+	store_destroy(s);
 }
 
 static void without_memory_an_item_stays_the_callers(void **state)
@@ -132,6 +191,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(items_come_out_as_they_went_in),
+		cmocka_unit_test(the_newest_may_be_taken_and_what_is_held_adds_up),
 		cmocka_unit_test(without_memory_an_item_stays_the_callers),
 	};
 

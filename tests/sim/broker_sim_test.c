@@ -33,7 +33,10 @@ struct run {
 	unsigned nworkers, nclients;
 	bool busy;       /* the clients go on doing things */
 	bool with_group; /* three clients form a share group */
-	bool calm;       /* no faults: subscriptions race with retained messages */
+	bool small_memory;
+	bool flood; /* queues are short, receivers slow, and every message is accounted for */
+	enum broker_queue_policy policy;
+	bool calm; /* no faults: subscriptions race with retained messages */
 };
 
 static void accepted(struct acceptor *a, struct stream *s)
@@ -94,7 +97,8 @@ static void publish_burst(struct run *r, struct sim_client *c)
 
 	for (uint64_t n = 1 + any(r, 5); n > 0; n--) {
 		topic_of(r, c, topic, sizeof(topic));
-		(void)sim_client_publish(c, topic, (uint8_t)any(r, 3), r->calm || sim_one_in(r->world, 3));
+		(void)sim_client_publish(c, topic, (uint8_t)any(r, 3),
+					 !r->flood && (r->calm || sim_one_in(r->world, 3)));
 	}
 }
 
@@ -116,6 +120,24 @@ struct actor { /* sim_at() carries one pointer */
 
 static struct actor actors[CLIENTS_MAX];
 
+/* No faults but slow receivers: what is owed and does not come was dropped by a limit. */
+static void act_in_flood(struct run *r, struct sim_client *c)
+{
+	switch (any(r, 10)) {
+	case 0:
+	case 1:
+		sim_client_deafen(c);
+		break;
+	case 2:
+		sim_client_listen(c);
+		break;
+	default:
+		publish_burst(r, c);
+	}
+}
+
+static void act_at_all(struct run *r, struct sim_client *c);
+
 static void act(void *arg)
 {
 	struct actor *a = arg;
@@ -124,6 +146,15 @@ static void act(void *arg)
 
 	if (!r->busy)
 		return;
+	if (r->flood)
+		act_in_flood(r, c);
+	else
+		act_at_all(r, c);
+	assert_int_equal(sim_at(r->world, r->calm ? any(r, 500) : 100 + any(r, 20000), act, a), OK);
+}
+
+static void act_at_all(struct run *r, struct sim_client *c)
+{
 	switch (r->calm ? 6 + any(r, 8) : any(r, 40)) {
 	case 0:
 		sim_client_reconnect(c, true);
@@ -151,7 +182,6 @@ static void act(void *arg)
 	default:
 		publish_burst(r, c);
 	}
-	assert_int_equal(sim_at(r->world, r->calm ? any(r, 500) : 100 + any(r, 20000), act, a), OK);
 }
 
 /* ---- a run ---- */
@@ -166,9 +196,19 @@ static void run_make_broker(struct run *r)
 	config.spread_after = 0;
 	config.max_inflight = windows[any(r, 5)];
 	/* queues that are full: what they drop is counted, and nobody has to wait for anybody */
-	r->ledger.small_queues = sim_one_in(r->world, 5);
+	r->ledger.small_queues = r->flood || sim_one_in(r->world, 5);
 	if (r->ledger.small_queues)
 		config.max_queued_messages = (uint32_t)any(r, 8);
+	if (r->flood)
+		config.max_queued_bytes = 50 + any(r, 2000);
+	/* enough for all to connect and subscribe, not for what is published */
+	r->small_memory = r->flood && sim_one_in(r->world, 3);
+	if (r->small_memory) {
+		config.memory_limit = 100000 + any(r, 400000);
+		config.max_queued_messages = 1000;
+		config.max_queued_bytes = 1000000;
+	}
+	config.queue_policy = r->policy = (enum broker_queue_policy)any(r, 3);
 	if (sim_one_in(r->world, 2))
 		config.backlog_bytes = 500 + any(r, 5000);
 	config.hand_over_first = 1 + (uint32_t)any(r, 4);
@@ -199,20 +239,19 @@ static void run_init(struct run *r, uint64_t seed)
 	r->nworkers = 1 + (unsigned)any(r, WORKERS_MAX);
 	r->nclients = 3 + (unsigned)any(r, CLIENTS_MAX - 2);
 	r->calm = sim_one_in(r->world, 4);
-	r->with_group = !r->calm && sim_one_in(r->world, 3);
+	r->flood = !r->calm && sim_one_in(r->world, 3);
+	r->with_group = !r->calm && !r->flood && sim_one_in(r->world, 3);
 	run_make_broker(r);
-	run_faults(r, !r->calm);
+	run_faults(r, !r->calm && !r->flood);
 	r->acceptor.accepted = accepted;
 	assert_int_equal(sim_loop_create(r->world, &r->accept_loop), OK);
 	assert_int_equal(sim_loop_create(r->world, &r->client_loop), OK);
 	assert_int_equal(sim_net_listen(r->net, r->accept_loop, "broker", &r->acceptor, &r->listener), OK);
 	assert_int_equal(sim_net_dialer(r->net, "broker", &r->dialer), OK);
-	r->busy = true;
 	for (unsigned i = 0; i < r->nclients; i++) {
 		sim_client_init(&r->clients[i], r->world, r->client_loop, r->dialer, &r->ledger, i);
 		r->ledger.in_group[i] = r->with_group && i < 3;
 		actors[i] = (struct actor){.run = r, .client = &r->clients[i]};
-		assert_int_equal(sim_at(r->world, any(r, 30000), act, &actors[i]), OK);
 	}
 }
 
@@ -279,14 +318,58 @@ static void check_figures(struct run *r)
 			      (unsigned long long)t.sum.backlog_bytes);
 }
 
+/* Everybody has subscribed before the first message. */
+static void subscribe_first(struct run *r)
+{
+	(void)!sim_run(r->world, 10 * (uint64_t)SECOND, all_quiet, r);
+	for (unsigned i = 0; i < r->nclients; i++)
+		for (uint64_t n = 1 + any(r, 3); n > 0; n--)
+			subscribe(r, &r->clients[i]);
+	if (sim_run(r->world, 10 * (uint64_t)SECOND, all_quiet, r) < 0)
+		ledger_broken(&r->ledger, "stalled while subscribing");
+}
+
+static void begin(struct run *r)
+{
+	if (r->flood)
+		subscribe_first(r);
+	r->busy = true;
+	for (unsigned i = 0; i < r->nclients; i++)
+		assert_int_equal(sim_at(r->world, any(r, 30000), act, &actors[i]), OK);
+}
+
+static void settle(struct run *r)
+{
+	struct broker_counters n;
+	struct ledger_drops drops;
+
+	broker_counters(r->broker, &n);
+	drops = (struct ledger_drops){
+		.sure = n.dropped_queue_full + n.dropped_queue_oldest,
+		.qos0 = n.dropped_qos0,
+		.any = n.dropped_memory,
+		.qos0_went_down = n.disconnected_slow > 0,
+	};
+	ledger_allow(&r->ledger, drops.sure + drops.any + n.dropped_no_member);
+	ledger_settle(&r->ledger);
+	if (r->flood)
+		ledger_settle_drops(&r->ledger, &drops);
+	if (n.dropped_memory && !r->small_memory)
+		ledger_broken(&r->ledger, "dropped for want of memory, of which there is enough");
+	if (n.dropped_queue_oldest && r->policy != BROKER_DROP_OLDEST)
+		ledger_broken(&r->ledger, "the oldest were dropped against the policy");
+	if (n.disconnected_slow && r->policy != BROKER_DISCONNECT && !r->small_memory)
+		ledger_broken(&r->ledger, "clients were disconnected against the policy");
+}
+
 /* true: every promise was kept. */
 static bool run_seed(uint64_t seed, uint64_t *trace)
 {
 	static struct run r;
-	struct broker_counters counters;
 	bool kept;
 
 	run_init(&r, seed);
+	begin(&r);
 	(void)!sim_run(r.world, r.calm ? SECOND / 8 : SECOND / 2 + any(&r, 2 * SECOND), is_broken, &r);
 	r.busy = false;
 	run_faults(&r, false);
@@ -296,9 +379,7 @@ static bool run_seed(uint64_t seed, uint64_t *trace)
 		ledger_broken(&r.ledger,
 			      "stalled: not everything was acknowledged a minute after the last fault");
 	wait_for_deliveries(&r);
-	broker_counters(r.broker, &counters);
-	ledger_allow(&r.ledger, counters.dropped_queue_full + counters.dropped_no_member);
-	ledger_settle(&r.ledger);
+	settle(&r);
 	if (!is_broken(&r))
 		check_figures(&r);
 	*trace = sim_trace_hash(r.world);

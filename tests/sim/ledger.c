@@ -248,6 +248,59 @@ void ledger_allow(struct ledger *l, uint64_t dropped)
 	l->may_miss = dropped;
 }
 
+static bool is_subscribed(const struct ledger *l, unsigned client, const struct ledger_message *m)
+{
+	for (uint32_t i = 0; i < l->nsubs; i++) {
+		const struct ledger_sub *s = &l->subs[i];
+
+		if (s->client == client && !s->until && s->from < m->sent &&
+		    mqtt_filter_matches(span_str(s->filter), span_str(m->topic)))
+			return true;
+	}
+	return false;
+}
+
+struct missing {
+	uint64_t sure, qos0;
+	uint64_t again; /* so many may have been dropped that are not missing */
+};
+
+static struct missing count_missing(const struct ledger *l)
+{
+	struct missing n = {0};
+
+	for (uint32_t id = 0; id < l->nmessages; id++) {
+		const struct ledger_message *m = &l->messages[id];
+
+		for (unsigned c = 0; c < LEDGER_CLIENTS; c++) {
+			bool came = l->copies[c][id] > 0;
+
+			if (owed_qos(l, c, m) > 0) {
+				n.sure += !came;
+				n.again += m->resent && m->qos == 1;
+			} else if (is_subscribed(l, c, m)) {
+				n.qos0 += !came;
+			}
+		}
+	}
+	return n;
+}
+
+void ledger_settle_drops(struct ledger *l, const struct ledger_drops *d)
+{
+	struct missing n = count_missing(l);
+	uint64_t missing = n.sure + n.qos0, counted = d->sure + d->qos0 + d->any;
+
+	if (n.sure > d->sure + d->any || d->sure > n.sure + n.again || d->qos0 > n.qos0 ||
+	    counted > missing + n.again || (missing > counted && !d->qos0_went_down))
+		ledger_broken(l,
+			      "missing: %llu of QoS 1 and 2, %llu of QoS 0; counted as dropped: %llu, %llu, "
+			      "and %llu of any",
+			      (unsigned long long)n.sure, (unsigned long long)n.qos0,
+			      (unsigned long long)d->sure, (unsigned long long)d->qos0,
+			      (unsigned long long)d->any);
+}
+
 void ledger_settle(struct ledger *l)
 {
 	for (uint32_t id = 0; id < l->nmessages; id++) {

@@ -66,6 +66,20 @@ void ledger_delivered(struct ledger *l, unsigned client, uint32_t id, uint8_t qo
 /* The broker counted this many messages that a configured limit dropped: so many may be missing. */
 void ledger_allow(struct ledger *l, uint64_t dropped);
 
+/* What the broker counted as dropped. */
+struct ledger_drops {
+	uint64_t sure;       /* of QoS 1 and 2 */
+	uint64_t qos0;       /* of QoS 0 */
+	uint64_t any;        /* of any */
+	bool qos0_went_down; /* with connections that the broker closed: more of QoS 0 may be missing */
+};
+
+/*
+ * Every message that a subscription was owed either came or was counted. For runs in which no session ends, and nothing is
+ * retained or shared. A QoS 1 message that its publisher sent again may have been dropped once more than it is missing.
+ */
+void ledger_settle_drops(struct ledger *l, const struct ledger_drops *drops);
+
 /* Note a broken promise, printf-like; the first is kept. */
 void ledger_broken(struct ledger *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* The run is over: what is owed? Fills `broken`. */
