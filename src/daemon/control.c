@@ -23,8 +23,8 @@ static const char *reason(int rc)
 	}
 }
 
-int control_open(struct control *c, struct loop *loop, const struct gateway_config *cfg,
-		 const struct control_command *commands, void *arg)
+static int open_at(struct control *c, struct loop *loop, const struct gateway_config *cfg,
+		   const struct control_command *commands, void *arg)
 {
 	bool is_configured = cfg->gateway.control_socket != NULL;
 	struct control next = {0};
@@ -43,10 +43,18 @@ int control_open(struct control *c, struct loop *loop, const struct gateway_conf
 			    "no control socket, so \"lineside status\" does not find this gateway: %s: %s; "
 			    "gateway.control_socket names another place",
 			    next.path, reason(rc));
-	else
-		log_info("daemon", "control socket %s", next.path);
 	*c = next;
 	return OK;
+}
+
+int control_open(struct control *c, struct loop *loop, const struct gateway_config *cfg,
+		 const struct control_command *commands, void *arg)
+{
+	int rc = open_at(c, loop, cfg, commands, arg);
+
+	if (rc == OK && c->socket)
+		log_info("daemon", "control socket %s", c->path);
+	return rc;
 }
 
 void control_move(struct control *c, struct loop *loop, const struct gateway_config *cfg,
@@ -57,7 +65,7 @@ void control_move(struct control *c, struct loop *loop, const struct gateway_con
 
 	if (control_path(cfg, path, sizeof(path)) == OK && c->socket && strcmp(path, c->path) == 0)
 		return;
-	if (control_open(&next, loop, cfg, commands, arg) < 0 || !next.socket) {
+	if (open_at(&next, loop, cfg, commands, arg) < 0 || !next.socket) {
 		if (c->socket)
 			log_warning("daemon", "the control socket stays %s", c->path);
 		return;

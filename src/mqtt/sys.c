@@ -278,6 +278,8 @@ void sys_set_interval(struct sys *s, uint32_t interval_ms)
 {
 	bool was_on = s->interval_ms != 0;
 
+	if (interval_ms == s->interval_ms)
+		return;
 	s->interval_ms = interval_ms;
 	if (interval_ms) {
 		loop_timer_set(s->worker->loop, &s->timer, 0);

@@ -256,6 +256,28 @@ static void wait_for_deliveries(struct run *r)
 	} while (r->ledger.deliveries != before && !is_broken(r));
 }
 
+/* When all is quiet, what the broker says of itself is what its clients know. */
+static void check_figures(struct run *r)
+{
+	struct broker_totals t;
+	uint64_t filters = 0, there;
+
+	for (unsigned i = 0; i < r->nclients; i++)
+		for (unsigned k = 0; k < SIM_FILTERS; k++)
+			filters += r->clients[i].filters[k].wanted;
+	broker_totals(r->broker, &t);
+	there = t.sum.subscriptions + t.sum.shared_subscriptions;
+	if (t.clients != r->nclients || t.sum.sessions != r->nclients || there != filters ||
+	    t.sum.queued_messages || t.sum.queued_payload || t.sum.backlog_bytes)
+		ledger_broken(
+			&r->ledger,
+			"figures: %llu clients, %llu sessions of %u, %llu filters of %llu, %llu queued, "
+			"%llu bytes handed over",
+			(unsigned long long)t.clients, (unsigned long long)t.sum.sessions, r->nclients,
+			(unsigned long long)there, (unsigned long long)filters,
+			(unsigned long long)t.sum.queued_messages, (unsigned long long)t.sum.backlog_bytes);
+}
+
 /* true: every promise was kept. */
 static bool run_seed(uint64_t seed, uint64_t *trace)
 {
@@ -276,6 +298,8 @@ static bool run_seed(uint64_t seed, uint64_t *trace)
 	broker_counters(r.broker, &counters);
 	ledger_allow(&r.ledger, counters.dropped_queue_full + counters.dropped_no_member);
 	ledger_settle(&r.ledger);
+	if (!is_broken(&r))
+		check_figures(&r);
 	*trace = sim_trace_hash(r.world);
 	kept = !r.ledger.broken[0];
 	if (!kept)
