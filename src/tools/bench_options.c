@@ -61,10 +61,10 @@ static const struct option options[] = {
 	{'s', "size", "BYTES", NUMBER, AT(size), BENCH_PAYLOAD_MIN, BENCH_PAYLOAD_MAX,
 	 "size of a payload, 16 or more (16)"},
 	{'w', "window", "N", NUMBER, AT(window), 1, BENCH_WINDOW_MAX,
-	 "messages of a publisher on the way at a time (32)"},
+	 "messages of a publisher on the way at a time (32; retained: 1024)"},
 	{'F', "inflight", "N", NUMBER, AT(window), 1, BENCH_WINDOW_MAX, "the same"},
 	{'b', "batch", "N", NUMBER, AT(batch), 1, BENCH_WINDOW_MAX,
-	 "messages in one send (8; with a rate: 1)"},
+	 "messages in one send (8; with a rate 1; retained: 128)"},
 	{'r', "rate", "N", REAL, AT(rate), 0.001, RATE_MAX,
 	 "publish N messages a second, all publishers together, come what may"},
 	{'I', "interval", "MS", NUMBER, AT(interval_ms), 1, 3600000,
@@ -75,6 +75,8 @@ static const struct option options[] = {
 	{'d', "seconds", "N", REAL, AT(seconds), 0, SECONDS_MAX, "measure so long (10)"},
 	{0, "duration", "N", REAL, AT(seconds), 0, SECONDS_MAX, "the same"},
 	{0, "warmup", "N", REAL, AT(warmup_s), 0, SECONDS_MAX, "run so many seconds before measuring (0.5)"},
+	{0, "drain", "N", REAL, AT(drain_s), 0, SECONDS_MAX,
+	 "at the end, lost is what N seconds after the last did not come (5)"},
 	{0, "workers", "N", NUMBER, AT(workers), 1, BENCH_WORKERS_MAX,
 	 "threads of the load (all cores but one)"},
 	{0, "pid", "PID", NUMBER, AT(pid), 1, 0x7fffffff,
@@ -238,7 +240,11 @@ static int take_options(struct bench_options *o, int argc, char **argv)
 
 /* ---- what holds between options ---- */
 
-#define NOT_GIVEN UINT32_MAX
+#define NOT_GIVEN       UINT32_MAX
+#define WINDOW          32
+#define BATCH           8
+#define RETAINED_WINDOW 1024 /* one connection has to be faster than the broker */
+#define RETAINED_BATCH  128
 
 static void otherwise(unsigned *value, unsigned v)
 {
@@ -272,12 +278,17 @@ static void finish_people(struct bench_options *o)
 
 static void finish_traffic(struct bench_options *o)
 {
+	unsigned batch;
+
 	if (o->interval_ms > 0 && o->rate <= 0)
 		o->rate = (double)o->publishers * 1000 / o->interval_ms;
 	otherwise(&o->qos, o->mode == BENCH_OFFLINE ? 1 : 0);
 	otherwise(&o->filters, o->mode == BENCH_SUBSCRIBE ? 1000 : o->mode == BENCH_IDLE ? 0 : 1);
-	otherwise(&o->window, o->rate > 0 ? BENCH_WINDOW_MAX : 32);
-	otherwise(&o->batch, o->rate > 0 ? 1 : o->window < 8 ? o->window : 8);
+	otherwise(&o->window, o->rate > 0                 ? BENCH_WINDOW_MAX
+			      : o->mode == BENCH_RETAINED ? RETAINED_WINDOW
+							  : WINDOW);
+	batch = o->rate > 0 ? 1 : o->mode == BENCH_RETAINED ? RETAINED_BATCH : BATCH;
+	otherwise(&o->batch, batch < o->window ? batch : o->window);
 	if (o->mode == BENCH_OFFLINE && o->limit == 0)
 		o->limit = (uint64_t)o->publishers * 100;
 	if (o->mode == BENCH_RETAINED)
@@ -371,6 +382,7 @@ int bench_options_parse(struct bench_options *o, int argc, char **argv)
 		.batch = NOT_GIVEN,
 		.seconds = -1,
 		.warmup_s = -1,
+		.drain_s = 5,
 		.workers = default_workers(),
 	};
 	if (argc > 1 && strcmp(argv[1], "--help") == 0) {

@@ -53,7 +53,7 @@ struct bench_options {
 	unsigned interval_ms;
 	unsigned connect_rate; /* of the set-up; 0: as fast as it goes */
 	uint64_t limit;        /* messages of all publishers together; 0: none */
-	double seconds, warmup_s;
+	double seconds, warmup_s, drain_s;
 	unsigned workers;
 	unsigned pid; /* the broker's; 0: not known */
 	bool json, quiet;

@@ -13,7 +13,6 @@
 #define EVENTS        256
 #define WAIT_NS       50000000
 #define DRAIN_TICK_NS 1000000
-#define DRAIN_IDLE_NS 5000000000u /* nothing has moved for so long: the rest is lost */
 
 /* Until when the thread may sleep. */
 static uint64_t sleep_ns(const struct bench_worker *w)
@@ -237,12 +236,12 @@ static void pause_ns(long ns)
 void bench_drain(struct bench_load *l)
 {
 	struct bench_totals before = bench_totals(l), now;
-	uint64_t moved_ns = bench_now_ns();
+	uint64_t moved_ns = bench_now_ns(), patience_ns = (uint64_t)(l->o->drain_s * 1e9);
 	unsigned drained = 0;
 
 	atomic_store(&l->phase, BENCH_DRAIN);
 	/* A thread may be between its look at the phase and its send: ask twice. */
-	while (drained < 2 && bench_now_ns() - moved_ns < DRAIN_IDLE_NS) {
+	while (drained < 2 && bench_now_ns() - moved_ns < patience_ns) {
 		pause_ns(DRAIN_TICK_NS);
 		now = bench_totals(l);
 		drained = bench_is_drained(l, &now) ? drained + 1 : 0;

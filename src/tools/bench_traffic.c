@@ -231,6 +231,11 @@ void bench_send_due(struct bench_worker *w)
 			return;
 		p->due += l->o->batch;
 		refill(w, p);
+		if (atomic_load_explicit(&l->phase, memory_order_relaxed) != BENCH_RUN) {
+			if (p->due - p->next >= l->o->batch)
+				p->due -= l->o->batch; /* the end came in between: it was not due any more */
+			return;
+		}
 		if (++w->cursor == w->nown) {
 			w->cursor = 0;
 			w->round++;
