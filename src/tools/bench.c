@@ -59,7 +59,7 @@ static int signals_open(struct bench_load *l)
 }
 
 struct wait {
-	uint64_t progress_ns, slow_ns, delivered, at_ns;
+	uint64_t progress_ns, slow_ns, delivered, at_ns, moved, moved_ns;
 };
 
 static void show_progress(const struct bench_load *l, struct wait *w, const char *stage)
@@ -97,11 +97,20 @@ static void slow_read(const struct bench_load *l, struct wait *w)
 	w->slow_ns = now + SLOW_READ_NS;
 }
 
-static bool is_limit_reached(const struct bench_load *l, const struct bench_totals *t)
+/* With a limit: has all been sent, or does nothing move any more? The rest is for bench_drain() to wait for. */
+static bool is_limit_reached(const struct bench_load *l, struct wait *w, const struct bench_totals *t)
 {
-	uint64_t limit = l->copies > 0 || l->owed == 0 ? l->o->limit : 0;
+	uint64_t moved = t->sent + t->delivered + t->acked, now = bench_now_ns();
 
-	return l->o->limit > 0 && t->sent >= limit && bench_is_drained(l, t);
+	if (l->o->limit == 0)
+		return false;
+	if (t->sent >= l->o->limit || l->owed > 0)
+		return true;
+	if (moved != w->moved || w->moved_ns == 0) {
+		w->moved = moved;
+		w->moved_ns = now;
+	}
+	return l->o->rate <= 0 && (double)(now - w->moved_ns) > l->o->drain_s * SECOND_NS;
 }
 
 /* Until the time is up, the limit is reached, nothing is left to measure, or a signal. Returns false for the latter. */
@@ -119,7 +128,7 @@ static bool wait_for(const struct bench_load *l, double seconds, const char *sta
 
 		if (t.broken > 0 && t.broken >= (uint64_t)l->npublishers + l->nsubscribers)
 			break;
-		if (is_limit_reached(l, &t))
+		if (is_limit_reached(l, &w, &t))
 			break;
 		show_progress(l, &w, stage);
 		slow_read(l, &w);
@@ -268,8 +277,11 @@ static int run_traffic(struct bench_load *l, struct bench_report *r)
 		wait_for(l, l->o->seconds, "measuring");
 	}
 	end = sample(l);
-	atomic_store(&l->end_ns, end.at_ns);
+	if (l->o->limit == 0)
+		atomic_store(&l->end_ns, end.at_ns);
 	bench_drain(l);
+	if (l->o->limit > 0)
+		end = sample(l);
 	bench_stop(l);
 	end_at_last(l, &begin, &end);
 	report_traffic(r, l, &begin, &end);
