@@ -135,6 +135,14 @@ def test_a_rate_is_kept(lineside, broker):
     assert report["unsent"] == 0
 
 
+def test_a_rate_that_is_out_of_reach_is_said(lineside, broker):
+    done = subprocess.run([lineside, "bench", "exchange", "-c", "4", "--rate", "20000000", *SHORT[:4], "--workers", "1", "--json", "-p",
+                           str(broker.port)], capture_output=True, text=True, timeout=TIMEOUT_S)
+    report = json.loads(done.stdout)
+    assert report["unsent"] > report["sent"] and report["delivered"] > 0
+    assert "the rate was not reached" in done.stderr
+
+
 def test_the_words_and_flags_of_emqtt_bench(lineside, broker):
     began = time.monotonic()
     report = bench(lineside, broker.port, "pub", "-c", 5, "-I", 20, "-t", "bench/%i/v", "-s", 64, "-q", 1, "-F", 10, "-L", 50)

@@ -21,7 +21,8 @@
 #define PROGRESS_NS     500000000u
 #define SLOW_READ_NS    100000000u
 #define SLOW_READ_BYTES 4096
-#define SETTLE_MS       300 /* until a broker's memory is what it stays */
+#define SETTLE_MS       300       /* until a broker's memory is what it stays */
+#define LATE_NS         10000000u /* a message that was due just before the end is not late yet */
 #define SECOND_NS       1000000000u
 
 /* What is there at one moment. */
@@ -67,12 +68,13 @@ static void show_progress(const struct bench_load *l, struct wait *w, const char
 	struct bench_totals t = bench_totals(l);
 	uint64_t now = bench_now_ns(), moved = t.delivered > 0 ? t.delivered : t.sent;
 
-	if (l->o->quiet || !isatty(STDERR_FILENO) || now < w->progress_ns)
+	if (l->o->quiet || l->o->mode == BENCH_IDLE || !isatty(STDERR_FILENO) || now < w->progress_ns)
 		return;
 	if (w->at_ns > 0)
-		fprintf(stderr, "\r%s %s: %.0f s, %.0f/s, %.0f messages\033[K", bench_mode_name(l->o->mode),
-			stage, (double)(now - l->start_ns) / SECOND_NS,
-			(double)(moved - w->delivered) * SECOND_NS / (double)(now - w->at_ns), (double)moved);
+		fprintf(stderr, "\r%s %s: %.0f s, %.0f/s, %.0f %s\033[K", bench_mode_name(l->o->mode), stage,
+			(double)(now - l->start_ns) / SECOND_NS,
+			(double)(moved - w->delivered) * SECOND_NS / (double)(now - w->at_ns), (double)moved,
+			l->o->mode == BENCH_CONNECT ? "connections" : "messages");
 	w->at_ns = now;
 	w->delivered = moved;
 	w->progress_ns = now + PROGRESS_NS;
@@ -186,19 +188,26 @@ static void tell_latencies(struct bench_report *r, struct bench_load *l)
 	bench_tell_latency(r, true, ack);
 }
 
+/* Messages of one publisher whose time had come before `ns` and that were not sent. */
+static uint64_t unsent_of(const struct bench_load *l, const struct bench_publisher *p, uint64_t ns)
+{
+	double turns = ((double)(int64_t)(ns - l->start_ns) / l->gap_ns - p->c.id) / l->npublishers;
+	uint64_t due = turns > 0 ? ((uint64_t)turns + 1) * l->o->batch : 0;
+
+	if (due > p->limit)
+		due = p->limit;
+	return due > p->next ? due - p->next : 0;
+}
+
 /* With a rate: what should have been sent and was not. */
-static void tell_unsent(struct bench_report *r, const struct bench_load *l)
+static void tell_unsent(struct bench_report *r, const struct bench_load *l, uint64_t end_ns)
 {
 	uint64_t unsent = 0;
 
 	if (l->o->rate <= 0)
 		return;
-	for (unsigned i = 0; i < l->npublishers; i++) {
-		const struct bench_publisher *p = &l->publishers[i];
-		uint64_t due = p->due < p->limit ? p->due : p->limit;
-
-		unsent += due - p->next;
-	}
+	for (unsigned i = 0; i < l->npublishers; i++)
+		unsent += unsent_of(l, &l->publishers[i], end_ns - LATE_NS);
 	bench_tell(r, "unsent", "not sent in time", (double)unsent, 0);
 	if (unsent > 0 && !*r->note)
 		snprintf(r->note, sizeof(r->note),
@@ -245,7 +254,7 @@ static void report_traffic(struct bench_report *r, struct bench_load *l, const s
 	tell_latencies(r, l);
 	tell_cpu(r, l, a, b, moved);
 	bench_tell_faults(r, l, &t);
-	tell_unsent(r, l);
+	tell_unsent(r, l, b->at_ns);
 }
 
 /* How long a run with a limit took: until the last arrived, whenever main saw it. */

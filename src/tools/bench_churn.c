@@ -32,7 +32,7 @@ struct churn_worker {
 	struct slot *slots;
 	struct slot **free;
 	unsigned nslots, nfree, index;
-	uint64_t start_ns, turn; /* with a rate: the next connection is `turn` of this thread */
+	uint64_t turn; /* with a rate: the next connection is `turn` of this thread */
 	uint64_t connects, failed, refused;
 	struct bench_hist latency;
 	char fault[128];
@@ -137,6 +137,8 @@ static void answered(struct churn_worker *w, struct slot *s)
 		failed(w, s, &w->refused, bench_refusal(l, a.reason));
 		return;
 	}
+	atomic_fetch_add_explicit(&l->workers[w->index].count.delivered, 1,
+				  memory_order_relaxed); /* for the progress line */
 	if (counts(w, s)) {
 		w->connects++;
 		bench_hist_add(&w->latency, bench_now_ns() - s->begin_ns);
@@ -179,7 +181,7 @@ static uint64_t next_ns(const struct churn_worker *w, uint64_t now)
 	double rate = w->churn->load->o->rate;
 	double number = (double)(w->turn * w->churn->nworkers + w->index);
 
-	return rate > 0 ? w->start_ns + (uint64_t)(number * 1e9 / rate) : now;
+	return rate > 0 ? w->churn->load->start_ns + (uint64_t)(number * 1e9 / rate) : now;
 }
 
 /* Begin what may begin; returns how long the thread may sleep. */
@@ -228,7 +230,6 @@ static int worker_init(struct churn_worker *w, struct bench_churn *c, unsigned i
 	w->churn = c;
 	w->index = index;
 	w->nslots = (unsigned)((uint64_t)all * (index + 1) / c->nworkers) - first;
-	w->start_ns = bench_now_ns();
 	w->slots = calloc(w->nslots, sizeof(*w->slots));
 	w->free = calloc(w->nslots, sizeof(*w->free));
 	w->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -272,6 +273,7 @@ int bench_churn_start(struct bench_churn *c, struct bench_load *l)
 	memset(c, 0, sizeof(*c));
 	c->load = l;
 	c->nworkers = l->nworkers;
+	l->start_ns = bench_now_ns();
 	atomic_store(&c->begin_ns, UINT64_MAX);
 	if (!(c->workers = calloc(c->nworkers, sizeof(*c->workers))))
 		return bench_fault("%s", err_text(ERR_NOMEM));
