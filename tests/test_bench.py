@@ -26,7 +26,8 @@ MOSQUITTO = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
 TIMEOUT_S = 30
 PERCENTILES = ("p50", "p90", "p99", "p999", "max")
 FAULTS = ("lost", "duplicates", "out_of_order", "wrong", "unacknowledged", "refused", "disconnects")
-SHORT = ["--seconds", "0.2", "--warmup", "0.05", "-c", "6", "--workers", "2"]
+SHORT = ["-L", "3000", "-c", "6", "--workers", "2"]
+TIMED = ["--seconds", "0.3", "--warmup", "0.05", "-c", "6", "--workers", "2"]
 # mode: its options here, and what its report has beside the rest
 MODES = {
     "exchange": (SHORT, ("per_second", "sent", "delivered", "subscribe_seconds")),
@@ -35,10 +36,10 @@ MODES = {
     "subscribe": (SHORT + ["--filters", "60"], ("per_second", "subscribe_seconds")),
     "retained": (["--topics", "300"], ("set_per_second", "fetch_per_second", "set_seconds", "fetch_seconds", "seconds")),
     "offline": (["-c", "5", "-L", "200"], ("queue_per_second", "drain_per_second", "queue_seconds", "drain_seconds")),
-    "connect": (SHORT, ("per_second", "connects", "latency_p50_us", "latency_p999_us")),
+    "connect": (TIMED, ("per_second", "connects", "latency_p50_us", "latency_p999_us")),
     "idle": (["-c", "6", "--filters", "3"], ("connections", "subscriptions", "connect_seconds")),
     "pub": (SHORT + ["-t", "bench/%i", "-q", "1"], ("per_second", "sent", "ack_p50_us")),
-    "sub": (SHORT + ["-t", "bench/#"], ("delivered",)),
+    "sub": (TIMED + ["-t", "bench/#"], ("delivered",)),
 }
 
 
@@ -136,7 +137,7 @@ def test_a_rate_is_kept(lineside, broker):
 
 
 def test_a_rate_that_is_out_of_reach_is_said(lineside, broker):
-    done = subprocess.run([lineside, "bench", "exchange", "-c", "4", "--rate", "20000000", *SHORT[:4], "--workers", "1", "--json", "-p",
+    done = subprocess.run([lineside, "bench", "exchange", "-c", "4", "--rate", "20000000", *TIMED[:4], "--workers", "1", "--json", "-p",
                            str(broker.port)], capture_output=True, text=True, timeout=TIMEOUT_S)
     report = json.loads(done.stdout)
     assert report["unsent"] > report["sent"] and report["delivered"] > 0
