@@ -24,6 +24,7 @@ struct tool {
 #define TOOL_TABLE(TOOL)                                                    \
 	TOOL(pub, "publish to an MQTT broker")                              \
 	TOOL(sub, "print the messages of an MQTT broker")                   \
+	TOOL(bench, "load an MQTT broker and measure it")                   \
 	TOOL(modbus, "read, write and simulate Modbus/TCP devices")         \
 	TOOL(status, "a running gateway at a glance")
 /* clang-format on */
