@@ -551,11 +551,14 @@ static int subscriber_init(struct bench_load *l, unsigned i)
 	return (s->seen = calloc(n + 1, sizeof(*s->seen))) ? OK : no_memory();
 }
 
-/* A publisher lives with its subscriber, where that spreads the work. */
+/*
+ * In turn: a broker serves its connections in some order, and no thread is to have all of the first half of a round. A publisher lives
+ * with its subscriber, where that spreads the work.
+ */
 static void assign_workers(struct bench_load *l)
 {
 	for (unsigned i = 0; i < l->nsubscribers; i++)
-		l->subscribers[i].worker = (unsigned)((uint64_t)i * l->nworkers / l->nsubscribers);
+		l->subscribers[i].worker = i % l->nworkers;
 	for (unsigned i = 0; i < l->npublishers; i++) {
 		struct bench_publisher *p = &l->publishers[i];
 
@@ -567,7 +570,7 @@ static void assign_workers(struct bench_load *l)
 		if (!l->is_fan_out && l->nsubscribers >= l->nworkers)
 			p->worker = l->subscribers[i % l->nsubscribers].worker;
 		else
-			p->worker = (unsigned)((uint64_t)i * l->nworkers / l->npublishers);
+			p->worker = i % l->nworkers;
 	}
 }
 
