@@ -3,7 +3,8 @@
 #include <stdalign.h>
 #include <stdlib.h>
 
-#define CHUNK_BYTES 32768u
+#define CHUNK_BYTES  32768u
+#define RETURNED_MAX 64u /* chunks that a lane keeps for its next records; a burst may need more */
 
 struct chunk {
 	struct chunk *next;
@@ -12,16 +13,22 @@ struct chunk {
 	alignas(8) uint8_t bytes[];
 };
 
+/* One cache line, as it is written by one CPU and read by another for each message that is handed over. */
 struct record {
 	uint32_t size; /* this header and what follows, a multiple of 8 */
 	uint8_t kind;
 	uint8_t qos;
 	bool retain, command;
 	uint32_t topic_len, props_len, payload_len, key_len;
-	uint64_t number, publisher, expires_ms, tried;
+	uint64_t number, publisher, expires_ms, topic_hash;
 	struct blob *blob; /* a reference; NULL: the payload follows */
+	uint8_t bytes[];   /* of a RECORD_SHARE first a struct share_part; then topic, props, key, payload */
+};
+_Static_assert(sizeof(struct record) == 64, "one cache line");
+
+struct share_part {
+	uint64_t tried;
 	bool queue_it;
-	uint8_t bytes[]; /* topic, props, key, payload */
 };
 
 void lane_init(struct lane *l, uint16_t from, uint16_t to)
@@ -79,7 +86,7 @@ void lane_fini(struct lane *l)
 size_t lane_record_size(const struct publication *p, const struct share_route *share)
 {
 	size_t n = sizeof(struct record) + p->topic.len + p->props.len + (p->blob ? 0 : p->payload.len) +
-		   (share ? share->key.len : 0);
+		   (share ? sizeof(struct share_part) + share->key.len : 0);
 
 	return (n + 7) & ~(size_t)7;
 }
@@ -98,8 +105,10 @@ static struct chunk *chunk_get(struct lane *l, size_t room)
 		c = chunk_create(l, room);
 	} else {
 		room = CHUNK_BYTES;
-		if (!l->spare)
+		if (!l->spare) {
+			atomic_store_explicit(&l->nreturned, 0, memory_order_relaxed);
 			l->spare = atomic_exchange(&l->returned, NULL);
+		}
 		c = l->spare;
 		if (c)
 			l->spare = c->next;
@@ -152,10 +161,12 @@ void lane_put(struct lane *l, const struct publication *p, const struct share_ro
 		.number = p->number,
 		.publisher = p->publisher,
 		.expires_ms = p->expires_ms,
-		.tried = share ? share->tried : 0,
+		.topic_hash = p->topic_hash,
 		.blob = p->blob ? blob_ref(p->blob) : NULL,
-		.queue_it = share && share->queue_it,
 	};
+	if (share)
+		wr_bytes(&w, &(struct share_part){.tried = share->tried, .queue_it = share->queue_it},
+			 sizeof(struct share_part));
 	wr_span(&w, p->topic);
 	wr_span(&w, p->props);
 	if (share)
@@ -193,12 +204,24 @@ void lane_flush(struct lane *l, uint64_t last_number)
 	loop_notify(&l->arrived);
 }
 
+static struct share_route share_take(struct rd *bytes)
+{
+	struct span raw = rd_span(bytes, sizeof(struct share_part));
+	struct share_part part = {0};
+
+	if (raw.p)
+		memcpy(&part, raw.p, sizeof(part));
+	return (struct share_route){.tried = part.tried, .queue_it = part.queue_it};
+}
+
 static void record_handle(struct lane *l, struct record *r,
 			  void (*handle)(void *arg, struct lane *l, struct publication *p,
 					 struct share_route *share),
 			  void *arg)
 {
 	struct rd bytes = rd_of(r->bytes, r->size - sizeof(*r));
+	bool is_share = r->kind == RECORD_SHARE;
+	struct share_route share = is_share ? share_take(&bytes) : (struct share_route){0};
 	struct publication p = {
 		.qos = r->qos,
 		.retain = r->retain,
@@ -207,30 +230,34 @@ static void record_handle(struct lane *l, struct record *r,
 		.number = r->number,
 		.publisher = r->publisher,
 		.expires_ms = r->expires_ms,
+		.topic_hash = r->topic_hash,
 		.blob = r->blob,
 	};
-	struct share_route share = {.tried = r->tried, .queue_it = r->queue_it};
 
 	p.topic = rd_span(&bytes, r->topic_len);
 	p.props = rd_span(&bytes, r->props_len);
 	share.key = rd_span(&bytes, r->key_len);
 	p.payload = r->blob ? span_of(r->blob->data, r->blob->len) : rd_span(&bytes, r->payload_len);
-	handle(arg, l, &p, r->kind == RECORD_SHARE ? &share : NULL);
+	handle(arg, l, &p, is_share ? &share : NULL);
 	publication_fini(&p);
-	blob_unref(r->blob);
-	r->blob = NULL;
+	if (r->blob) {
+		blob_unref(r->blob);
+		r->blob = NULL;
+	}
 	if (r->number > l->seen_number)
 		l->seen_number = r->number;
 }
 
 static void chunk_return(struct lane *l, struct chunk *c)
 {
-	/* what a burst needed is not kept when memory is short */
-	if (c->room > CHUNK_BYTES || (l->budget && budget_level_of(l->budget, 0) > BUDGET_OK)) {
+	/* what a burst needed is not kept */
+	if (c->room > CHUNK_BYTES || atomic_load_explicit(&l->nreturned, memory_order_relaxed) >= RETURNED_MAX ||
+	    (l->budget && budget_level_of(l->budget, 0) > BUDGET_OK)) {
 		chunk_free(l, c);
 		return;
 	}
 	c->used = 0;
+	atomic_fetch_add_explicit(&l->nreturned, 1, memory_order_relaxed);
 	c->next = atomic_load(&l->returned);
 	while (!atomic_compare_exchange_weak(&l->returned, &c->next, c))
 		;

@@ -52,6 +52,7 @@ struct publication {
 	uint64_t number;     /* of that worker's publishes, from 1 */
 	uint64_t publisher;  /* session uid, 0: none */
 	uint64_t expires_ms; /* monotonic; 0: never */
+	uint64_t topic_hash; /* with the broker's seed; made when it is routed, and handed over with it */
 	struct blob *blob;   /* holds the payload; borrowed; NULL when it is elsewhere */
 	struct budget_share
 		*budget; /* of the worker that has it in hand: a copy is counted there; NULL: nowhere */

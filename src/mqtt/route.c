@@ -258,18 +258,18 @@ static void cache_put(struct worker *w, struct span topic, uint64_t hash, uint64
 }
 
 /* Everybody who wants a message that starts here. The generation is read first: what changes later is not cached as seen. */
-static int look_up(struct worker *w, const struct publication *p)
+static int look_up(struct worker *w, struct publication *p)
 {
 	struct broker *b = w->broker;
-	uint64_t hash = hash_span(b->config.seed, p->topic);
 	uint64_t global = interest_generation(b->interest);
 
-	if (cache_get(w, p->topic, hash, global))
+	p->topic_hash = hash_span(b->config.seed, p->topic);
+	if (cache_get(w, p->topic, p->topic_hash, global))
 		return OK;
 	if (!topic_levels_split(w->levels, b->config.seed, p->topic))
 		return ERR_RANGE;
 	match(w, p, true);
-	cache_put(w, p->topic, hash, global);
+	cache_put(w, p->topic, p->topic_hash, global);
 	return OK;
 }
 
@@ -593,7 +593,7 @@ void route_record(void *worker, struct lane *l, struct publication *p, struct sh
 		share_record(w, p, share);
 		return;
 	}
-	hash = hash_span(w->broker->config.seed, p->topic) ^ 1; /* not the entry of what starts here */
+	hash = p->topic_hash ^ 1; /* not the entry of what starts here */
 	if (!cache_get(w, p->topic, hash, 0)) {
 		if (!topic_levels_split(w->levels, w->broker->config.seed, p->topic))
 			return;
