@@ -251,7 +251,8 @@ static void record_handle(struct lane *l, struct record *r,
 static void chunk_return(struct lane *l, struct chunk *c)
 {
 	/* what a burst needed is not kept */
-	if (c->room > CHUNK_BYTES || atomic_load_explicit(&l->nreturned, memory_order_relaxed) >= RETURNED_MAX ||
+	if (c->room > CHUNK_BYTES ||
+	    atomic_load_explicit(&l->nreturned, memory_order_relaxed) >= RETURNED_MAX ||
 	    (l->budget && budget_level_of(l->budget, 0) > BUDGET_OK)) {
 		chunk_free(l, c);
 		return;
