@@ -31,7 +31,11 @@ struct broker_config {
 	uint32_t spread_after;        /* connections that share the first worker before the others get any */
 	uint32_t max_subscriptions;   /* per session */
 	uint32_t max_topic_levels;
+	uint64_t max_retained_messages; /* 0: no limit */
+	uint64_t max_retained_bytes;    /* of their topics, properties and payloads; 0: no limit */
 	uint32_t connect_timeout_ms;
+	uint32_t
+		feed_list_max; /* retained messages for one subscription above which they are not listed (feed.c) */
 	uint64_t backlog_bytes;     /* hand-over to one worker above which publishers are not read */
 	uint64_t seed;              /* of hashes and random choices */
 	struct mqtt_policy *policy; /* who may do what; NULL: all may all. Outlives the broker */
@@ -71,6 +75,7 @@ uint32_t broker_connections(const struct broker *b);
 	COUNTER(dropped_commands, "commands for a receiver that could not take them at once")   \
 	COUNTER(dropped_expired, "messages whose expiry passed while they waited")              \
 	COUNTER(dropped_too_large, "messages larger than the receiver takes")                   \
+	COUNTER(dropped_retained, "retained messages not kept because there are too many")      \
 	COUNTER(dropped_memory, "messages that could not be kept for want of memory")           \
 	COUNTER(dropped_no_member, "messages for a share group without a member to take them")  \
 	COUNTER(clients_connected, "CONNECTs accepted")                                         \
@@ -86,6 +91,10 @@ struct broker_counters {
 };
 
 void broker_counters(const struct broker *b, struct broker_counters *out);
+
+/* What is retained now: messages, and bytes as for max_retained_bytes. Any thread. */
+uint64_t broker_retained_count(const struct broker *b);
+uint64_t broker_retained_bytes(const struct broker *b);
 
 /* ---- ports: the broker's own part of a program, on a loop of its own ---- */
 

@@ -43,6 +43,7 @@ struct publication {
 	uint8_t qos;
 	bool retain;         /* as published */
 	bool command;        /* never stored or replayed */
+	bool refusable;      /* its publisher is told when it can't be retained: then it goes to nobody */
 	uint16_t origin;     /* worker that received it */
 	uint64_t number;     /* of that worker's publishes, from 1 */
 	uint64_t publisher;  /* session uid, 0: none */

@@ -77,6 +77,7 @@ static int publication_of(struct conn *c, const struct mqtt_publish *pub, struct
 		.payload = pub->payload,
 		.qos = pub->qos,
 		.retain = pub->retain,
+		.refusable = pub->qos > 0,
 		.publisher = c->session->uid,
 	};
 	if (c->version != MQTT_V5)
@@ -267,8 +268,8 @@ static uint8_t subscribe_one(struct conn *c, const struct mqtt_sub_item *item, u
 	loop_interleave(w->loop); /* inserted, then retained messages are read: see publish() in route.c */
 	/* not for shared subscriptions (4.8.2); otherwise as the handling says (3.8.3.1) */
 	if (!sub->group && (item->retain_handling == 0 || (item->retain_handling == 1 && !existed)) &&
-	    session_feed_retained(s, item->filter, sub, existed) < 0)
-		log_warning("mqtt", "client %s %s: some retained messages not sent: out of memory",
+	    session_feed_retained(s, item->filter, &o) < 0)
+		log_warning("mqtt", "client %s %s: retained messages not sent: out of memory",
 			    log_quote((char[64]){0}, 64, session_id(s)), c->peer);
 	return item->qos;
 }
@@ -336,6 +337,7 @@ static uint8_t unsubscribe_one(struct conn *c, struct span filter)
 	if (!sub)
 		return MQTT_RC_NO_SUBSCRIPTION_EXISTED;
 	sub_tree_remove(c->worker->subs, sub, true);
+	session_feed_cancel(s, filter);
 	s->nsubs--;
 	return MQTT_RC_SUCCESS;
 }

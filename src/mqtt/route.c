@@ -236,8 +236,8 @@ static void deliver_target(struct worker *w, struct publication *p, const struct
 		.ids = r->ids,
 	};
 
-	if (!list_empty(&t->session->guards) && session_is_guarded(t->session, p))
-		return;
+	if (t->session->unripe && p->retain)
+		session_feeds_note(t->session, p);
 	for (uint32_t i = 0, at = t->first_id; i < t->nids; i++, at = r->links[at].next)
 		r->ids[i] = r->links[at].id;
 	session_deliver(t->session, p, &d);
@@ -404,7 +404,7 @@ static void share_record(struct worker *w, struct publication *p, struct share_r
 static int store_retained(struct worker *w, struct publication *p)
 {
 	struct broker *b = w->broker;
-	struct retained *value;
+	int rc;
 
 	if (!p->retain || p->command)
 		return OK;
@@ -414,10 +414,17 @@ static int store_retained(struct worker *w, struct publication *p)
 		retained_clear(b->retained, w->reader, w->levels); /* [MQTT-3.3.1-6] */
 		return OK;
 	}
-	value = retained_make(p);
-	if (!value)
-		return ERR_NOMEM;
-	return retained_set(b->retained, w->reader, w->levels, value);
+	rc = retained_set(b->retained, w->reader, w->levels, p);
+	if (rc == OK && p->expires_ms && !loop_timer_pending(&w->sweeping))
+		loop_timer_set(w->loop, &w->sweeping, SWEEP_MS);
+	if (rc != ERR_FULL)
+		return rc;
+	worker_count(w, dropped_retained, 1);
+	if (p->refusable)
+		return rc;
+	/* it is delivered all the same; what it would have replaced is older, and nobody's last value any more */
+	retained_clear(b->retained, w->reader, w->levels);
+	return OK;
 }
 
 static int reserve_lanes(struct worker *w, uint64_t lanes, const struct publication *p)
@@ -460,6 +467,18 @@ static int publish(struct worker *w, struct publication *p, bool *matched)
 	return OK;
 }
 
+/*
+ * Of a retained message, it is seen by all before the message is stored: a subscriber who does not see the number yet is found
+ * (feed.c).
+ */
+static uint64_t number_next(struct worker *w, bool retain)
+{
+	uint64_t number = atomic_load_explicit(&w->published, memory_order_relaxed) + 1;
+
+	atomic_store_explicit(&w->published, number, retain ? memory_order_seq_cst : memory_order_relaxed);
+	return number;
+}
+
 int route_publish(struct worker *w, struct publication *p, bool *matched)
 {
 	struct blob *blob = NULL;
@@ -467,7 +486,7 @@ int route_publish(struct worker *w, struct publication *p, bool *matched)
 
 	*matched = false;
 	p->origin = w->index;
-	p->number = ++w->published;
+	p->number = number_next(w, p->retain);
 	if (p->payload.len >= BLOB_MIN && !p->blob) {
 		blob = blob_create(p->payload);
 		if (!blob)
@@ -488,8 +507,7 @@ void route_record(void *worker, struct lane *l, struct publication *p, struct sh
 	struct worker *w = worker;
 	uint64_t hash;
 
-	if (!list_empty(&w->deferred))
-		deferred_release(w, l, p->number);
+	(void)l;
 	if (share) {
 		share_record(w, p, share);
 		return;

@@ -81,8 +81,6 @@ struct session *session_create(struct worker *w, struct span client_id)
 	loop_timer_init(&s->expiry, expiry_fired);
 	loop_timer_init(&s->will_timer, will_fired);
 	list_init(&s->subs);
-	list_init(&s->guards);
-	list_init(&s->deferred);
 	s->id_len = (uint16_t)client_id.len;
 	if (client_id.len)
 		memcpy(s->id, client_id.p, client_id.len);
@@ -91,35 +89,13 @@ struct session *session_create(struct worker *w, struct span client_id)
 	return s;
 }
 
-static void feed_free(struct retained_feed *f)
-{
-	for (uint32_t i = f->at; i < f->count; i++)
-		retained_unref(f->values[i]); /* the session ends: its feed_bytes does not matter */
-	free(f->values);
-	free(f);
-}
-
-static void feeds_clear(struct session *s)
-{
-	while (s->feed) {
-		struct retained_feed *f = s->feed;
-
-		s->feed = f->next;
-		feed_free(f);
-	}
-	while (!list_empty(&s->deferred))
-		deferred_free(container_of(s->deferred.next, struct deferred, in_session));
-}
-
 void session_free(struct session *s)
 {
 	struct worker *w = s->worker;
 
 	while (!list_empty(&s->subs))
 		sub_tree_remove(w->subs, container_of(s->subs.next, struct sub, in_session), s->conn != NULL);
-	while (!list_empty(&s->guards))
-		guard_free(container_of(s->guards.next, struct guard, in_session));
-	feeds_clear(s);
+	session_feeds_clear(s);
 	will_forget(s);
 	loop_timer_cancel(w->loop, &s->expiry);
 	inflight_clear(&s->inflight);

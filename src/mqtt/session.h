@@ -20,37 +20,6 @@ struct will {
 	uint32_t delay_s, expiry_s; /* the expiry counts from its publishing (3.1.3.2.4) */
 };
 
-/*
- * The retained messages that a subscription found, in the session's order of things: after `ahead` messages that were queued
- * before them (behind an earlier feed), before all that came later.
- */
-struct retained_feed {
-	struct retained_feed *next;
-	struct retained **values;
-	uint32_t count, at, room;
-	size_t ahead;
-	struct sub_options options;
-};
-
-/*
- * A retained message for a subscription that was there before, and so is owed everything that is on its way from another
- * worker. What is not newer has to come first.
- */
-struct deferred {
-	struct list in_session, in_worker;
-	struct session *session;
-	struct retained *value;
-	struct sub_options options;
-};
-
-/* What may come late from another worker and is older than a retained message that was sent. */
-struct guard {
-	struct list in_session, in_worker;
-	uint64_t topic; /* hash */
-	uint64_t number;
-	uint16_t origin;
-};
-
 struct session {
 	struct worker *worker;
 	struct hmap_node by_id;
@@ -71,15 +40,14 @@ struct session {
 	uint32_t unacked; /* sent on this connection and not acknowledged; the window counts it */
 	uint16_t *resend; /* ids of the last connection not sent again yet, in order */
 	uint32_t nresend, resent;
-	struct store_queue *queue;  /* NULL: nothing waited yet */
-	size_t queued_qos0;         /* of these, sent with QoS 0: only behind a feed */
-	struct retained_feed *feed; /* oldest first */
-	uint64_t feed_bytes;        /* of the retained messages that wait in feeds and in `deferred` */
+	struct store_queue *queue;    /* NULL: nothing waited yet */
+	size_t queued_qos0;           /* of these, sent with QoS 0: only behind a feed */
+	struct retained_feed *feed;   /* retained messages that are to be sent, oldest first */
+	struct retained_feed *unripe; /* those that can't be yet */
+	uint64_t feed_bytes;          /* of both */
 
 	struct list subs;
 	uint32_t nsubs;
-	struct list guards;
-	struct list deferred;
 
 	/* scratch of the routing: where this session stands in the list of targets */
 	uint64_t match_stamp;
@@ -137,27 +105,37 @@ MUST_USE int session_pubcomp(struct session *s, uint16_t packet_id);
 MUST_USE int session_received_add(struct session *s, uint16_t packet_id, bool *fresh);
 bool session_received_remove(struct session *s, uint16_t packet_id);
 
-/* A retained message newer than what may be on its way from `origin` was sent: skip that. */
-void session_guard(struct session *s, struct span topic, uint16_t origin, uint64_t number);
-bool session_is_guarded(struct session *s, const struct publication *p);
-void guard_free(struct guard *g);
-/* Drop the guards whose time is over. */
-void guards_expire(struct worker *w);
-/*
- * Deliver the deferred retained messages whose time has come: those that wait for messages of lane l below `number`, which is
- * about to be handled; l NULL: those whose lane is empty.
- */
-void deferred_release(struct worker *w, const struct lane *l, uint64_t number);
-void deferred_free(struct deferred *d);
 /* Does anything wait to be sent? */
 bool session_waits(const struct session *s);
-/* May it get the retained messages of one more subscription? Not while too many wait (what max_queued_bytes is for). */
+
+/* ---- feed.c: the retained messages of a fresh subscription, in the session's order of things ---- */
+
+struct retained_feed;
+
+/* May it get the retained messages of one more subscription? Not while too many feeds wait (what max_queued_bytes is for). */
 bool session_feed_has_room(const struct session *s);
 /*
- * The retained messages of a subscription that was just made (or renewed: `existed`), to be sent in their turn. ERR_NOMEM:
- * some are missing.
+ * The retained messages of a subscription that was just made or renewed with these options, to be sent in their turn: behind
+ * what waited before, before what comes later. ERR_NOMEM.
  */
-MUST_USE int session_feed_retained(struct session *s, struct span filter, const struct sub *sub,
-				   bool existed);
+MUST_USE int session_feed_retained(struct session *s, struct span filter, const struct sub_options *o);
+/* A retained message is delivered: an unripe feed must not send it again. */
+void session_feeds_note(struct session *s, const struct publication *p);
+/* Is a feed's next value what is to be sent next, but for what is sent again? */
+bool session_feed_is_first(const struct session *s);
+/* A message of the queue is gone, which came before any feed. */
+void session_feed_passed(struct session *s);
+/*
+ * The next value of the first feed, with a reference for the caller, and how it is to be delivered; `d` is good until the feed is
+ * asked again. NULL: none was found in *looks looks, which are counted down, or that was all and the feed is gone.
+ */
+struct retained *session_feed_next(struct session *s, uint32_t *looks, struct delivery *d);
+/* How many looks a session has in this turn. */
+uint32_t feed_looks(const struct worker *w);
+/* The filter is no subscription any more. */
+void session_feed_cancel(struct session *s, struct span filter);
+void session_feeds_clear(struct session *s);
+/* Feeds that can be sent by now go to their sessions. */
+void feeds_ripen(struct worker *w);
 
 #endif

@@ -8,6 +8,10 @@
 #include "mqtt/route.h"
 #include "mqtt/session.h"
 
+/* Every SWEEP_MS a part of the retained messages is looked at for those that expired: all of them in half a minute. */
+#define SWEEP_TURNS 120u
+#define SWEEP_MIN   1024u
+
 uint64_t worker_random(struct worker *w)
 {
 	w->random += 0x9e3779b97f4a7c15u;
@@ -83,6 +87,22 @@ static void lanes_drained(struct loop_source *s)
 	}
 }
 
+static void ripening_fired(struct loop_timer *t)
+{
+	(void)t; /* the end of this turn sees to it */
+}
+
+static void sweeping_fired(struct loop_timer *t)
+{
+	struct worker *w = container_of(t, struct worker, sweeping);
+	struct retained_store *r = w->broker->retained;
+	uint32_t most = retained_slots(r) / SWEEP_TURNS;
+
+	if (retained_sweep(r, w->reader, loop_now_ms(w->loop), most > SWEEP_MIN ? most : SWEEP_MIN,
+			   w->levels))
+		loop_timer_set(w->loop, &w->sweeping, SWEEP_MS);
+}
+
 static void turn_end(struct loop_hook *h)
 {
 	struct worker *w = container_of(h, struct worker, turn_end);
@@ -90,12 +110,10 @@ static void turn_end(struct loop_hook *h)
 	w->steps = 0;
 	conns_read_on(w);
 	w->steps = 0;
-	if (!list_empty(&w->deferred))
-		deferred_release(w, NULL, 0);
+	if (!list_empty(&w->unripe))
+		feeds_ripen(w);
 	conns_flush(w);
 	route_flush(w);
-	if (!list_empty(&w->guards))
-		guards_expire(w);
 	sub_tree_prune(w->subs);
 	interest_prune(w->broker->interest, w->reader);
 	retained_prune(w->broker->retained, w->reader);
@@ -171,8 +189,9 @@ int worker_create(struct broker *b, struct loop *loop, uint16_t index, struct wo
 	list_init(&w->conns);
 	list_init(&w->dirty);
 	list_init(&w->unread);
-	list_init(&w->guards);
-	list_init(&w->deferred);
+	list_init(&w->unripe);
+	loop_timer_init(&w->ripening, ripening_fired);
+	loop_timer_init(&w->sweeping, sweeping_fired);
 	if (worker_make_parts(w) < 0) {
 		worker_destroy(w);
 		*out = NULL;
@@ -186,6 +205,8 @@ static void worker_unhook(struct worker *w)
 {
 	struct worker_call *next;
 
+	loop_timer_cancel(w->loop, &w->ripening);
+	loop_timer_cancel(w->loop, &w->sweeping);
 	for (uint32_t from = 0; from < BROKER_LANES_MAX; from++)
 		loop_source_remove(&broker_lane(w->broker, from, w->index)->arrived);
 	loop_source_remove(&w->called);

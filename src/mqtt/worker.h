@@ -25,6 +25,7 @@
 
 #define INPUT_BYTES      (256u * 1024)
 #define WORKER_STEPS_MAX 100000u /* 10 to 50 ms */
+#define SWEEP_MS         250u    /* between two looks for retained messages that expired */
 
 struct conn;
 struct session;
@@ -78,14 +79,14 @@ struct worker {
 	struct routes *routes;
 	uint8_t *props; /* scratch for properties passed on */
 	uint32_t props_room;
-	uint64_t published;    /* number of the last publish that started here */
-	uint64_t touched;      /* lanes that got records in this turn */
-	uint64_t handed_bytes; /* put into lanes in this turn */
+	_Atomic uint64_t published; /* number of the last publish that started here */
+	uint64_t touched;           /* lanes that got records in this turn */
+	uint64_t handed_bytes;      /* put into lanes in this turn */
 	struct loop_source drained;
 	bool stopped_reading;
-	struct list deferred; /* retained messages that wait for what is on its way */
-	/* of sessions that were sent a retained message which is newer than what is on its way */
-	struct list guards;
+	struct list unripe; /* feeds of retained messages that wait for what is on its way */
+	struct loop_timer ripening;
+	struct loop_timer sweeping; /* pending while a retained message that was stored here may expire */
 
 	struct mqtt_port *port; /* set when this is a port's worker */
 

@@ -169,6 +169,9 @@ static void run_make_broker(struct run *r)
 	r->ledger.small_queues = sim_one_in(r->world, 5);
 	if (r->ledger.small_queues)
 		config.max_queued_messages = (uint32_t)any(r, 8);
+	r->ledger.late_feeds = sim_one_in(r->world, 2);
+	if (r->ledger.late_feeds)
+		config.feed_list_max = (uint32_t)any(r, 4);
 	if (sim_one_in(r->world, 2))
 		config.backlog_bytes = 500 + any(r, 5000);
 	for (unsigned i = 0; i < r->nworkers; i++)
