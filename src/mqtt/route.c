@@ -13,6 +13,8 @@
 #define CACHE_ENTRIES 4096u /* power of two */
 #define CACHE_TARGETS 64u
 #define CACHE_TOPIC   1024u /* bytes; who makes topics longer than this does not get to keep them in memory */
+#define CACHE_STEP    64u   /* an entry's block is a multiple, so that the next topic often fits */
+#define CACHE_SPARE   4u    /* and at most so many times as large as it has to be */
 #define NO_LINK       UINT32_MAX
 
 /* One session that gets the message, however many of its subscriptions match. */
@@ -28,12 +30,17 @@ struct id_link {
 };
 
 struct cached_route {
-	uint64_t hash;
 	uint64_t local, global; /* generations */
 	uint64_t lanes;
 	uint32_t topic_len, ntargets;
+	size_t room;    /* bytes of the block */
 	uint8_t *topic; /* behind the targets, in one block */
 	struct target targets[];
+};
+
+struct cache_slot {
+	uint64_t hash; /* here, so that a miss costs no look at the entry */
+	struct cached_route *route;
 };
 
 struct routes {
@@ -50,7 +57,7 @@ struct routes {
 	struct interest_share **shares;
 	uint32_t nshares, shares_room;
 	bool cacheable;
-	struct cached_route *cache[CACHE_ENTRIES];
+	struct cache_slot cache[CACHE_ENTRIES];
 };
 
 int routes_create(struct routes **out)
@@ -62,7 +69,7 @@ int routes_create(struct routes **out)
 void routes_destroy(struct routes *r)
 {
 	for (uint32_t i = 0; r && i < CACHE_ENTRIES; i++)
-		free(r->cache[i]);
+		free(r->cache[i].route);
 	if (r) {
 		free(r->targets);
 		free(r->links);
@@ -160,7 +167,7 @@ static void match_here(struct worker *w, const struct publication *p)
 	w->steps += r->nlinks;
 }
 
-static struct cached_route **cache_slot(struct worker *w, uint64_t hash)
+static struct cache_slot *cache_slot(struct worker *w, uint64_t hash)
 {
 	return &w->routes->cache[hash & (CACHE_ENTRIES - 1)];
 }
@@ -169,9 +176,10 @@ static struct cached_route **cache_slot(struct worker *w, uint64_t hash)
 static bool cache_get(struct worker *w, struct span topic, uint64_t hash, uint64_t global)
 {
 	struct routes *r = w->routes;
-	const struct cached_route *c = *cache_slot(w, hash);
+	const struct cache_slot *slot = cache_slot(w, hash);
+	const struct cached_route *c = slot->route;
 
-	if (!c || c->hash != hash || c->global != global || c->local != sub_tree_generation(w->subs) ||
+	if (slot->hash != hash || !c || c->global != global || c->local != sub_tree_generation(w->subs) ||
 	    !span_equal(span_of(c->topic, c->topic_len), topic))
 		return false;
 	r->lanes = c->lanes;
@@ -184,29 +192,43 @@ static bool cache_get(struct worker *w, struct span topic, uint64_t hash, uint64
 static void cache_put(struct worker *w, struct span topic, uint64_t hash, uint64_t global)
 {
 	struct routes *r = w->routes;
-	struct cached_route **slot = cache_slot(w, hash), *c;
+	struct cache_slot *slot = cache_slot(w, hash);
+	struct cached_route *c;
+	size_t size;
 
 	if (!r->cacheable || r->ntargets > CACHE_TARGETS || topic.len > CACHE_TOPIC)
 		return;
-	c = realloc(*slot, sizeof(*c) + r->ntargets * sizeof(*r->targets) + topic.len);
-	if (!c)
-		return;
+	size = sizeof(*c) + r->ntargets * sizeof(*r->targets) + topic.len;
+	c = slot->route;
+	if (!c || c->room < size || c->room > CACHE_SPARE * size) {
+		size = (size + CACHE_STEP - 1) / CACHE_STEP * CACHE_STEP;
+		c = realloc(c, size);
+		if (!c)
+			return;
+		c->room = size;
+	}
 	*c = (struct cached_route){
-		.hash = hash,
 		.local = sub_tree_generation(w->subs),
 		.global = global,
 		.lanes = r->lanes,
 		.topic_len = (uint32_t)topic.len,
+		.room = c->room,
 		.ntargets = r->ntargets,
 		.topic = (uint8_t *)(c->targets + r->ntargets),
 	};
 	memcpy(c->targets, r->targets, r->ntargets * sizeof(*r->targets));
 	memcpy(c->topic, topic.p, topic.len);
-	*slot = c;
+	*slot = (struct cache_slot){.hash = hash, .route = c};
+}
+
+/* The topic in hand into w->levels. */
+static int split(struct worker *w, const struct publication *p)
+{
+	return topic_levels_split(w->levels, w->broker->config.seed, p->topic) ? OK : ERR_RANGE;
 }
 
 /* Everybody who wants a message that starts here. The generation is read first: what changes later is not cached as seen. */
-static int look_up(struct worker *w, const struct publication *p)
+static int look_up(struct worker *w, const struct publication *p, bool is_split)
 {
 	struct broker *b = w->broker;
 	uint64_t hash = hash_span(b->config.seed, p->topic);
@@ -214,7 +236,7 @@ static int look_up(struct worker *w, const struct publication *p)
 
 	if (cache_get(w, p->topic, hash, global))
 		return OK;
-	if (!topic_levels_split(w->levels, b->config.seed, p->topic))
+	if (!is_split && split(w, p) < 0)
 		return ERR_RANGE;
 	match_here(w, p);
 	w->routes->nshares = 0;
@@ -401,15 +423,12 @@ static void share_record(struct worker *w, struct publication *p, struct share_r
 
 /* ---- publishing ---- */
 
+/* w->levels is the topic's. */
 static int store_retained(struct worker *w, struct publication *p)
 {
 	struct broker *b = w->broker;
 	int rc;
 
-	if (!p->retain || p->command)
-		return OK;
-	if (!topic_levels_split(w->levels, b->config.seed, p->topic))
-		return ERR_RANGE;
 	if (p->payload.len == 0) {
 		retained_clear(b->retained, w->reader, w->levels); /* [MQTT-3.3.1-6] */
 		return OK;
@@ -444,13 +463,16 @@ static int reserve_lanes(struct worker *w, uint64_t lanes, const struct publicat
 static int publish(struct worker *w, struct publication *p, bool *matched)
 {
 	struct routes *r = w->routes;
+	bool stores = p->retain && !p->command;
 	uint64_t others;
-	int rc = store_retained(w, p);
+	int rc = stores ? split(w, p) : OK;
 
+	if (rc == OK && stores)
+		rc = store_retained(w, p);
 	if (p->retain)
 		loop_interleave(w->loop);
 	if (rc == OK)
-		rc = look_up(w, p);
+		rc = look_up(w, p, stores);
 	if (p->retain)
 		loop_interleave(w->loop);
 	if (rc < 0)
