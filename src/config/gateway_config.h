@@ -39,6 +39,8 @@ struct config_broker {
 	uint32_t max_connections;     /* 0: not set, what the descriptor limit allows */
 	uint32_t max_subscriptions;   /* per session */
 	uint32_t max_topic_levels;
+	uint32_t max_retained_messages; /* 0: no limit of their own */
+	uint64_t max_retained_bytes;    /* the same */
 	uint32_t connect_timeout_ms;
 	uint64_t memory_limit; /* 0: none, the only value of this version */
 };

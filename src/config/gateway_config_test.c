@@ -380,7 +380,7 @@ static const char full[] =
 	"broker: {workers: 4, max_packet_size: 2MiB, max_inflight: 20, max_queued_messages: 30, "
 	"max_queued_bytes: "
 	"40KiB,\n  max_connections: 50, max_subscriptions: 60, max_topic_levels: 70, spread_after: 5, "
-	"connect_timeout: 8s, "
+	"connect_timeout: 8s, max_retained_messages: 7000, max_retained_bytes: 80KiB, "
 	"memory_limit: 0}\n" LISTENERS "lines:\n"
 	"  - {name: press, type: modbus-tcp, host: 10.0.0.9, port: 1502, timeout: 250ms, retries: 3, "
 	"backoff: {first: "
@@ -415,6 +415,8 @@ static void check_full(const struct gateway_config *cfg)
 	assert_int_equal(cfg->broker.max_packet_size, 2 << 20);
 	assert_true(cfg->broker.max_queued_bytes == 40960);
 	assert_int_equal(cfg->broker.connect_timeout_ms, 8000);
+	assert_int_equal(cfg->broker.max_retained_messages, 7000);
+	assert_true(cfg->broker.max_retained_bytes == 81920);
 	assert_int_equal(cfg->listeners[0].port, 1883);
 	assert_string_equal(cfg->lines[0].host, "10.0.0.9");
 	assert_int_equal(cfg->lines[0].backoff.max_ms, 60000);

@@ -14,7 +14,8 @@ bool config_broker_equal(const struct config_broker *a, const struct config_brok
 	       a->max_queued_bytes == b->max_queued_bytes && a->max_connections == b->max_connections &&
 	       a->spread_after == b->spread_after && a->max_subscriptions == b->max_subscriptions &&
 	       a->max_topic_levels == b->max_topic_levels && a->connect_timeout_ms == b->connect_timeout_ms &&
-	       a->memory_limit == b->memory_limit;
+	       a->max_retained_messages == b->max_retained_messages &&
+	       a->max_retained_bytes == b->max_retained_bytes && a->memory_limit == b->memory_limit;
 }
 
 bool config_listener_equal(const struct config_listener *a, const struct config_listener *b)

@@ -273,6 +273,8 @@ static void fill_broker_config(struct server *s, uint32_t nworkers, struct broke
 	b->max_connections = limits_connections(s->cfg, nworkers, limits_raise_descriptors());
 	b->max_subscriptions = c->max_subscriptions;
 	b->max_topic_levels = c->max_topic_levels;
+	b->max_retained_messages = c->max_retained_messages;
+	b->max_retained_bytes = c->max_retained_bytes;
 	b->connect_timeout_ms = c->connect_timeout_ms;
 	b->policy = own_topics_policy(s->topics);
 	if (getrandom(&b->seed, sizeof(b->seed), GRND_NONBLOCK) != (ssize_t)sizeof(b->seed))

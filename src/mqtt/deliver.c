@@ -34,7 +34,7 @@ static bool window_has_room(const struct session *s)
 
 bool session_waits(const struct session *s)
 {
-	return s->resent < s->nresend || s->feed || (s->queue && store_queue_len(s->queue) > 0);
+	return s->resent < s->nresend || session_is_fed(s) || (s->queue && store_queue_len(s->queue) > 0);
 }
 
 static bool output_is_full(const struct session *s)
@@ -211,7 +211,8 @@ static void deliver_once(struct session *s, struct publication *p, const struct 
 		return;
 	if (output_is_full(s))
 		worker_count(s->worker, dropped_qos0, 1);
-	else if ((s->feed || s->queued_qos0) && !p->command) /* a command is never kept, and never retained */
+	else if ((s->queued_qos0 || session_is_fed(s)) &&
+		 !p->command) /* a command is never kept, and never retained */
 		deliver_in_order(s, p, d);
 	else
 		(void)conn_send_publish(s->conn, p, d, 0, false); /* it counts what it can't send */

@@ -29,6 +29,8 @@
 #define FEED_BYTES_ALWAYS (4u * 1024 * 1024)
 /* Until when the lanes of workers that have nothing for this one are looked at again. */
 #define RIPEN_MS 1u
+/* What a feed costs by itself, in the steps of a worker. */
+#define STEPS 8u
 
 struct seen { /* came by itself while the feed was unripe */
 	uint64_t number;
@@ -36,8 +38,8 @@ struct seen { /* came by itself while the feed was unripe */
 };
 
 struct retained_feed {
-	struct retained_feed *next; /* of the session's unripe ones, or of those that wait */
-	struct list in_worker;      /* unripe */
+	struct list in_session; /* with the unripe ones, or those that wait */
+	struct list in_worker;  /* unripe */
 	struct session *session;
 	size_t ahead; /* messages in the session's queue that come before it, behind an earlier feed */
 	struct sub_options options;
@@ -48,7 +50,14 @@ struct retained_feed {
 	struct seen *seen; /* in order once ripe */
 	uint32_t nseen, seen_room;
 	uint32_t filter_len, nlanes;
+	uint64_t subs;      /* generation of the subscriptions in which there was one for the filter */
 	uint64_t barrier[]; /* by lane; the filter is behind it */
+};
+
+struct feeds {
+	struct list unripe, waiting; /* oldest first */
+	size_t ahead;                /* the sum of those that wait */
+	uint64_t bytes;              /* of all */
 };
 
 static struct span feed_filter(const struct retained_feed *f)
@@ -59,12 +68,18 @@ static struct span feed_filter(const struct retained_feed *f)
 static void feed_count(struct retained_feed *f, uint64_t bytes)
 {
 	f->bytes += bytes;
-	f->session->feed_bytes += bytes;
+	f->session->feeds->bytes += bytes;
 }
 
 bool session_feed_has_room(const struct session *s)
 {
-	return s->feed_bytes < s->worker->broker->config.max_queued_bytes + FEED_BYTES_ALWAYS;
+	return !s->feeds || s->feeds->bytes < s->worker->broker->config.max_queued_bytes + FEED_BYTES_ALWAYS;
+}
+
+static void feed_uncount(struct retained_feed *f, uint64_t bytes)
+{
+	f->bytes -= bytes;
+	f->session->feeds->bytes -= bytes;
 }
 
 static void list_drop(struct retained_feed *f)
@@ -78,9 +93,10 @@ static void list_drop(struct retained_feed *f)
 
 static void feed_free(struct retained_feed *f)
 {
-	f->session->feed_bytes -= f->bytes;
-	list_remove(&f->in_worker);
 	list_drop(f);
+	feed_uncount(f, f->bytes);
+	list_remove(&f->in_session);
+	list_remove(&f->in_worker);
 	free(f->seen);
 	free(f);
 }
@@ -98,6 +114,7 @@ static struct retained_feed *feed_create(struct session *s, struct span filter, 
 		return NULL;
 	*f = (struct retained_feed){
 		.session = s, .options = *o, .filter_len = (uint32_t)filter.len, .nlanes = b->nlanes};
+	list_init(&f->in_session);
 	list_init(&f->in_worker);
 	for (uint32_t i = 0; i < f->nlanes; i++)
 		f->barrier[i] = atomic_load(&b->workers[i]->published);
@@ -133,7 +150,8 @@ static void *grown(struct retained_feed *f, void *array, uint32_t count, uint32_
 
 void session_feeds_note(struct session *s, const struct publication *p)
 {
-	for (struct retained_feed *f = s->unripe; f; f = f->next) {
+	list_for_each (n, &s->feeds->unripe) {
+		struct retained_feed *f = container_of(n, struct retained_feed, in_session);
 		struct seen *more;
 
 		if (p->number > f->barrier[p->origin])
@@ -186,6 +204,15 @@ static int feed_found(void *arg, struct retained *value)
 	return OK;
 }
 
+/* Everything, and that is more than a list takes? */
+static bool is_all(const struct retained_feed *f)
+{
+	const struct broker *b = f->session->worker->broker;
+
+	return span_equal(feed_filter(f), span_str("#")) &&
+	       retained_count(b->retained) > b->config.feed_list_max;
+}
+
 /* What is there: a list; where that would be long or there is no memory for it, everything. */
 static void feed_look(struct retained_feed *f)
 {
@@ -195,12 +222,11 @@ static void feed_look(struct retained_feed *f)
 
 	if (f->nseen)
 		qsort(f->seen, f->nseen, sizeof(f->seen[0]), seen_order);
-	if (topic_levels_split(w->levels, w->broker->config.seed, feed_filter(f)) &&
+	if (!is_all(f) && topic_levels_split(w->levels, w->broker->config.seed, feed_filter(f)) &&
 	    retained_match(store, w->levels, visits, feed_found, f, &w->steps) == OK)
 		return;
 	list_drop(f);
-	f->session->feed_bytes -= f->bytes - before;
-	f->bytes = before;
+	feed_uncount(f, f->bytes - before);
 	f->end = retained_slots(store);
 }
 
@@ -208,42 +234,71 @@ static void feed_look(struct retained_feed *f)
 static void feed_place(struct retained_feed *f)
 {
 	struct session *s = f->session;
-	struct retained_feed **last = &s->feed;
+	size_t queued = s->queue ? store_queue_len(s->queue) : 0;
 
+	list_remove(&f->in_session);
 	list_remove(&f->in_worker);
-	f->next = NULL;
+	s->worker->steps += STEPS;
 	feed_look(f);
 	if (f->end == 0) {
 		feed_free(f);
 		return;
 	}
-	f->ahead = s->queue ? store_queue_len(s->queue) : 0;
-	for (; *last; last = &(*last)->next)
-		f->ahead -= (*last)->ahead;
-	*last = f;
+	f->ahead = queued - s->feeds->ahead;
+	s->feeds->ahead = queued;
+	list_append(&s->feeds->waiting, &f->in_session);
+}
+
+static int feeds_make(struct session *s)
+{
+	struct feeds *all = s->feeds ? s->feeds : malloc(sizeof(*all));
+
+	if (!all)
+		return ERR_NOMEM;
+	if (!s->feeds) {
+		*all = (struct feeds){0};
+		list_init(&all->unripe);
+		list_init(&all->waiting);
+	}
+	s->feeds = all;
+	return OK;
+}
+
+static void feeds_free_if_empty(struct session *s)
+{
+	if (!list_empty(&s->feeds->unripe) || !list_empty(&s->feeds->waiting))
+		return;
+	free(s->feeds);
+	s->feeds = NULL;
+}
+
+static void feed_ripen_later(struct retained_feed *f)
+{
+	struct worker *w = f->session->worker;
+
+	list_append(&f->session->feeds->unripe, &f->in_session);
+	list_append(&w->unripe, &f->in_worker);
+	loop_timer_set(w->loop, &w->ripening, RIPEN_MS);
 }
 
 int session_feed_retained(struct session *s, struct span filter, const struct sub_options *o)
 {
-	struct worker *w = s->worker;
-	struct retained_feed *f, **last = &s->unripe;
+	struct retained_feed *f;
+	int rc;
 
 	/* what is counted later is published by who finds the subscription */
-	if (retained_count(w->broker->retained) == 0)
+	if (retained_count(s->worker->broker->retained) == 0)
 		return OK;
-	f = feed_create(s, filter, o);
-	if (!f)
+	if (feeds_make(s) < 0)
 		return ERR_NOMEM;
-	if (!s->unripe && feed_is_ripe(f)) {
+	f = feed_create(s, filter, o);
+	rc = f ? OK : ERR_NOMEM;
+	if (f && list_empty(&s->feeds->unripe) && feed_is_ripe(f))
 		feed_place(f);
-		return OK;
-	}
-	for (; *last; last = &(*last)->next)
-		;
-	*last = f;
-	list_append(&w->unripe, &f->in_worker);
-	loop_timer_set(w->loop, &w->ripening, RIPEN_MS);
-	return OK;
+	else if (f)
+		feed_ripen_later(f);
+	feeds_free_if_empty(s);
+	return rc;
 }
 
 void feeds_ripen(struct worker *w)
@@ -253,10 +308,10 @@ void feeds_ripen(struct worker *w)
 		struct session *s = f->session;
 
 		/* those of a session in the order of its subscriptions */
-		if (f != s->unripe || !feed_is_ripe(f))
+		if (list_first(&s->feeds->unripe) != &f->in_session || !feed_is_ripe(f))
 			continue;
-		s->unripe = f->next;
 		feed_place(f);
+		feeds_free_if_empty(s);
 		if (s->conn)
 			conn_dirty(s->conn);
 	}
@@ -282,8 +337,11 @@ static struct retained *feed_next(struct retained_feed *f, uint32_t *looks)
 		struct retained *v;
 
 		--*looks;
-		if (f->values)
-			return f->values[f->at++];
+		if (f->values) {
+			v = f->values[f->at++];
+			feed_uncount(f, retained_cost(v));
+			return v;
+		}
 		v = retained_at(store, f->at++);
 		if (v && feed_owes(f, v) && mqtt_filter_matches(feed_filter(f), retained_topic(v)))
 			return retained_ref(v);
@@ -291,10 +349,29 @@ static struct retained *feed_next(struct retained_feed *f, uint32_t *looks)
 	return NULL;
 }
 
+static struct retained_feed *first_waiting(const struct session *s)
+{
+	return container_of(s->feeds->waiting.next, struct retained_feed, in_session);
+}
+
+/* What is not listed ends with its subscription. */
+static bool feed_is_wanted(struct retained_feed *f)
+{
+	struct sub_tree *subs = f->session->worker->subs;
+
+	if (f->values || f->subs == sub_tree_generation(subs))
+		return true;
+	f->subs = sub_tree_generation(subs);
+	if (sub_tree_find(subs, f->session, feed_filter(f)))
+		return true;
+	f->at = f->end;
+	return false;
+}
+
 struct retained *session_feed_next(struct session *s, uint32_t *looks, struct delivery *d)
 {
-	struct retained_feed *f = s->feed;
-	struct retained *v = feed_next(f, looks);
+	struct retained_feed *f = first_waiting(s);
+	struct retained *v = feed_is_wanted(f) ? feed_next(f, looks) : NULL;
 
 	if (v) {
 		*d = (struct delivery){
@@ -304,53 +381,41 @@ struct retained *session_feed_next(struct session *s, uint32_t *looks, struct de
 			.ids = &f->options.id,
 		};
 	} else if (f->at == f->end) {
-		s->feed = f->next;
 		feed_free(f);
+		feeds_free_if_empty(s);
 	}
 	return v;
 }
 
+bool session_is_fed(const struct session *s)
+{
+	return s->feeds && !list_empty(&s->feeds->waiting);
+}
+
 bool session_feed_is_first(const struct session *s)
 {
-	return s->feed && s->feed->ahead == 0;
+	return session_is_fed(s) && first_waiting(s)->ahead == 0;
 }
 
 void session_feed_passed(struct session *s)
 {
-	if (s->feed && s->feed->ahead > 0)
-		s->feed->ahead--;
+	if (!session_is_fed(s) || first_waiting(s)->ahead == 0)
+		return;
+	first_waiting(s)->ahead--;
+	s->feeds->ahead--;
 }
 
-/* ---- the end ---- */
-
-void session_feed_cancel(struct session *s, struct span filter)
+static void feeds_drop(struct list *all)
 {
-	struct retained_feed **lists[] = {&s->unripe, &s->feed};
-
-	for (unsigned i = 0; i < 2; i++)
-		for (struct retained_feed **at = lists[i]; *at;) {
-			struct retained_feed *f = *at;
-
-			if (!span_equal(feed_filter(f), filter)) {
-				at = &f->next;
-				continue;
-			}
-			*at = f->next;
-			if (f->next)
-				f->next->ahead += f->ahead;
-			feed_free(f);
-		}
+	list_for_each (n, all)
+		feed_free(container_of(n, struct retained_feed, in_session));
 }
 
 void session_feeds_clear(struct session *s)
 {
-	struct retained_feed **lists[] = {&s->unripe, &s->feed};
-
-	for (unsigned i = 0; i < 2; i++)
-		while (*lists[i]) {
-			struct retained_feed *f = *lists[i];
-
-			*lists[i] = f->next;
-			feed_free(f);
-		}
+	if (!s->feeds)
+		return;
+	feeds_drop(&s->feeds->unripe);
+	feeds_drop(&s->feeds->waiting);
+	feeds_free_if_empty(s);
 }

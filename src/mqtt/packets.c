@@ -337,7 +337,6 @@ static uint8_t unsubscribe_one(struct conn *c, struct span filter)
 	if (!sub)
 		return MQTT_RC_NO_SUBSCRIPTION_EXISTED;
 	sub_tree_remove(c->worker->subs, sub, true);
-	session_feed_cancel(s, filter);
 	s->nsubs--;
 	return MQTT_RC_SUCCESS;
 }

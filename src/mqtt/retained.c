@@ -274,6 +274,8 @@ static bool totals_take(struct retained_store *r, const struct retained *old, co
 	bool grows = retained_cost(fresh) > (old ? retained_cost(old) : 0);
 
 	totals_change(r, old, fresh);
+	if (!fresh->limited)
+		return true;
 	if ((!most->messages || old || atomic_load(&r->count) <= most->messages) &&
 	    (!most->bytes || !grows || atomic_load(&r->bytes) <= most->bytes))
 		return true;
@@ -392,7 +394,7 @@ static int slot_fill(struct retained_store *r, struct epoch_reader *me, struct t
 }
 
 int retained_set(struct retained_store *r, struct epoch_reader *me, const struct topic_levels *topic,
-		 const struct publication *p)
+		 const struct publication *p, bool limited)
 {
 	struct retained *fresh = value_make(r, p);
 	struct topic_node *node;
@@ -401,6 +403,7 @@ int retained_set(struct retained_store *r, struct epoch_reader *me, const struct
 
 	if (!fresh)
 		return ERR_NOMEM;
+	fresh->limited = limited;
 	do {
 		rc = topic_tree_get(r->tree, me, topic, &node);
 		if (rc == OK && !(at = node_slot(node)))

@@ -28,6 +28,7 @@ struct retained {
 	uint8_t origin;
 	uint8_t qos;
 	bool expires, has_blob;
+	bool limited;    /* it may be refused */
 	uint8_t bytes[]; /* topic, props, when it expires (u64), then the blob's address or the payload */
 };
 
@@ -43,10 +44,10 @@ MUST_USE int retained_create(uint64_t seed, const struct retained_limits *limits
 void retained_destroy(struct retained_store *r); /* accepts NULL */
 
 /*
- * Make a copy of p the value of the topic. ERR_NOMEM; ERR_FULL: a limit is reached. Then nothing changed.
+ * Make a copy of p the value of the topic. ERR_NOMEM; ERR_FULL: a limit is reached, and `limited`. Then nothing changed.
  */
 MUST_USE int retained_set(struct retained_store *r, struct epoch_reader *me, const struct topic_levels *topic,
-			  const struct publication *p);
+			  const struct publication *p, bool limited);
 /* Forget the topic's value. */
 void retained_clear(struct retained_store *r, struct epoch_reader *me, const struct topic_levels *topic);
 /* The value now, or NULL. */

@@ -54,7 +54,7 @@ static int set(struct shelf *s, const char *topic, uint64_t number)
 {
 	struct publication p = {.topic = span_str(topic), .payload = span_str(topic), .number = number};
 
-	return retained_set(s->store, s->me, split(s, topic), &p);
+	return retained_set(s->store, s->me, split(s, topic), &p, true);
 }
 
 static const struct retained *get(struct shelf *s, const char *topic)
@@ -146,7 +146,7 @@ static void a_view_shows_what_was_stored(void **state)
 	shelf_up(&s);
 	for (unsigned with_blob = 0; with_blob < 2; with_blob++) {
 		p.blob = with_blob ? blob : NULL;
-		assert_int_equal(retained_set(s.store, s.me, split(&s, "a/b"), &p), OK);
+		assert_int_equal(retained_set(s.store, s.me, split(&s, "a/b"), &p, true), OK);
 		retained_view(get(&s, "a/b"), &got);
 		assert_true(span_equal(got.topic, p.topic) && span_equal(got.props, p.props) &&
 			    span_equal(got.payload, p.payload));
@@ -186,6 +186,10 @@ static void limits_refuse_what_is_new_or_larger_and_change_nothing(void **state)
 			assert_int_equal(retained_count(s.store), 2);
 			assert_int_equal(retained_bytes(s.store), 8);
 			housekeeping(&s);
+			assert_int_equal(retained_set(s.store, s.me, split(&s, cases[i].topic),
+						      &(struct publication){.topic = span_str("c")}, false),
+					 OK);
+			retained_clear(s.store, s.me, split(&s, cases[i].topic));
 			/* there is room again */
 			retained_clear(s.store, s.me, split(&s, "aa"));
 			assert_int_equal(set(&s, "cc", 3), OK);
@@ -202,7 +206,7 @@ static void a_larger_value_above_the_limit_leaves_the_old_one(void **state)
 	(void)state;
 	shelf_up(&s);
 	assert_int_equal(set(&s, "a", 1), OK);
-	assert_int_equal(retained_set(s.store, s.me, split(&s, "a"), &p), ERR_FULL);
+	assert_int_equal(retained_set(s.store, s.me, split(&s, "a"), &p, true), ERR_FULL);
 	assert_int_equal(get(&s, "a")->number, 1);
 	assert_int_equal(retained_bytes(s.store), 2);
 	shelf_down(&s);
@@ -212,7 +216,7 @@ static int set_until(struct shelf *s, const char *topic, uint64_t expires_ms)
 {
 	struct publication p = {.topic = span_str(topic), .payload = span_str("x"), .expires_ms = expires_ms};
 
-	return retained_set(s->store, s->me, split(s, topic), &p);
+	return retained_set(s->store, s->me, split(s, topic), &p, true);
 }
 
 static void what_expired_is_swept_a_few_at_a_time(void **state)
@@ -467,7 +471,7 @@ static void forget(struct hand *h, const char *name, uint64_t what)
 		retained_clear(h->s.store, h->s.me, split(&h->s, name));
 		return;
 	}
-	(void)!retained_set(h->s.store, h->s.me, split(&h->s, name), &p);
+	(void)!retained_set(h->s.store, h->s.me, split(&h->s, name), &p, true);
 	(void)retained_sweep(h->s.store, h->s.me, 1, UINT32_MAX, h->s.levels);
 }
 

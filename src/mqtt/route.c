@@ -258,7 +258,7 @@ static void deliver_target(struct worker *w, struct publication *p, const struct
 		.ids = r->ids,
 	};
 
-	if (t->session->unripe && p->retain)
+	if (t->session->feeds && p->retain)
 		session_feeds_note(t->session, p);
 	for (uint32_t i = 0, at = t->first_id; i < t->nids; i++, at = r->links[at].next)
 		r->ids[i] = r->links[at].id;
@@ -433,7 +433,8 @@ static int store_retained(struct worker *w, struct publication *p)
 		retained_clear(b->retained, w->reader, w->levels); /* [MQTT-3.3.1-6] */
 		return OK;
 	}
-	rc = retained_set(b->retained, w->reader, w->levels, p);
+	/* what the gateway says itself is as much as its configuration makes it */
+	rc = retained_set(b->retained, w->reader, w->levels, p, !w->port);
 	if (rc == OK && p->expires_ms && !loop_timer_pending(&w->sweeping))
 		loop_timer_set(w->loop, &w->sweeping, SWEEP_MS);
 	if (rc != ERR_FULL)

@@ -40,11 +40,9 @@ struct session {
 	uint32_t unacked; /* sent on this connection and not acknowledged; the window counts it */
 	uint16_t *resend; /* ids of the last connection not sent again yet, in order */
 	uint32_t nresend, resent;
-	struct store_queue *queue;    /* NULL: nothing waited yet */
-	size_t queued_qos0;           /* of these, sent with QoS 0: only behind a feed */
-	struct retained_feed *feed;   /* retained messages that are to be sent, oldest first */
-	struct retained_feed *unripe; /* those that can't be yet */
-	uint64_t feed_bytes;          /* of both */
+	struct store_queue *queue; /* NULL: nothing waited yet */
+	size_t queued_qos0;        /* of these, sent with QoS 0: only behind a feed */
+	struct feeds *feeds;       /* retained messages that are to be sent (feed.c); NULL: none */
 
 	struct list subs;
 	uint32_t nsubs;
@@ -110,8 +108,6 @@ bool session_waits(const struct session *s);
 
 /* ---- feed.c: the retained messages of a fresh subscription, in the session's order of things ---- */
 
-struct retained_feed;
-
 /* May it get the retained messages of one more subscription? Not while too many feeds wait (what max_queued_bytes is for). */
 bool session_feed_has_room(const struct session *s);
 /*
@@ -119,8 +115,10 @@ bool session_feed_has_room(const struct session *s);
  * what waited before, before what comes later. ERR_NOMEM.
  */
 MUST_USE int session_feed_retained(struct session *s, struct span filter, const struct sub_options *o);
-/* A retained message is delivered: an unripe feed must not send it again. */
+/* A retained message is delivered: a feed that is not sent yet must not bring it again. */
 void session_feeds_note(struct session *s, const struct publication *p);
+/* Does a feed wait to be sent? */
+bool session_is_fed(const struct session *s);
 /* Is a feed's next value what is to be sent next, but for what is sent again? */
 bool session_feed_is_first(const struct session *s);
 /* A message of the queue is gone, which came before any feed. */
@@ -132,8 +130,6 @@ void session_feed_passed(struct session *s);
 struct retained *session_feed_next(struct session *s, uint32_t *looks, struct delivery *d);
 /* How many looks a session has in this turn. */
 uint32_t feed_looks(const struct worker *w);
-/* The filter is no subscription any more. */
-void session_feed_cancel(struct session *s, struct span filter);
 void session_feeds_clear(struct session *s);
 /* Feeds that can be sent by now go to their sessions. */
 void feeds_ripen(struct worker *w);
