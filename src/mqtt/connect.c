@@ -25,8 +25,8 @@ static void refuse(struct conn *c, struct span client_id, uint8_t reason)
 	struct mqtt_connack ack = {.reason = c->version == MQTT_V5 ? reason : mqtt_connack_v3(reason)};
 
 	mqtt_props_clear(&ack.props);
-	log_notice("mqtt", "client %s %s: refused: %s", log_quote((char[64]){0}, 64, client_id), c->peer,
-		   mqtt_reason_text(reason));
+	log_notice("mqtt", "client %s %s: refused: %s", log_quote((char[64]){0}, 64, client_id),
+		   conn_peer(c, (char[STREAM_PEER_MAX]){0}), mqtt_reason_text(reason));
 	worker_count(c->worker, clients_refused, 1);
 	send_connack(c, &ack);
 	conn_drop(c);
@@ -154,7 +154,7 @@ static int will_take(struct session *s, const struct mqtt_connect *p, bool comma
 		free(will);
 		return ERR_NOMEM;
 	}
-	s->will = will;
+	session_take_will(s, will);
 	return OK;
 }
 
@@ -253,7 +253,7 @@ static void start(struct conn *c, const struct mqtt_connect *p, struct span clie
 	c->state = CONN_OPEN;
 	take_limits(c, p);
 	log_info("mqtt", "client %s %s: connected, MQTT %s%s", log_quote((char[64]){0}, 64, client_id),
-		 c->peer,
+		 conn_peer(c, (char[STREAM_PEER_MAX]){0}),
 		 p->version == MQTT_V5     ? "5.0"
 		 : p->version == MQTT_V311 ? "3.1.1"
 					   : "3.1",

@@ -24,7 +24,7 @@ static void will_publish(struct session *s)
 	if (!will)
 		return;
 	s->will = NULL;
-	loop_timer_cancel(s->worker->loop, &s->will_timer);
+	loop_timer_cancel(s->worker->loop, &will->timer);
 	msg_view(will->msg, &p);
 	if (will->expires)
 		p.expires_ms = loop_now_ms(s->worker->loop) + 1000u * (uint64_t)will->expiry_s;
@@ -40,7 +40,7 @@ static void will_forget(struct session *s)
 {
 	if (!s->will)
 		return;
-	loop_timer_cancel(s->worker->loop, &s->will_timer);
+	loop_timer_cancel(s->worker->loop, &s->will->timer);
 	msg_unref(s->will->msg);
 	free(s->will);
 	s->will = NULL;
@@ -48,7 +48,14 @@ static void will_forget(struct session *s)
 
 static void will_fired(struct loop_timer *t)
 {
-	will_publish(container_of(t, struct session, will_timer));
+	will_publish(container_of(t, struct will, timer)->session);
+}
+
+void session_take_will(struct session *s, struct will *will)
+{
+	will->session = s;
+	loop_timer_init(&will->timer, will_fired);
+	s->will = will;
 }
 
 struct session *session_find(struct worker *w, struct span client_id)
@@ -66,7 +73,7 @@ struct session *session_find(struct worker *w, struct span client_id)
 
 struct session *session_create(struct worker *w, struct span client_id)
 {
-	struct session *s = calloc(1, sizeof(*s) + client_id.len);
+	struct session *s = calloc(1, offsetof(struct session, id) + client_id.len);
 
 	if (!s)
 		return NULL;
@@ -79,7 +86,6 @@ struct session *session_create(struct worker *w, struct span client_id)
 	s->uid = w->next_uid +=
 		BROKER_LANES_MAX; /* unique in the broker: the low part is the worker's index */
 	loop_timer_init(&s->expiry, expiry_fired);
-	loop_timer_init(&s->will_timer, will_fired);
 	list_init(&s->subs);
 	s->id_len = (uint16_t)client_id.len;
 	if (client_id.len)
@@ -157,7 +163,7 @@ void session_detach(struct session *s, bool publish_will)
 	if (s->will->delay_s == 0)
 		will_publish(s);
 	else
-		loop_timer_set(loop, &s->will_timer, 1000u * (uint64_t)s->will->delay_s);
+		loop_timer_set(loop, &s->will->timer, 1000u * (uint64_t)s->will->delay_s);
 }
 
 int session_received_add(struct session *s, uint16_t packet_id, bool *fresh)

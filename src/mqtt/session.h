@@ -15,42 +15,43 @@
 #define EXPIRY_NEVER UINT32_MAX
 
 struct will {
+	struct session *session;
 	struct msg *msg;
+	struct loop_timer timer; /* its delay, while the client is away */
 	bool expires;
 	uint32_t delay_s, expiry_s; /* the expiry counts from its publishing (3.1.3.2.4) */
 };
 
+/* There are many, and most wait: what is rarely there is behind a pointer. */
 struct session {
 	struct worker *worker;
 	struct hmap_node by_id;
 	struct conn *conn;      /* NULL: away */
 	struct mqtt_port *port; /* a port's own session: messages go to its callback */
 	uint64_t uid;
-	uint32_t expiry_s;
-	bool has_heir;     /* should it end now, the registry's entry is for the CONNECT in hand */
 	struct will *will; /* connected, or away with its delay running */
-	struct loop_timer expiry, will_timer;
+	struct loop_timer expiry;
 
 	/* from the client: QoS 2 ids that wait for PUBREL, one bit each; NULL: none was used yet */
 	uint64_t *received;
-	uint32_t nreceived;
 
 	/* to the client */
 	struct inflight inflight;
-	uint32_t unacked; /* sent on this connection and not acknowledged; the window counts it */
-	uint16_t *resend; /* ids of the last connection not sent again yet, in order */
-	uint32_t nresend, resent;
+	uint16_t *resend;          /* ids of the last connection not sent again yet, in order */
 	struct store_queue *queue; /* NULL: nothing waited yet */
 	size_t queued_qos0;        /* of these, sent with QoS 0: only behind a feed */
 	struct feeds *feeds;       /* retained messages that are to be sent (feed.c); NULL: none */
 
 	struct list subs;
-	uint32_t nsubs;
-
-	/* scratch of the routing: where this session stands in the list of targets */
-	uint64_t match_stamp;
+	uint64_t match_stamp; /* scratch of the routing: where this session stands in the list of targets */
 	uint32_t match_index;
 
+	uint32_t nsubs;
+	uint32_t nreceived;
+	uint32_t unacked; /* sent on this connection and not acknowledged; the window counts it */
+	uint32_t nresend, resent;
+	uint32_t expiry_s;
+	bool has_heir; /* should it end now, the registry's entry is for the CONNECT in hand */
 	uint16_t id_len;
 	uint8_t id[]; /* client id */
 };
@@ -72,6 +73,8 @@ void session_end(struct session *s);
 /* Free it without any effect on others (the broker ends). */
 void session_free(struct session *s);
 
+/* Take over what is to be published if the client goes without a word; there is none yet. */
+void session_take_will(struct session *s, struct will *will);
 /* The connection `c` takes over; the client's window and version are in it. */
 void session_attach(struct session *s, struct conn *c);
 /* Its connection is gone; `publish_will`: not by an orderly DISCONNECT. Ends it when its expiry is 0. */
