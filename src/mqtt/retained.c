@@ -70,7 +70,7 @@ static bool block_ready(struct retained_store *r, unsigned block)
 	fresh = calloc((size_t)BLOCK_FIRST << block, sizeof(*fresh));
 	if (fresh && !atomic_compare_exchange_strong(&r->blocks[block], &none, fresh))
 		free(fresh);
-	return fresh;
+	return atomic_load(&r->blocks[block]);
 }
 
 static slot_word *slot_take_free(struct retained_store *r)
