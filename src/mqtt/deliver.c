@@ -32,9 +32,15 @@ static bool window_has_room(const struct session *s)
 	return is_open(s) && s->unacked < window(s);
 }
 
+/* Most have none: asked at each delivery. */
+static bool is_fed(const struct session *s)
+{
+	return s->feeds && session_is_fed(s);
+}
+
 bool session_waits(const struct session *s)
 {
-	return s->resent < s->nresend || session_is_fed(s) || (s->queue && store_queue_len(s->queue) > 0);
+	return s->resent < s->nresend || is_fed(s) || (s->queue && store_queue_len(s->queue) > 0);
 }
 
 static bool output_is_full(const struct session *s)
@@ -117,7 +123,8 @@ static bool queue_is_full(const struct session *s)
 static void queue_pop(struct session *s, struct store_item *item)
 {
 	(void)store_queue_pop(s->queue, item);
-	session_feed_passed(s);
+	if (s->feeds)
+		session_feed_passed(s);
 	s->queued_qos0 -= item->qos == 0;
 }
 
@@ -211,7 +218,7 @@ static void deliver_once(struct session *s, struct publication *p, const struct 
 		return;
 	if (output_is_full(s))
 		worker_count(s->worker, dropped_qos0, 1);
-	else if ((s->queued_qos0 || session_is_fed(s)) &&
+	else if ((s->queued_qos0 || is_fed(s)) &&
 		 !p->command) /* a command is never kept, and never retained */
 		deliver_in_order(s, p, d);
 	else
@@ -314,13 +321,13 @@ static bool feed_step(struct session *s, uint32_t *looks)
 
 void session_pump(struct session *s)
 {
-	uint32_t most = feed_looks(s->worker), looks = most;
+	uint32_t most = s->feeds ? feed_looks(s->worker) : 0, looks = most;
 	struct store_item item;
 
 	while (window_has_room(s) && s->conn->output.bytes < PUMP_OUTPUT_BYTES) {
 		if (s->resent < s->nresend) {
 			resend_next(s);
-		} else if (session_feed_is_first(s)) {
+		} else if (s->feeds && session_feed_is_first(s)) {
 			if (!feed_step(s, &looks) && looks == 0) {
 				conn_dirty(s->conn); /* on in the next turn */
 				break;
