@@ -10,12 +10,13 @@
  * while nobody anywhere subscribed or unsubscribed. Topics with share groups, no-local subscriptions or subscription
  * identifiers are looked up each time.
  */
-#define CACHE_ENTRIES 4096u /* power of two */
-#define CACHE_TARGETS 64u
-#define CACHE_TOPIC   1024u /* bytes; who makes topics longer than this does not get to keep them in memory */
-#define CACHE_STEP    64u   /* an entry's block is a multiple, so that the next topic often fits */
-#define CACHE_SPARE   4u    /* and at most so many times as large as it has to be */
-#define NO_LINK       UINT32_MAX
+#define CACHE_ENTRIES   4096u /* power of two */
+#define CACHE_TARGETS   64u
+#define CACHE_TOPIC     1024u /* bytes; who makes topics longer than this does not get to keep them in memory */
+#define CACHE_STEP      64u   /* an entry's block is a multiple, so that the next topic often fits */
+#define CACHE_SPARE     4u    /* and at most so many times as large as it has to be */
+#define CACHE_STEPS_MIN 4u    /* nodes visited to find nobody: fewer are not worth an entry */
+#define NO_LINK         UINT32_MAX
 
 /* One session that gets the message, however many of its subscriptions match. */
 struct target {
@@ -232,7 +233,7 @@ static int look_up(struct worker *w, const struct publication *p, bool is_split)
 {
 	struct broker *b = w->broker;
 	uint64_t hash = hash_span(b->config.seed, p->topic);
-	uint64_t global = interest_generation(b->interest);
+	uint64_t global = interest_generation(b->interest), steps = w->steps;
 
 	if (cache_get(w, p->topic, hash, global))
 		return OK;
@@ -242,7 +243,8 @@ static int look_up(struct worker *w, const struct publication *p, bool is_split)
 	w->routes->nshares = 0;
 	w->steps +=
 		interest_match(b->interest, w->levels, w->walk, &w->routes->lanes, found_share, w->routes);
-	cache_put(w, p->topic, hash, global);
+	if (w->routes->ntargets || w->routes->lanes || w->steps - steps > CACHE_STEPS_MIN)
+		cache_put(w, p->topic, hash, global);
 	return OK;
 }
 
