@@ -209,6 +209,9 @@ static void run_make_broker(struct run *r)
 		config.max_queued_bytes = 1000000;
 	}
 	config.queue_policy = r->policy = (enum broker_queue_policy)any(r, 3);
+	r->ledger.late_feeds = sim_one_in(r->world, 2);
+	if (r->ledger.late_feeds)
+		config.feed_list_max = (uint32_t)any(r, 4);
 	if (sim_one_in(r->world, 2))
 		config.backlog_bytes = 500 + any(r, 5000);
 	config.hand_over_first = 1 + (uint32_t)any(r, 4);
