@@ -145,7 +145,7 @@ def started(gw, name):
 
 
 def test_what_is_above_the_limit_is_refused_or_delivered_and_not_kept():
-    with Gateway({"broker": {"workers": 1, "max_retained_messages": 11}}) as gw:
+    with Gateway({"broker": {"workers": 1, "max_retained_messages": 11, "sys_interval": 0}}) as gw:
         c, sub = started(gw, "c"), Raw(gw.port).connect("sub")
         for n in range(10):
             assert c.publish(f"t/{n}", b"x", qos=1, retain=True).reason in (0, 0x10)

@@ -279,7 +279,7 @@ static bool packets_handle(struct conn *c, struct span in, size_t *used)
 		if (rc == ERR_AGAIN)
 			break;
 		if (rc < 0)
-			conn_fault(c, rc); /* 3.1.1 [MQTT-4.8.0-1], [MQTT-4.8.0-2]; 5.0 [MQTT-4.13.1-1] */
+			conn_fault(c, rc);  /* 3.1.1 [MQTT-4.8.0-1], [MQTT-4.8.0-2]; 5.0 [MQTT-4.13.1-1] */
 		if (f.type != MQTT_PUBLISH) /* those are counted where they are taken */
 			worker_count(c->worker, control_received, 1);
 		at += f.size;

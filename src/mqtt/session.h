@@ -52,7 +52,7 @@ struct session {
 	uint32_t unacked; /* sent on this connection and not acknowledged; the window counts it */
 	uint32_t nresend, resent;
 	uint32_t expiry_s;
-	bool has_heir; /* should it end now, the registry's entry is for the CONNECT in hand */
+	bool has_heir;  /* should it end now, the registry's entry is for the CONNECT in hand */
 	bool is_full;   /* the queue was found full, and was not empty since */
 	bool is_spared; /* the client came back to a full queue: it gets time to make room */
 	uint16_t id_len;

@@ -134,7 +134,7 @@ struct broker {
 	struct budget budget;
 	_Atomic uint32_t connections;
 	_Atomic uint32_t clients, clients_maximum; /* connected; changed when one comes or goes */
-	_Atomic uint32_t sessions; /* of clients */
+	_Atomic uint32_t sessions;                 /* of clients */
 	_Atomic bool stopping;
 };
 

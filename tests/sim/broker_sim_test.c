@@ -312,13 +312,13 @@ static void check_figures(struct run *r)
 	there = t.sum.subscriptions + t.sum.shared_subscriptions;
 	if (t.clients != r->nclients || t.sum.sessions != r->nclients || there != filters ||
 	    t.sum.queued_messages || t.sum.queued_payload || t.sum.backlog_bytes)
-		ledger_broken(&r->ledger,
-			      "figures: %llu clients, %llu sessions of %u, %llu filters of %llu, %llu queued, "
-			      "%llu bytes handed over",
-			      (unsigned long long)t.clients, (unsigned long long)t.sum.sessions, r->nclients,
-			      (unsigned long long)there, (unsigned long long)filters,
-			      (unsigned long long)t.sum.queued_messages,
-			      (unsigned long long)t.sum.backlog_bytes);
+		ledger_broken(
+			&r->ledger,
+			"figures: %llu clients, %llu sessions of %u, %llu filters of %llu, %llu queued, "
+			"%llu bytes handed over",
+			(unsigned long long)t.clients, (unsigned long long)t.sum.sessions, r->nclients,
+			(unsigned long long)there, (unsigned long long)filters,
+			(unsigned long long)t.sum.queued_messages, (unsigned long long)t.sum.backlog_bytes);
 }
 
 /* Everybody has subscribed before the first message. */
