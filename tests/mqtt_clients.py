@@ -111,8 +111,8 @@ class MosquittoSub:
 
     def lines(self):
         """What it printed for messages, debug lines left out."""
-        out = self.process.communicate(timeout=40)[0]
-        assert self.process.returncode == 0, out
+        out = self.process.stdout.read()  # not communicate(): it forgets what was read along with "Subscribed"
+        assert self.process.wait(TIMEOUT_S) == 0, out
         return [x for x in out.splitlines() if not x.startswith((b"Client ", b"Subscribed "))]
 
 

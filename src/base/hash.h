@@ -19,12 +19,16 @@ static inline uint64_t hash_fold(uint64_t a, uint64_t b)
 	return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
+/* 1 to 7 bytes as one word: loads that overlap, since a copy of a few bytes would be read back before it is there. */
 static inline uint64_t hash_word(const uint8_t *p, size_t n)
 {
-	uint64_t w = 0;
+	uint32_t first, last;
 
-	memcpy(&w, p, n);
-	return w;
+	if (n < 4)
+		return p[0] | (uint64_t)p[n / 2] << 8 | (uint64_t)p[n - 1] << 16;
+	memcpy(&first, p, 4);
+	memcpy(&last, p + n - 4, 4);
+	return first | (uint64_t)last << 32;
 }
 
 static inline uint64_t hash_bytes(uint64_t seed, const void *bytes, size_t len)

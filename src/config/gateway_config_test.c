@@ -404,7 +404,7 @@ static const char full[] =
 	"max_queued_bytes: "
 	"40KiB,\n  queue_policy: disconnect, max_connections: 50, max_subscriptions: 60, max_topic_levels: "
 	"70, spread_after: 5, "
-	"connect_timeout: 8s, "
+	"connect_timeout: 8s, max_retained_messages: 7000, max_retained_bytes: 80KiB, "
 	"sys_interval: 3s, max_keep_alive: 2min, move_to: \"b.example:1883 c\", move_permanently: true, "
 	"max_sessions: 90, memory_limit: 64MiB}\n" LISTENERS "lines:\n"
 	"  - {name: press, type: modbus-tcp, host: 10.0.0.9, port: 1502, timeout: 250ms, retries: 3, "
@@ -448,6 +448,8 @@ static void check_full(const struct gateway_config *cfg)
 	assert_int_equal(cfg->broker.max_sessions, 90);
 	assert_true(cfg->broker.memory_limit == 64 << 20);
 	assert_int_equal(cfg->broker.queue_policy, CONFIG_QUEUE_DISCONNECT);
+	assert_int_equal(cfg->broker.max_retained_messages, 7000);
+	assert_true(cfg->broker.max_retained_bytes == 81920);
 	assert_int_equal(cfg->listeners[0].port, 1883);
 	assert_string_equal(cfg->lines[0].host, "10.0.0.9");
 	assert_int_equal(cfg->lines[0].backoff.max_ms, 60000);

@@ -14,9 +14,10 @@ bool config_broker_equal(const struct config_broker *a, const struct config_brok
 	       a->max_queued_bytes == b->max_queued_bytes && a->queue_policy == b->queue_policy &&
 	       a->max_connections == b->max_connections && a->spread_after == b->spread_after &&
 	       a->max_subscriptions == b->max_subscriptions && a->max_topic_levels == b->max_topic_levels &&
+	       a->max_retained_messages == b->max_retained_messages &&
+	       a->max_retained_bytes == b->max_retained_bytes &&
 	       a->connect_timeout_ms == b->connect_timeout_ms && a->max_sessions == b->max_sessions &&
-	       a->max_keep_alive_ms == b->max_keep_alive_ms &&
-	       a->memory_limit == b->memory_limit;
+	       a->max_keep_alive_ms == b->max_keep_alive_ms && a->memory_limit == b->memory_limit;
 }
 
 bool config_move_equal(const struct config_broker *a, const struct config_broker *b)

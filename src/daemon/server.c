@@ -396,6 +396,8 @@ static void fill_broker_config(struct server *s, uint32_t nworkers, struct broke
 	b->max_subscriptions = c->max_subscriptions;
 	b->max_topic_levels = c->max_topic_levels;
 	s->max_connections = b->max_connections;
+	b->max_retained_messages = c->max_retained_messages;
+	b->max_retained_bytes = c->max_retained_bytes;
 	b->connect_timeout_ms = c->connect_timeout_ms;
 	b->sys_interval_ms = c->sys_interval_ms;
 	b->memory = memory_in_use;

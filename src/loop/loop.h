@@ -92,8 +92,8 @@ enum { LOOP_READABLE = 1, LOOP_WRITABLE = 2, LOOP_HANGUP = 4 };
 
 struct loop_fd {
 	int fd;
-	void (*ready)(struct loop_fd *f, unsigned events); /* may remove f and free its owner */
 	uint32_t slot;                                     /* the loop's own */
+	void (*ready)(struct loop_fd *f, unsigned events); /* may remove f and free its owner */
 };
 
 /*

@@ -23,6 +23,7 @@ void broker_config_default(struct broker_config *c)
 		.max_topic_levels = 128,
 		.connect_timeout_ms = 10000,
 		.max_sessions = 1000000,
+		.feed_list_max = 16384,
 		.backlog_bytes = 16u * 1024 * 1024,
 		.sys_interval_ms = 10000,
 		.hand_over_first = 32,
@@ -50,6 +51,7 @@ static void lane_make(struct broker *b, uint16_t from, uint16_t to)
 static int make_shared(struct broker *b)
 {
 	uint64_t seed = b->config.seed;
+	const struct retained_limits limits = {b->config.max_retained_messages, b->config.max_retained_bytes};
 	int rc;
 
 	b->lanes = calloc((size_t)BROKER_LANES_MAX * BROKER_LANES_MAX, sizeof(*b->lanes));
@@ -59,7 +61,7 @@ static int make_shared(struct broker *b)
 		for (uint32_t to = 0; to < BROKER_LANES_MAX; to++)
 			lane_make(b, (uint16_t)from, (uint16_t)to);
 	if ((rc = epoch_domain_create(&b->epoch)) < 0 || (rc = interest_create(seed, &b->interest)) < 0 ||
-	    (rc = retained_create(seed, &b->retained)) < 0)
+	    (rc = retained_create(seed, &limits, &b->retained)) < 0)
 		return rc;
 	retained_count_in(b->retained, &b->budget);
 	return registry_create(seed, &b->registry);
@@ -109,9 +111,10 @@ void broker_destroy(struct broker *b)
 	registry_destroy(b->registry);
 	all_given_back = b->retained &&
 			 retained_count(b->retained) == 0; /* else there is more, which is not counted back */
+	epoch_domain_destroy(
+		b->epoch); /* before the store of retained messages: what was one gives its slot back */
 	retained_destroy(b->retained);
 	interest_destroy(b->interest);
-	epoch_domain_destroy(b->epoch);
 	assert(!all_given_back || atomic_load(&b->budget.used) == 0);
 	free(b->lanes);
 	free(b);
@@ -184,6 +187,16 @@ void broker_accept(struct broker *b, struct stream *s)
 	*o = (struct open_call){.call = {.run = open_run, .cancel = open_cancel}, .stream = s};
 	atomic_fetch_add(&w->connections, 1);
 	worker_call(w, &o->call);
+}
+
+uint64_t broker_retained_count(const struct broker *b)
+{
+	return retained_count(b->retained);
+}
+
+uint64_t broker_retained_bytes(const struct broker *b)
+{
+	return retained_bytes(b->retained);
 }
 
 /* ---- what clients may publish ---- */

@@ -43,10 +43,13 @@ struct broker_config {
 	uint32_t spread_after;      /* connections that share the first worker before the others get any */
 	uint32_t max_subscriptions; /* per session */
 	uint32_t max_topic_levels;
+	uint64_t max_retained_messages; /* 0: no limit */
+	uint64_t max_retained_bytes;    /* of their topics, properties and payloads; 0: no limit */
 	uint32_t connect_timeout_ms;
 	uint16_t max_keep_alive_s; /* v5 clients that ask for more, or none, are given this; 0: as they ask */
 	uint32_t max_sessions;     /* connected or away, all workers together */
 	uint64_t memory_limit;     /* bytes for what clients make us hold (mqtt/budget.h); 0: none */
+	uint32_t feed_list_max;    /* retained messages for a subscription; more are not listed (feed.c) */
 	uint64_t backlog_bytes;    /* hand-over to one worker above which publishers are not read */
 	uint32_t hand_over_first;  /* receivers on a worker from which on it hands over before it delivers */
 	uint64_t seed;             /* of hashes and random choices */
@@ -179,6 +182,10 @@ struct broker_totals {
 };
 
 void broker_totals(const struct broker *b, struct broker_totals *out);
+
+/* What is retained now: messages, and bytes as for max_retained_bytes. Any thread. */
+uint64_t broker_retained_count(const struct broker *b);
+uint64_t broker_retained_bytes(const struct broker *b);
 
 /* ---- ports: the broker's own part of a program, on a loop of its own ---- */
 

@@ -18,13 +18,19 @@ static void conn_ready(struct stream *s, unsigned events);
 
 /* ---- life ---- */
 
+const char *conn_peer(const struct conn *c, char buf[STREAM_PEER_MAX])
+{
+	stream_peer(c->stream, buf, STREAM_PEER_MAX);
+	return buf;
+}
+
 static void log_closed(struct conn *c, const char *why)
 {
 	char id[64];
 
 	log_notice("mqtt", "client %s %s: closed: %s",
-		   log_quote(id, sizeof(id), c->session ? session_id(c->session) : span_of(NULL, 0)), c->peer,
-		   why);
+		   log_quote(id, sizeof(id), c->session ? session_id(c->session) : span_of(NULL, 0)),
+		   conn_peer(c, (char[STREAM_PEER_MAX]){0}), why);
 }
 
 static void timer_fired(struct loop_timer *t)
@@ -82,7 +88,6 @@ void conn_open(struct worker *w, struct stream *stream)
 	c->stream = stream;
 	stream->owner = c;
 	stream->ready = conn_ready;
-	stream_peer(stream, c->peer, sizeof(c->peer));
 	list_init(&c->in_worker);
 	list_init(&c->dirty);
 	list_init(&c->unread);
@@ -90,7 +95,8 @@ void conn_open(struct worker *w, struct stream *stream)
 	worker_count(w, sockets_opened, 1);
 	conn_enlist(c, w);
 	if (stream_attach(stream, w->loop) < 0) {
-		log_warning("mqtt", "%s: closed: the loop has no room for it", c->peer);
+		log_warning("mqtt", "%s: closed: the loop has no room for it",
+			    conn_peer(c, (char[STREAM_PEER_MAX]){0}));
 		conn_free(c);
 	}
 }
@@ -111,7 +117,7 @@ void conn_free(struct conn *c)
 	free(c->input);
 	input_set(c, NULL, 0);
 	budget_count(&w->budget, -conn_bytes(c));
-	free(c->subscribing.codes);
+	free(c->subscribing);
 	stream_close(c->stream);
 	free(c);
 	connection_gone(w);
@@ -273,7 +279,7 @@ static bool packets_handle(struct conn *c, struct span in, size_t *used)
 		if (rc == ERR_AGAIN)
 			break;
 		if (rc < 0)
-			conn_fault(c, rc); /* 3.1.1 [MQTT-4.8.0-1], [MQTT-4.8.0-2]; 5.0 [MQTT-4.13.1-1] */
+			conn_fault(c, rc);  /* 3.1.1 [MQTT-4.8.0-1], [MQTT-4.8.0-2]; 5.0 [MQTT-4.13.1-1] */
 		if (f.type != MQTT_PUBLISH) /* those are counted where they are taken */
 			worker_count(c->worker, control_received, 1);
 		at += f.size;
@@ -341,7 +347,7 @@ static void conn_ended(struct conn *c, int err)
 		return;
 	log_info("mqtt", "client %s %s: gone: %s",
 		 log_quote((char[64]){0}, 64, c->session ? session_id(c->session) : span_of(NULL, 0)),
-		 c->peer, err_text(err));
+		 conn_peer(c, (char[STREAM_PEER_MAX]){0}), err_text(err));
 	conn_drop(c);
 }
 

@@ -24,37 +24,42 @@ struct aliases {
 	} at[ALIASES_MAX];
 };
 
+/* A SUBSCRIBE that takes more than one turn; it is the first packet in the connection's input. */
+struct subscribing {
+	size_t offset;  /* where the next filter is in the list */
+	uint32_t count; /* of its filters that are done */
+	uint8_t codes[];
+};
+
+/* There are many that do nothing: what is rarely there is behind a pointer. */
 struct conn {
 	struct stream *stream;
 	struct worker *worker;
 	struct session *session; /* OPEN */
 	struct list in_worker, dirty, unread;
-	enum conn_state state;
+	uint64_t last_read_ms;
+	struct loop_timer timer; /* connect time-out, later keep-alive */
+	struct output output;
+	struct aliases *aliases_in, *aliases_out; /* NULL: none were used yet */
+	struct subscribing *subscribing;          /* NULL: there is none */
+	uint8_t *input; /* the start of a packet whose rest has not come; NULL: none */
+	uint32_t input_len, input_room;
+	uint32_t max_packet; /* the client's limit; 0: none */
+	uint16_t keep_alive_s;
+	uint16_t receive_maximum; /* the client's window */
+	uint16_t aliases_out_max;
+	uint8_t state; /* enum conn_state */
 	uint8_t version;
 	bool write_blocked; /* WRITABLE will come */
 	bool publishes;     /* sent a PUBLISH: not read while hand-over is behind */
 	bool orderly;       /* DISCONNECT came: no will */
 	bool is_resumed;    /* its session was there before: what it repeats may be done already */
 	bool wants_reasons; /* it asked for Request Problem Information: failures are told in words, too */
-	uint16_t keep_alive_s;
-	uint16_t receive_maximum; /* the client's window */
-	uint16_t aliases_out_max;
-	uint32_t max_packet; /* the client's limit; 0: none */
-	uint64_t last_read_ms;
-	struct loop_timer timer; /* connect time-out, later keep-alive */
-	struct output output;
-	struct aliases *aliases_in, *aliases_out;
-	bool unhandled;      /* `input` has packets that wait for a turn with more time */
-	struct subscribing { /* a SUBSCRIBE that takes more than one turn; it is the first packet in `input` */
-		uint8_t *codes; /* NULL: there is none */
-		uint32_t count; /* of its filters that are done */
-		size_t offset;  /* where the next one is in the list */
-	} subscribing;
-	uint8_t *input; /* the start of a packet whose rest has not come; NULL: none */
-	uint32_t input_len, input_room;
-	char peer[STREAM_PEER_MAX];
+	bool unhandled;     /* `input` has packets that wait for a turn with more time */
 };
 
+/* Who it is, for the log: writes into `buf` and returns it. Not while it is being buried. */
+const char *conn_peer(const struct conn *c, char buf[STREAM_PEER_MAX]);
 /* Takes the stream; attaches it to the worker's loop. Closes it when that fails. */
 void conn_open(struct worker *w, struct stream *stream);
 /* End it at the end of this turn, after what is in its output; v5 clients are told `reason` if it is an error. */

@@ -38,8 +38,8 @@ static void refuse(struct conn *c, struct span client_id, uint8_t reason)
 	mqtt_props_clear(&ack.props);
 	conn_refer(c, &ack.props, reason, &size);
 	conn_explain(c, &ack.props, why, &size);
-	log_notice("mqtt", "client %s %s: refused: %s", log_quote((char[64]){0}, 64, client_id), c->peer,
-		   why);
+	log_notice("mqtt", "client %s %s: refused: %s", log_quote((char[64]){0}, 64, client_id),
+		   conn_peer(c, (char[STREAM_PEER_MAX]){0}), why);
 	worker_count(c->worker, clients_refused, 1);
 	send_connack(c, &ack); /* no session present: 3.1.1 [MQTT-3.2.2-4], 5.0 [MQTT-3.2.2-6] */
 	conn_drop(c);          /* 3.1.1 [MQTT-3.2.2-5], 5.0 [MQTT-3.2.2-7] */
@@ -176,7 +176,7 @@ static int will_take(struct session *s, const struct mqtt_connect *p, bool comma
 		free(will);
 		return ERR_NOMEM;
 	}
-	s->will = will;
+	session_take_will(s, will);
 	return OK;
 }
 
@@ -369,7 +369,7 @@ static void start(struct conn *c, const struct mqtt_connect *p, struct span clie
 	c->is_resumed = present;
 	take_limits(c, p);
 	log_info("mqtt", "client %s %s: connected, MQTT %s%s", log_quote((char[64]){0}, 64, client_id),
-		 c->peer,
+		 conn_peer(c, (char[STREAM_PEER_MAX]){0}),
 		 p->version == MQTT_V5     ? "5.0"
 		 : p->version == MQTT_V311 ? "3.1.1"
 					   : "3.1",

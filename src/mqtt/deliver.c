@@ -7,7 +7,6 @@
  */
 #include <stdlib.h>
 
-#include "base/hash.h"
 #include "base/log.h"
 #include "mqtt/conn.h"
 #include "mqtt/port.h"
@@ -16,8 +15,6 @@
 /* What need not wait for an acknowledgement is added to the output while less than this is in it. */
 #define FAIR_INFLIGHT     16u /* so many may always be on the way to a client */
 #define PUMP_OUTPUT_BYTES (256u * 1024)
-/* Retained messages may wait for a session beyond its max_queued_bytes, so that small limits do not forbid subscriptions. */
-#define FEED_BYTES_ALWAYS (4u * 1024 * 1024)
 
 /* The send quota: 5.0 [MQTT-4.9.0-1], [MQTT-3.3.4-9]. */
 static uint32_t window(const struct session *s)
@@ -40,9 +37,15 @@ static bool window_has_room(const struct session *s)
 	return s->unacked < FAIR_INFLIGHT || worker_memory(s->worker) == BUDGET_OK;
 }
 
+/* Most have none: asked at each delivery. */
+static bool is_fed(const struct session *s)
+{
+	return s->feeds && session_is_fed(s);
+}
+
 bool session_waits(const struct session *s)
 {
-	return s->resent < s->nresend || s->feed || (s->queue && store_queue_len(s->queue) > 0);
+	return s->resent < s->nresend || is_fed(s) || (s->queue && store_queue_len(s->queue) > 0);
 }
 
 /* Does the client not take its output while memory is short? */
@@ -141,24 +144,13 @@ bool session_queue_is_full(const struct session *s)
 			    store_queue_bytes(s->queue) >= c->max_queued_bytes);
 }
 
-/* QoS 0 waits behind retained messages, as it may be newer, and behind what waits for the same reason. */
-static bool goes_before_qos0(const struct store_item *item)
-{
-	return item->qos == 0 || item->retain;
-}
-
 /* The oldest item of the queue, which is not empty, is taken out. */
 static void queue_pop(struct session *s, struct store_item *item)
 {
-	struct retained_feed *f = s->feed;
-
 	(void)store_queue_pop(s->queue, item);
-	/* it stood ahead of the first feed that has any: earlier ones wait for the window while what is behind them is dropped */
-	while (f && f->ahead == 0)
-		f = f->next;
-	if (f)
-		f->ahead--;
-	s->queued_first -= goes_before_qos0(item);
+	if (s->feeds)
+		session_feed_passed(s);
+	s->queued_qos0 -= item->qos == 0;
 	s->is_full &= store_queue_len(s->queue) > 0;
 }
 
@@ -249,27 +241,19 @@ static bool item_queue(struct session *s, const struct store_item *item)
 		worker_count(s->worker, dropped_memory, 1);
 		return false;
 	}
-	s->queued_first += goes_before_qos0(item);
+	s->queued_qos0 += item->qos == 0;
 	s->is_spared &= !is_open(s);
 	worker_count_store(s->worker);
 	return true;
 }
 
-/* The newest item, the queue not being empty. It stood behind the last feed that has nothing behind it. */
+/* The newest item, the queue not being empty. */
 static void queue_pop_newest(struct session *s, struct store_item *item)
 {
-	struct retained_feed *last = NULL;
-	size_t ahead = 0;
-
-	for (struct retained_feed *f = s->feed; f; f = f->next) {
-		ahead += f->ahead;
-		if (f->ahead > 0)
-			last = f;
-	}
-	if (last && ahead == store_queue_len(s->queue))
-		last->ahead--;
+	if (s->feeds)
+		session_feed_cut(s);
 	(void)store_queue_pop_newest(s->queue, item);
-	s->queued_first -= goes_before_qos0(item);
+	s->queued_qos0 -= item->qos == 0;
 	s->is_full &= store_queue_len(s->queue) > 0;
 }
 
@@ -357,7 +341,7 @@ static void deliver_once(struct session *s, struct publication *p, const struct 
 		worker_count(s->worker, dropped_memory, 1);
 	else if (output_is_full(s))
 		worker_count(s->worker, dropped_qos0, 1);
-	else if ((s->feed || s->queued_first) &&
+	else if ((s->queued_qos0 || is_fed(s)) &&
 		 !p->command) /* a command is never kept, and never retained */
 		deliver_in_order(s, p, d);
 	else
@@ -413,198 +397,6 @@ static void resend_next(struct session *s)
 	}
 }
 
-/* ---- retained messages of a fresh subscription ---- */
-
-static struct delivery retained_delivery(const struct retained *value, const struct sub_options *o)
-{
-	return (struct delivery){
-		.qos = value->msg->qos < o->qos ? value->msg->qos : o->qos,
-		.retain = true, /* 3.1.1 [MQTT-3.3.1-8] */
-		.nids = o->id ? 1 : 0,
-		.ids = &o->id,
-	};
-}
-
-struct feeding {
-	struct session *session;
-	struct retained_feed *feed;
-	const struct sub *sub; /* the subscription that is fed */
-	bool existed;
-	bool other; /* another one of the session matches the topic in hand */
-};
-
-static void feed_match(void *arg, struct sub *sub)
-{
-	struct feeding *to = arg;
-
-	to->other |= sub->session == to->session && sub != to->sub;
-}
-
-/* Did the session have a subscription for this topic before? Then it is owed what is on its way. */
-static bool feed_is_owed(struct feeding *to, const struct msg *m)
-{
-	struct sub_found found = {.sub = feed_match, .arg = to};
-	struct worker *w = to->session->worker;
-	uint64_t lanes;
-
-	to->other = to->existed;
-	if (!to->other &&
-	    topic_levels_split(w->more_levels, w->broker->config.seed, span_of(m->bytes, m->topic_len)))
-		sub_tree_match(w->subs, w->more_levels, w->walk, &found, &lanes);
-	return to->other;
-}
-
-/* What a waiting value counts: it may be the last one that has it by then. */
-static uint64_t feed_cost(const struct retained *value)
-{
-	return sizeof(value) + msg_cost(value->msg);
-}
-
-bool session_feed_has_room(const struct session *s)
-{
-	return s->feed_bytes < s->worker->broker->config.max_queued_bytes + FEED_BYTES_ALWAYS;
-}
-
-static int defer(struct feeding *to, struct retained *value)
-{
-	struct session *s = to->session;
-	struct deferred *d = malloc(sizeof(*d));
-
-	if (!d)
-		return ERR_NOMEM;
-	budget_count(&s->worker->budget, budget_block(sizeof(*d)));
-	s->feed_bytes += feed_cost(value);
-	*d = (struct deferred){.session = s, .value = retained_ref(value), .options = to->feed->options};
-	list_append(&s->deferred, &d->in_session);
-	list_append(&s->worker->deferred, &d->in_worker);
-	return OK;
-}
-
-static int feed_append(struct session *s, struct retained_feed *f, struct retained *value)
-{
-	if (f->count == f->room) {
-		uint32_t room = f->room ? 2 * f->room : 8;
-		struct retained **values = realloc(f->values, room * sizeof(struct retained *));
-
-		if (!values)
-			return ERR_NOMEM;
-		budget_count(&s->worker->budget, (int64_t)((room - f->room) * sizeof(*values)));
-		f->values = values;
-		f->room = room;
-	}
-	s->feed_bytes += feed_cost(value);
-	f->values[f->count++] = retained_ref(value);
-	return OK;
-}
-
-/*
- * Messages that are not newer than this one may still be on their way from another worker. For a new subscription they are
- * skipped when they come; if one was there before, they are owed and come first.
- */
-static int feed_found(void *arg, struct retained *value)
-{
-	struct feeding *to = arg;
-	struct session *s = to->session;
-	const struct msg *m = value->msg;
-
-	if (to->sub->options.no_local && m->publisher == s->uid)
-		return OK; /* 5.0 [MQTT-3.8.3-3] */
-	if (m->origin != s->worker->index &&
-	    !lane_is_past(broker_lane(s->worker->broker, m->origin, s->worker->index), m->number)) {
-		if (feed_is_owed(to, m))
-			return defer(to, value);
-		session_guard(s, span_of(m->bytes, m->topic_len), m->origin, m->number);
-	}
-	return feed_append(s, to->feed, value);
-}
-
-int session_feed_retained(struct session *s, struct span filter, const struct sub *sub, bool existed)
-{
-	struct worker *w = s->worker;
-	struct retained_feed *f = calloc(1, sizeof(*f)), **last = &s->feed;
-	struct feeding to = {.session = s, .feed = f, .sub = sub, .existed = existed};
-	int rc = OK;
-
-	if (!f)
-		return ERR_NOMEM;
-	f->options = sub->options;
-	if (topic_levels_split(w->levels, w->broker->config.seed, filter))
-		rc = retained_match(w->broker->retained, w->levels, feed_found, &to, &w->steps);
-	loop_interleave(w->loop);
-	if (f->count == 0) {
-		free(f);
-		return rc;
-	}
-	f->ahead = s->queue ? store_queue_len(s->queue) : 0;
-	for (; *last; last = &(*last)->next)
-		f->ahead -= (*last)->ahead;
-	*last = f;
-	return rc;
-}
-
-/* One retained message into output, window or oblivion; the window has room. */
-static void feed_step(struct session *s)
-{
-	struct retained_feed *f = s->feed;
-	struct retained *value = f->values[f->at++];
-	struct delivery d = retained_delivery(value, &f->options);
-	struct store_item item;
-	struct publication p;
-
-	s->feed_bytes -= feed_cost(value);
-	msg_view(value->msg, &p);
-	if (publication_expired(&p, loop_now_ms(s->worker->loop)))
-		worker_count(s->worker, dropped_expired, 1);
-	else if (d.qos == 0)
-		(void)conn_send_publish(s->conn, &p, &d, 0, false);
-	else if (item_make(s, &p, &d, &item) && !item_send(s, &item))
-		item_drop(&item);
-	publication_fini(&p);
-	retained_unref(value);
-	if (f->at < f->count)
-		return;
-	s->feed = f->next;
-	feed_free(s, f);
-}
-
-void deferred_free(struct deferred *d)
-{
-	list_remove(&d->in_session);
-	list_remove(&d->in_worker);
-	budget_count(&d->session->worker->budget, -budget_block(sizeof(*d)));
-	d->session->feed_bytes -= feed_cost(d->value);
-	retained_unref(d->value);
-	free(d);
-}
-
-static void deferred_deliver(struct deferred *d)
-{
-	struct delivery how = retained_delivery(d->value, &d->options);
-	struct publication p;
-
-	msg_view(d->value->msg, &p);
-	if (publication_expired(&p, loop_now_ms(d->session->worker->loop)))
-		worker_count(d->session->worker, dropped_expired, 1);
-	else if (session_waits(d->session))
-		deliver_in_order(d->session, &p, &how);
-	else
-		session_deliver(d->session, &p, &how);
-	publication_fini(&p);
-	deferred_free(d);
-}
-
-void deferred_release(struct worker *w, const struct lane *l, uint64_t number)
-{
-	list_for_each (n, &w->deferred) {
-		struct deferred *d = container_of(n, struct deferred, in_worker);
-		const struct msg *m = d->value->msg;
-
-		if (l ? m->origin == l->from && m->number < number
-		      : lane_is_past(broker_lane(w->broker, m->origin, w->index), m->number))
-			deferred_deliver(d);
-	}
-}
-
 /* ---- sending on ---- */
 
 static void queue_step(struct session *s, struct store_item *item)
@@ -630,15 +422,41 @@ static void queue_step(struct session *s, struct store_item *item)
 	item_drop(item);
 }
 
+/* One retained message into output, window or oblivion; the window has room. false: none was found in so many looks. */
+static bool feed_step(struct session *s, uint32_t *looks)
+{
+	struct delivery d;
+	struct store_item item;
+	struct publication p;
+	struct retained *v = session_feed_next(s, looks, &d);
+
+	if (!v)
+		return false;
+	retained_view(v, &p);
+	if (publication_expired(&p, loop_now_ms(s->worker->loop)))
+		worker_count(s->worker, dropped_expired, 1);
+	else if (d.qos == 0)
+		(void)conn_send_publish(s->conn, &p, &d, 0, false);
+	else if (item_make(s, &p, &d, &item) && !item_send(s, &item))
+		item_drop(&item);
+	publication_fini(&p);
+	retained_unref(v);
+	return true;
+}
+
 void session_pump(struct session *s)
 {
+	uint32_t most = s->feeds ? feed_looks(s->worker) : 0, looks = most;
 	struct store_item item;
 
 	while (window_has_room(s) && s->conn->output.bytes < PUMP_OUTPUT_BYTES) {
 		if (s->resent < s->nresend) {
 			resend_next(s);
-		} else if (s->feed && s->feed->ahead == 0) {
-			feed_step(s);
+		} else if (s->feeds && session_feed_is_first(s)) {
+			if (!feed_step(s, &looks) && looks == 0) {
+				conn_dirty(s->conn); /* on in the next turn */
+				break;
+			}
 		} else if (s->queue && store_queue_len(s->queue) > 0) {
 			queue_pop(s, &item);
 			queue_step(s, &item);
@@ -646,59 +464,7 @@ void session_pump(struct session *s)
 			break;
 		}
 	}
-}
-
-/* ---- guards ---- */
-
-static uint64_t topic_hash(const struct session *s, struct span topic)
-{
-	return hash_span(s->worker->broker->config.seed, topic);
-}
-
-void session_guard(struct session *s, struct span topic, uint16_t origin, uint64_t number)
-{
-	struct guard *g = malloc(sizeof(*g));
-
-	if (!g) {
-		worker_count(s->worker, dropped_memory, 1);
-		return;
-	}
-	*g = (struct guard){.topic = topic_hash(s, topic), .number = number, .origin = origin};
-	g->budget = &s->worker->budget;
-	budget_count(g->budget, budget_block(sizeof(*g)));
-	list_append(&s->guards, &g->in_session);
-	list_append(&s->worker->guards, &g->in_worker);
-}
-
-void guard_free(struct guard *g)
-{
-	list_remove(&g->in_session);
-	list_remove(&g->in_worker);
-	budget_count(g->budget, -budget_block(sizeof(*g)));
-	free(g);
-}
-
-bool session_is_guarded(struct session *s, const struct publication *p)
-{
-	uint64_t topic = topic_hash(s, p->topic);
-
-	for (struct list *n = s->guards.next; n != &s->guards; n = n->next) {
-		const struct guard *g = container_of(n, struct guard, in_session);
-
-		if (g->origin == p->origin && g->topic == topic && p->number <= g->number)
-			return true;
-	}
-	return false;
-}
-
-void guards_expire(struct worker *w)
-{
-	list_for_each (n, &w->guards) {
-		struct guard *g = container_of(n, struct guard, in_worker);
-
-		if (lane_is_past(broker_lane(w->broker, g->origin, w->index), g->number))
-			guard_free(g);
-	}
+	s->worker->steps += most - looks;
 }
 
 /* ---- the client's answers ---- */

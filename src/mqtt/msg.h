@@ -46,7 +46,8 @@ struct publication {
 		props; /* encoded v5 properties that are passed on: all but expiry, alias, subscription ids */
 	uint8_t qos;
 	bool retain;         /* as published */
-	bool refusable;      /* whoever published it can be told that it was not taken */
+	bool refusable;      /* its publisher is told when it can't be retained: then it goes to nobody */
+	bool own;            /* the gateway's own: limits of what clients retain don't refuse it */
 	bool command;        /* never stored or replayed */
 	uint16_t origin;     /* worker that received it */
 	uint64_t number;     /* of that worker's publishes, from 1 */

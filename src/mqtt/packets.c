@@ -102,7 +102,8 @@ static uint8_t policy_ask(struct conn *c, const struct mqtt_publish *pub, bool *
 
 	if (reason >= 0x80)
 		log_warning("mqtt", "client %s %s: PUBLISH to %s refused: %s",
-			    log_quote((char[64]){0}, 64, r.client_id), c->peer,
+			    log_quote((char[64]){0}, 64, r.client_id),
+			    conn_peer(c, (char[STREAM_PEER_MAX]){0}),
 			    log_quote((char[128]){0}, 128, pub->topic), mqtt_reason_text(reason));
 	return reason;
 }
@@ -341,9 +342,10 @@ static uint8_t subscribe_one(struct conn *c, const struct mqtt_sub_item *item, u
 	 */
 	if (!sub->options.is_shared &&
 	    (item->retain_handling == 0 || (item->retain_handling == 1 && !existed)) &&
-	    session_feed_retained(s, item->filter, sub, existed) < 0)
-		log_warning("mqtt", "client %s %s: some retained messages not sent: out of memory",
-			    log_quote((char[64]){0}, 64, session_id(s)), c->peer);
+	    session_feed_retained(s, item->filter, &sub->options) < 0)
+		log_warning("mqtt", "client %s %s: retained messages not sent: out of memory",
+			    log_quote((char[64]){0}, 64, session_id(s)),
+			    conn_peer(c, (char[STREAM_PEER_MAX]){0}));
 	return item->qos; /* 3.1.1 [MQTT-3.8.4-5], 5.0 [MQTT-3.8.4-7] */
 }
 
@@ -361,7 +363,7 @@ static uint8_t suback_code(const struct conn *c, uint8_t code)
  */
 static int subscribe_on(struct conn *c, const struct mqtt_subscribe *sub)
 {
-	struct subscribing *at = &c->subscribing;
+	struct subscribing *at = c->subscribing;
 	uint32_t id = c->version == MQTT_V5 ? mqtt_props_num(&sub->props, MQTT_P_SUBSCRIPTION_ID, 0) : 0;
 	struct rd list = rd_of(sub->filters.p + at->offset, sub->filters.len - at->offset);
 	struct mqtt_sub_item item;
@@ -378,7 +380,7 @@ static int subscribe_on(struct conn *c, const struct mqtt_subscribe *sub)
 
 static int on_subscribe(struct conn *c, const struct mqtt_frame *f)
 {
-	struct subscribing *at = &c->subscribing;
+	struct subscribing *at;
 	struct mqtt_subscribe sub;
 	int rc = mqtt_subscribe_decode(f, c->version, &sub);
 
@@ -386,17 +388,18 @@ static int on_subscribe(struct conn *c, const struct mqtt_frame *f)
 		return rc;
 	if (!conn_fits(c, mqtt_suback_size(sub.count)))
 		return ERR_TOO_LARGE; /* [MQTT-3.1.2-24]: it would not get the answer */
-	if (!at->codes)
-		at->codes = malloc(sub.count);
-	if (!at->codes)
+	if (!c->subscribing)
+		c->subscribing = calloc(1, sizeof(*at) + sub.count);
+	at = c->subscribing;
+	if (!at)
 		return ERR_NOMEM;
 	rc = subscribe_on(c, &sub);
 	if (rc == ERR_AGAIN)
 		return rc;
 	/* [MQTT-3.8.4-1], [MQTT-3.8.4-2]; one for all filters: 3.1.1 [MQTT-3.8.4-4], 5.0 [MQTT-3.8.4-5], [MQTT-3.8.4-6] */
 	rc = send_codes(c, MQTT_SUBACK, sub.packet_id, span_of(at->codes, at->count));
-	free(at->codes);
-	*at = (struct subscribing){0};
+	free(at);
+	c->subscribing = NULL;
 	if (rc == OK && c->state == CONN_OPEN)
 		session_pump(c->session);
 	return rc;
@@ -501,7 +504,8 @@ static int on_disconnect(struct conn *c, const struct mqtt_frame *f)
 	}
 	c->orderly = d.reason == MQTT_RC_SUCCESS; /* no will then [MQTT-3.14.4-3] */
 	log_info("mqtt", "client %s %s: disconnected: %s",
-		 log_quote((char[64]){0}, 64, session_id(c->session)), c->peer, mqtt_reason_text(d.reason));
+		 log_quote((char[64]){0}, 64, session_id(c->session)),
+		 conn_peer(c, (char[STREAM_PEER_MAX]){0}), mqtt_reason_text(d.reason));
 	conn_drop(c);
 	return OK;
 }

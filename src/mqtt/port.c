@@ -86,6 +86,7 @@ static int publish_now(struct mqtt_port *port, struct publication *p)
 {
 	bool matched;
 
+	p->own = true;
 	return route_publish(port->worker, p, &matched);
 }
 

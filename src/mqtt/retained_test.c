@@ -24,22 +24,23 @@ struct shelf {
 	struct epoch_reader *me;
 	struct retained_store *store;
 	struct topic_levels *levels;
+	struct retained_limits limits;
 };
 
 static void shelf_up(struct shelf *s)
 {
 	assert_int_equal(epoch_domain_create(&s->domain), OK);
 	assert_int_equal(epoch_reader_create(s->domain, &s->me), OK);
-	assert_int_equal(retained_create(SEED, &s->store), OK);
+	assert_int_equal(retained_create(SEED, &s->limits, &s->store), OK);
 	s->levels = topic_levels_create(LEVELS);
 }
 
 static void shelf_down(struct shelf *s)
 {
-	retained_destroy(s->store);
 	free(s->levels);
 	epoch_reader_destroy(s->me);
 	epoch_domain_destroy(s->domain);
+	retained_destroy(s->store);
 }
 
 static const struct topic_levels *split(struct shelf *s, const char *topic)
@@ -52,12 +53,11 @@ static const struct topic_levels *split(struct shelf *s, const char *topic)
 static int set(struct shelf *s, const char *topic, uint64_t number)
 {
 	struct publication p = {.topic = span_str(topic), .payload = span_str(topic), .number = number};
-	struct retained *fresh = retained_make(&p);
 
-	return fresh ? retained_set(s->store, s->me, split(s, topic), fresh) : ERR_NOMEM;
+	return retained_set(s->store, s->me, split(s, topic), &p, true);
 }
 
-static struct retained *get(struct shelf *s, const char *topic)
+static const struct retained *get(struct shelf *s, const char *topic)
 {
 	return retained_get(s->store, split(s, topic));
 }
@@ -91,30 +91,162 @@ static void random_name(uint64_t *random, char *out, bool is_filter)
 		strcpy(out, "a");
 }
 
-static void versions_grow_by_one_and_values_live_as_long_as_they_are_held(void **state)
+static void versions_grow_by_one_and_a_slot_stays_until_it_is_cleared(void **state)
 {
-	struct shelf s;
-	struct retained *held;
+	struct shelf s = {0};
+	const struct retained *old;
 
 	(void)state;
 	shelf_up(&s);
 	assert_null(get(&s, "a"));
 	assert_int_equal(set(&s, "a", 1), OK);
-	held = retained_ref(get(&s, "a"));
-	assert_int_equal(held->version, 1);
+	old = get(&s, "a");
+	assert_int_equal(old->version, 1);
+	assert_ptr_equal(retained_at(s.store, old->slot), old);
 	assert_int_equal(set(&s, "a", 2), OK);
 	assert_int_equal(get(&s, "a")->version, 2);
+	assert_int_equal(get(&s, "a")->slot, old->slot);
+	assert_memory_equal(old->bytes, "aa", 2); /* until this thread is quiescent */
 	assert_int_equal(retained_count(s.store), 1);
+	assert_int_equal(retained_bytes(s.store), 2);
 	retained_clear(s.store, s.me, split(&s, "a"));
 	retained_clear(s.store, s.me, split(&s, "a"));
 	retained_clear(s.store, s.me, split(&s, "never"));
 	assert_null(get(&s, "a"));
+	assert_null(retained_at(s.store, old->slot));
 	assert_int_equal(retained_count(s.store), 0);
+	assert_int_equal(retained_bytes(s.store), 0);
+	/* one that may still be looked at is not taken for another topic */
+	assert_int_equal(set(&s, "b", 3), OK);
+	assert_int_equal(get(&s, "b")->slot, 1);
 	housekeeping(&s);
 	housekeeping(&s);
-	assert_memory_equal(held->msg->bytes, "aa", 2);
-	retained_unref(held);
+	assert_int_equal(set(&s, "c", 4), OK);
+	assert_int_equal(get(&s, "c")->slot, 0);
+	assert_int_equal(retained_slots(s.store), 2);
 	shelf_down(&s);
+}
+
+static void a_view_shows_what_was_stored(void **state)
+{
+	struct blob *blob = blob_create(span_str("large"));
+	struct publication got, p = {.topic = span_str("a/b"),
+				     .props = span_str("props"),
+				     .payload = span_of(blob->data, blob->len),
+				     .blob = blob,
+				     .qos = 2,
+				     .retain = true,
+				     .origin = 3,
+				     .number = 77,
+				     .publisher = 9,
+				     .expires_ms = UINT64_C(1) << 40};
+	struct shelf s = {0};
+
+	(void)state;
+	shelf_up(&s);
+	for (unsigned with_blob = 0; with_blob < 2; with_blob++) {
+		p.blob = with_blob ? blob : NULL;
+		assert_int_equal(retained_set(s.store, s.me, split(&s, "a/b"), &p, true), OK);
+		retained_view(get(&s, "a/b"), &got);
+		assert_true(span_equal(got.topic, p.topic) && span_equal(got.props, p.props) &&
+			    span_equal(got.payload, p.payload));
+		assert_ptr_equal(got.blob, p.blob);
+		assert_true(got.qos == 2 && got.retain && got.origin == 3 && got.number == 77 &&
+			    got.publisher == 9 && got.expires_ms == p.expires_ms);
+		assert_int_equal(retained_bytes(s.store), 3 + 5 + 5);
+	}
+	shelf_down(&s);
+	assert_int_equal(blob->refs, 1);
+	blob_unref(blob);
+}
+
+static void limits_refuse_what_is_new_or_larger_and_change_nothing(void **state)
+{
+	static const struct {
+		struct retained_limits limits;
+		const char *topic;
+		int verdict;
+	} cases[] = {
+		{{.messages = 2}, "new", ERR_FULL}, {{.messages = 2}, "n/e/w", ERR_FULL},
+		{{.messages = 2}, "aa", OK},        {{.messages = 3}, "new", OK},
+		{{.bytes = 8 + 6}, "new", OK},      {{.bytes = 8 + 5}, "new", ERR_FULL},
+		{{.bytes = 8}, "aa", OK},
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct shelf s = {.limits = cases[i].limits};
+
+		shelf_up(&s);
+		assert_int_equal(set(&s, "aa", 1), OK);
+		assert_int_equal(set(&s, "bb", 1), OK);
+		assert_int_equal(set(&s, cases[i].topic, 2), cases[i].verdict);
+		if (cases[i].verdict < 0) {
+			assert_null(get(&s, cases[i].topic));
+			assert_int_equal(retained_count(s.store), 2);
+			assert_int_equal(retained_bytes(s.store), 8);
+			housekeeping(&s);
+			assert_int_equal(retained_set(s.store, s.me, split(&s, cases[i].topic),
+						      &(struct publication){.topic = span_str("c")}, false),
+					 OK);
+			retained_clear(s.store, s.me, split(&s, cases[i].topic));
+			/* there is room again */
+			retained_clear(s.store, s.me, split(&s, "aa"));
+			assert_int_equal(set(&s, "cc", 3), OK);
+		}
+		shelf_down(&s);
+	}
+}
+
+static void a_larger_value_above_the_limit_leaves_the_old_one(void **state)
+{
+	struct shelf s = {.limits = {.bytes = 2}};
+	struct publication p = {.topic = span_str("a"), .payload = span_str("longer")};
+
+	(void)state;
+	shelf_up(&s);
+	assert_int_equal(set(&s, "a", 1), OK);
+	assert_int_equal(retained_set(s.store, s.me, split(&s, "a"), &p, true), ERR_FULL);
+	assert_int_equal(get(&s, "a")->number, 1);
+	assert_int_equal(retained_bytes(s.store), 2);
+	shelf_down(&s);
+}
+
+static int set_until(struct shelf *s, const char *topic, uint64_t expires_ms)
+{
+	struct publication p = {.topic = span_str(topic), .payload = span_str("x"), .expires_ms = expires_ms};
+
+	return retained_set(s->store, s->me, split(s, topic), &p, true);
+}
+
+static void what_expired_is_swept_a_few_at_a_time(void **state)
+{
+	struct shelf s = {0};
+	struct topic_levels *scratch = topic_levels_create(LEVELS);
+
+	(void)state;
+	shelf_up(&s);
+	assert_int_equal(set(&s, "stays", 1), OK);
+	assert_false(retained_sweep(s.store, s.me, 1000, 100, scratch)); /* nothing can expire */
+	assert_int_equal(set_until(&s, "a", 1000), OK);
+	assert_int_equal(set_until(&s, "b/c", 1001), OK);
+	assert_int_equal(set_until(&s, "d", 10), OK);
+	assert_int_equal(set(&s, "d", 2), OK); /* and then not any more */
+	assert_true(retained_sweep(s.store, s.me, 999, 100, scratch));
+	assert_int_equal(retained_count(s.store), 4);
+	for (unsigned i = 0; i < 4; i++)
+		assert_true(retained_sweep(s.store, s.me, 1000, 1, scratch));
+	assert_null(get(&s, "a"));
+	assert_non_null(get(&s, "b/c"));
+	assert_int_equal(retained_count(s.store), 3);
+	assert_true(retained_sweep(s.store, s.me, 1001, 100, scratch));
+	assert_null(get(&s, "b/c"));
+	assert_false(retained_sweep(s.store, s.me, 5000, 100, scratch));
+	assert_int_equal(retained_count(s.store), 2);
+	assert_int_equal(retained_bytes(s.store), 10 + 2);
+	housekeeping(&s);
+	shelf_down(&s);
+	free(scratch);
 }
 
 /* ---- against a list of topics ---- */
@@ -133,11 +265,11 @@ struct search {
 static int found_model(void *arg, struct retained *value)
 {
 	struct search *search = arg;
-	struct span topic = span_of(value->msg->bytes, value->msg->topic_len);
+	struct span topic = retained_topic(value);
 
 	for (unsigned i = 0; i < search->n; i++)
 		if (span_equal(topic, span_str(search->all[i].topic))) {
-			search->all[i].found += value->msg->number == search->all[i].number;
+			search->all[i].found += value->number == search->all[i].number;
 			return OK;
 		}
 	fail_msg("found what was never set");
@@ -148,7 +280,9 @@ static void check_filter(struct shelf *s, struct search *search, const char *fil
 {
 	for (unsigned i = 0; i < search->n; i++)
 		search->all[i].found = 0;
-	assert_int_equal(retained_match(s->store, split(s, filter), found_model, search, &(uint64_t){0}), OK);
+	assert_int_equal(
+		retained_match(s->store, split(s, filter), UINT64_MAX, found_model, search, &(uint64_t){0}),
+		OK);
 	for (unsigned i = 0; i < search->n; i++) {
 		const struct model *m = &search->all[i];
 		bool wanted = m->number && mqtt_filter_matches(span_str(filter), span_str(m->topic));
@@ -166,7 +300,7 @@ static void a_filter_finds_what_it_finds_in_a_list_of_topics(void **state)
 		static struct model all[TOPICS * 4];
 		struct search search = {.all = all};
 		uint64_t random = seed, count = 0;
-		struct shelf s;
+		struct shelf s = {0};
 
 		memset(all, 0, sizeof(all));
 		shelf_up(&s);
@@ -198,6 +332,13 @@ static void a_filter_finds_what_it_finds_in_a_list_of_topics(void **state)
 	}
 }
 
+static int count_one(void *arg, struct retained *value)
+{
+	(void)value;
+	++*(uint64_t *)arg;
+	return OK;
+}
+
 static int stop_at_once(void *arg, struct retained *value)
 {
 	(void)value;
@@ -207,16 +348,22 @@ static int stop_at_once(void *arg, struct retained *value)
 
 static void the_walk_ends_when_it_is_told_to(void **state)
 {
-	struct shelf s;
+	struct shelf s = {0};
 	unsigned calls = 0;
+	uint64_t found = 0;
 
 	(void)state;
 	shelf_up(&s);
 	assert_int_equal(set(&s, "a", 1), OK);
 	assert_int_equal(set(&s, "b", 1), OK);
-	assert_int_equal(retained_match(s.store, split(&s, "#"), stop_at_once, &calls, &(uint64_t){0}),
-			 ERR_FULL);
+	assert_int_equal(
+		retained_match(s.store, split(&s, "#"), UINT64_MAX, stop_at_once, &calls, &(uint64_t){0}),
+		ERR_FULL);
 	assert_int_equal(calls, 1);
+	assert_int_equal(retained_match(s.store, split(&s, "#"), 1, count_one, &found, &(uint64_t){0}),
+			 ERR_FULL);
+	assert_int_equal(found, 1);
+	assert_int_equal(retained_match(s.store, split(&s, "#"), 5, count_one, &found, &(uint64_t){0}), OK);
 	shelf_down(&s);
 }
 
@@ -226,7 +373,7 @@ static void without_memory_the_old_value_stays(void **state)
 
 	(void)state;
 	for (long n = 1; hit; n++) {
-		struct shelf s;
+		struct shelf s = {0};
 		unsigned calls = 0, was = 0;
 		char deep[64] = "d";
 
@@ -238,9 +385,10 @@ static void without_memory_the_old_value_stays(void **state)
 		was = set(&s, "a/b", 2) == OK ? 2 : 1;
 		if (set(&s, deep, 3) < 0)
 			assert_null(get(&s, deep));
-		(void)!retained_match(s.store, split(&s, "#"), stop_at_once, &calls, &(uint64_t){0});
+		(void)!retained_match(s.store, split(&s, "#"), UINT64_MAX, stop_at_once, &calls,
+				      &(uint64_t){0});
 		hit = alloc_fail_end();
-		assert_int_equal(get(&s, "a/b")->msg->number, was);
+		assert_int_equal(get(&s, "a/b")->number, was);
 		shelf_down(&s);
 	}
 	for (long n = 1; n < 4; n++) {
@@ -248,7 +396,7 @@ static void without_memory_the_old_value_stays(void **state)
 		int rc;
 
 		alloc_fail_at(n);
-		rc = retained_create(SEED, &none);
+		rc = retained_create(SEED, &(struct retained_limits){0}, &none);
 		hit = alloc_fail_end();
 		assert_int_equal(rc, hit ? ERR_NOMEM : OK);
 		retained_destroy(none);
@@ -269,20 +417,63 @@ struct hand {
 	struct retained *held[4];
 };
 
+static void check_whole(struct hand *h, const struct retained *v)
+{
+	struct publication p;
+
+	retained_view(v, &p);
+	h->wrong |= !span_equal(p.topic, p.payload) || !v->version;
+}
+
 static int found_whole(void *arg, struct retained *value)
 {
 	struct hand *h = arg;
-	const struct msg *m = value->msg;
 
-	h->wrong |= m->topic_len != m->payload_len ||
-		    memcmp(m->bytes, m->bytes + m->topic_len, m->topic_len) != 0 || !value->version;
-	if (next_random(&h->random) % 8 == 0) { /* kept beyond the epoch, as a session does */
+	check_whole(h, value);
+	h->wrong |= value->slot >= retained_slots(h->s.store);
+	if (next_random(&h->random) % 8 == 0) { /* kept beyond the epoch, as a feed does */
 		struct retained **slot = &h->held[next_random(&h->random) % 4];
 
+		if (*slot)
+			check_whole(h, *slot);
 		retained_unref(*slot);
 		*slot = retained_ref(value);
 	}
 	return OK;
+}
+
+static void look_at_some_slots(struct hand *h)
+{
+	uint32_t end = retained_slots(h->s.store);
+
+	for (uint32_t i = (uint32_t)(next_random(&h->random) % 64); i < end; i += 7) {
+		const struct retained *v = retained_at(h->s.store, i);
+
+		if (v)
+			check_whole(h, v);
+	}
+}
+
+static void check_set(struct hand *h, const char *name)
+{
+	int rc = set(&h->s, name, ++h->sent);
+
+	h->wrong |= rc < 0 && (rc != ERR_FULL || !h->s.limits.messages);
+	/* the hands may be above it for a moment, each by one that is taken back */
+	h->wrong |= h->s.limits.messages && retained_count(h->s.store) > h->s.limits.messages + THREADS;
+}
+
+/* Cleared, or set to what has expired, and swept. */
+static void forget(struct hand *h, const char *name, uint64_t what)
+{
+	struct publication p = {.topic = span_str(name), .payload = span_str(name), .expires_ms = 1};
+
+	if (what >> 8 & 3) {
+		retained_clear(h->s.store, h->s.me, split(&h->s, name));
+		return;
+	}
+	(void)!retained_set(h->s.store, h->s.me, split(&h->s, name), &p, true);
+	(void)retained_sweep(h->s.store, h->s.me, 1, UINT32_MAX, h->s.levels);
 }
 
 static void *hand_run(void *arg)
@@ -297,12 +488,14 @@ static void *hand_run(void *arg)
 		if (h->only)
 			strcpy(name, h->only);
 		if (what % 8 < 3)
-			h->wrong |= set(&h->s, name, ++h->sent) < 0;
+			check_set(h, name);
 		else if (what % 8 < 7)
-			retained_clear(h->s.store, h->s.me, split(&h->s, name));
+			forget(h, name, what);
 		else
-			h->wrong |= retained_match(h->s.store, split(&h->s, name), found_whole, h,
+			h->wrong |= retained_match(h->s.store, split(&h->s, name), UINT64_MAX, found_whole, h,
 						   &(uint64_t){0}) < 0;
+		if ((what >> 40) % 8 == 0)
+			look_at_some_slots(h);
 		if (what >> 32 & 1)
 			housekeeping(&h->s);
 	}
@@ -312,16 +505,9 @@ static void *hand_run(void *arg)
 	return NULL;
 }
 
-static int count_one(void *arg, struct retained *value)
+static void share_shelf(const char *only, const struct retained_limits *limits)
 {
-	(void)value;
-	++*(uint64_t *)arg;
-	return OK;
-}
-
-static void share_shelf(const char *only)
-{
-	struct shelf s;
+	struct shelf s = {.limits = *limits};
 	struct hand hands[THREADS];
 	pthread_t threads[THREADS];
 	uint64_t left = 0;
@@ -343,8 +529,10 @@ static void share_shelf(const char *only)
 	}
 	epoch_online(s.me);
 	/* the count is of what is there */
-	assert_int_equal(retained_match(s.store, split(&s, "#"), count_one, &left, &(uint64_t){0}), OK);
-	assert_int_equal(retained_match(s.store, split(&s, "$s/#"), count_one, &left, &(uint64_t){0}), OK);
+	assert_int_equal(
+		retained_match(s.store, split(&s, "#"), UINT64_MAX, count_one, &left, &(uint64_t){0}), OK);
+	assert_int_equal(
+		retained_match(s.store, split(&s, "$s/#"), UINT64_MAX, count_one, &left, &(uint64_t){0}), OK);
 	assert_int_equal(retained_count(s.store), left);
 	shelf_down(&s);
 }
@@ -352,24 +540,35 @@ static void share_shelf(const char *only)
 static void four_threads_set_clear_and_read_whole_values(void **state)
 {
 	(void)state;
-	share_shelf(NULL);
+	share_shelf(NULL, &(struct retained_limits){0});
 }
 
 static void four_threads_clear_the_same_topic_once_each_time(void **state)
 {
 	(void)state;
-	share_shelf("a");
+	share_shelf("a", &(struct retained_limits){0});
+}
+
+static void four_threads_meet_at_the_limit(void **state)
+{
+	(void)state;
+	share_shelf(NULL, &(struct retained_limits){.messages = 5, .bytes = 30});
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(versions_grow_by_one_and_values_live_as_long_as_they_are_held),
+		cmocka_unit_test(versions_grow_by_one_and_a_slot_stays_until_it_is_cleared),
+		cmocka_unit_test(a_view_shows_what_was_stored),
+		cmocka_unit_test(limits_refuse_what_is_new_or_larger_and_change_nothing),
+		cmocka_unit_test(a_larger_value_above_the_limit_leaves_the_old_one),
+		cmocka_unit_test(what_expired_is_swept_a_few_at_a_time),
 		cmocka_unit_test(a_filter_finds_what_it_finds_in_a_list_of_topics),
 		cmocka_unit_test(the_walk_ends_when_it_is_told_to),
 		cmocka_unit_test(without_memory_the_old_value_stays),
 		cmocka_unit_test(four_threads_set_clear_and_read_whole_values),
 		cmocka_unit_test(four_threads_clear_the_same_topic_once_each_time),
+		cmocka_unit_test(four_threads_meet_at_the_limit),
 	};
 
 	return cmocka_run_group_tests_name("mqtt_retained", tests, NULL, NULL);

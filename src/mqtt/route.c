@@ -10,10 +10,13 @@
  * while nobody anywhere subscribed or unsubscribed. Topics with share groups, no-local subscriptions or subscription
  * identifiers are looked up each time.
  */
-#define CACHE_ENTRIES 4096u                 /* power of two */
-#define CACHE_TARGETS (64u * CACHE_ENTRIES) /* in all entries together */
-#define CACHE_TOPIC   1024u /* bytes; who makes topics longer than this does not get to keep them in memory */
-#define NO_LINK       UINT32_MAX
+#define CACHE_ENTRIES   4096u                 /* power of two */
+#define CACHE_TARGETS   (64u * CACHE_ENTRIES) /* in all entries together */
+#define CACHE_TOPIC     1024u /* bytes; who makes topics longer than this does not get to keep them in memory */
+#define CACHE_STEP      64u   /* an entry's block is a multiple, so that the next topic often fits */
+#define CACHE_SPARE     4u    /* and at most so many times as large as it has to be */
+#define CACHE_STEPS_MIN 4u    /* nodes visited to find nobody: fewer are not worth an entry */
+#define NO_LINK         UINT32_MAX
 
 /* One session that gets the message, however many of its subscriptions match. */
 struct target {
@@ -31,6 +34,7 @@ struct cached_route {
 	uint64_t local, global; /* generations */
 	uint64_t lanes;
 	uint32_t topic_len, ntargets;
+	size_t room;    /* bytes of the block */
 	uint8_t *topic; /* behind the targets, in one block */
 	struct target targets[];
 };
@@ -70,7 +74,7 @@ int routes_create(struct routes **out)
 
 static int64_t route_bytes(const struct cached_route *c)
 {
-	return c ? budget_block(sizeof(*c) + c->ntargets * sizeof(*c->targets) + c->topic_len) : 0;
+	return c ? budget_block(c->room) : 0;
 }
 
 static void cache_clear(struct routes *r, struct budget_share *budget)
@@ -219,13 +223,30 @@ static bool cache_get(struct worker *w, struct span topic, uint64_t hash, uint64
 	return true;
 }
 
+/* The slot's entry with room for `size` bytes; NULL: out of memory, and it is as it was. */
+static struct cached_route *cache_room(struct cache_slot *slot, size_t size, struct budget_share *budget)
+{
+	struct cached_route *c = slot->route;
+	int64_t before = route_bytes(c);
+
+	if (c && c->room >= size && c->room <= CACHE_SPARE * size)
+		return c;
+	size = (size + CACHE_STEP - 1) / CACHE_STEP * CACHE_STEP;
+	c = realloc(c, size);
+	if (!c)
+		return NULL;
+	c->room = size;
+	slot->route = c;
+	budget_count(budget, route_bytes(c) - before);
+	return c;
+}
+
 static void cache_put(struct worker *w, struct span topic, uint64_t hash, uint64_t global)
 {
 	struct routes *r = w->routes;
 	struct cache_slot *slot = cache_slot(w, hash);
 	uint32_t tag = cache_tag(hash), old = slot->route ? slot->route->ntargets : 0;
 	struct cached_route *c;
-	int64_t before;
 
 	if (!r->cacheable || r->ntargets > CACHE_TARGETS || topic.len > CACHE_TOPIC)
 		return;
@@ -237,8 +258,7 @@ static void cache_put(struct worker *w, struct span topic, uint64_t hash, uint64
 		cache_clear(r, &w->budget);
 		old = 0;
 	}
-	before = route_bytes(slot->route);
-	c = realloc(slot->route, sizeof(*c) + r->ntargets * sizeof(*r->targets) + topic.len);
+	c = cache_room(slot, sizeof(*c) + r->ntargets * sizeof(*r->targets) + topic.len, &w->budget);
 	if (!c)
 		return;
 	r->cached += r->ntargets - old;
@@ -247,29 +267,35 @@ static void cache_put(struct worker *w, struct span topic, uint64_t hash, uint64
 		.global = global,
 		.lanes = r->lanes,
 		.topic_len = (uint32_t)topic.len,
+		.room = c->room,
 		.ntargets = r->ntargets,
 		.topic = (uint8_t *)(c->targets + r->ntargets),
 	};
 	targets_copy(c->targets, r->targets, r->ntargets);
 	memcpy(c->topic, topic.p, topic.len);
-	slot->route = c;
 	slot->tag = tag;
-	budget_count(&w->budget, route_bytes(c) - before);
+}
+
+/* The topic in hand into w->levels. */
+static int split(struct worker *w, const struct publication *p)
+{
+	return topic_levels_split(w->levels, w->broker->config.seed, p->topic) ? OK : ERR_RANGE;
 }
 
 /* Everybody who wants a message that starts here. The generation is read first: what changes later is not cached as seen. */
-static int look_up(struct worker *w, struct publication *p)
+static int look_up(struct worker *w, struct publication *p, bool is_split)
 {
 	struct broker *b = w->broker;
-	uint64_t global = interest_generation(b->interest);
+	uint64_t global = interest_generation(b->interest), steps = w->steps;
 
 	p->topic_hash = hash_span(b->config.seed, p->topic);
 	if (cache_get(w, p->topic, p->topic_hash, global))
 		return OK;
-	if (!topic_levels_split(w->levels, b->config.seed, p->topic))
+	if (!is_split && split(w, p) < 0)
 		return ERR_RANGE;
 	match(w, p, true);
-	cache_put(w, p->topic, p->topic_hash, global);
+	if (w->routes->ntargets || w->routes->lanes || w->steps - steps > CACHE_STEPS_MIN)
+		cache_put(w, p->topic, p->topic_hash, global);
 	return OK;
 }
 
@@ -285,8 +311,8 @@ static void deliver_target(struct worker *w, struct publication *p, const struct
 		.ids = r->ids,
 	};
 
-	if (!list_empty(&t->session->guards) && session_is_guarded(t->session, p))
-		return;
+	if (t->session->feeds && p->retain)
+		session_feeds_note(t->session, p);
 	for (uint32_t i = 0, at = t->first_id; i < t->nids; i++, at = r->links[at].next)
 		r->ids[i] = r->links[at].id;
 	session_deliver(t->session, p, &d);
@@ -474,30 +500,34 @@ static void share_record(struct worker *w, struct publication *p, struct share_r
 
 /* ---- publishing ---- */
 
+/* A client's new topic is refused when memory is short; one that has a value may get another. w->levels is the topic's. */
+static bool may_retain(struct worker *w, const struct publication *p)
+{
+	return worker_memory(w) == BUDGET_OK || p->own || retained_get(w->broker->retained, w->levels);
+}
+
+/* w->levels is the topic's. */
 static int store_retained(struct worker *w, struct publication *p)
 {
 	struct broker *b = w->broker;
-	struct retained *value;
+	int rc;
 
-	if (!p->retain || p->command)
-		return OK;
-	if (!topic_levels_split(w->levels, b->config.seed, p->topic))
-		return ERR_RANGE;
 	if (p->payload.len == 0) {
 		retained_clear(b->retained, w->reader, w->levels); /* [MQTT-3.3.1-6] */
 		return OK;
 	}
-	/* a client's new topic is refused when memory is short; one that has a value may get another */
-	if (worker_memory(w) > BUDGET_OK && !w->port && !retained_get(b->retained, w->levels)) {
-		if (p->refusable)
-			return ERR_FULL;
-		worker_count(w, dropped_retained, 1);
-		return OK;
-	}
-	value = retained_make(p);
-	if (!value)
-		return ERR_NOMEM;
-	return retained_set(b->retained, w->reader, w->levels, value);
+	/* what the gateway says itself is as much as its configuration makes it */
+	rc = may_retain(w, p) ? retained_set(b->retained, w->reader, w->levels, p, !p->own) : ERR_FULL;
+	if (rc == OK && p->expires_ms && !loop_timer_pending(&w->sweeping))
+		loop_timer_set(w->loop, &w->sweeping, SWEEP_MS);
+	if (rc != ERR_FULL)
+		return rc;
+	worker_count(w, dropped_retained, 1);
+	if (p->refusable)
+		return rc;
+	/* it is delivered all the same; what it would have replaced is older, and nobody's last value any more */
+	retained_clear(b->retained, w->reader, w->levels);
+	return OK;
 }
 
 static int reserve_lanes(struct worker *w, uint64_t lanes, const struct publication *p)
@@ -524,19 +554,22 @@ static bool shall_wait(const struct worker *w, uint64_t others)
 static int publish(struct worker *w, struct publication *p, bool *matched)
 {
 	struct routes *r = w->routes;
+	bool stores = p->retain && !p->command;
 	uint64_t others;
 	bool wait;
-	int rc = store_retained(w, p);
+	int rc = stores ? split(w, p) : OK;
 
+	if (rc == OK && stores)
+		rc = store_retained(w, p);
 	if (p->retain)
 		loop_interleave(w->loop);
 	if (rc == OK)
-		rc = look_up(w, p);
+		rc = look_up(w, p, stores);
 	if (p->retain)
 		loop_interleave(w->loop);
 	if (rc == OK && w->delayed && r->nshares > 0) { /* a member of a group gets it at once */
 		route_settle(w);
-		rc = look_up(w, p);
+		rc = look_up(w, p, false);
 	}
 	if (rc < 0)
 		return rc;
@@ -556,28 +589,47 @@ static int publish(struct worker *w, struct publication *p, bool *matched)
 	return OK;
 }
 
+/*
+ * Of a retained message, it is seen by all before the message is stored: a subscriber who does not see the number yet is found
+ * (feed.c).
+ */
+static uint64_t number_next(struct worker *w, bool retain)
+{
+	uint64_t number = atomic_load_explicit(&w->published, memory_order_relaxed) + 1;
+
+	atomic_store_explicit(&w->published, number, retain ? memory_order_seq_cst : memory_order_relaxed);
+	return number;
+}
+
+/* With a large payload in a blob, so that nobody copies it. */
+static int publish_large(struct worker *w, struct publication *p, bool *matched)
+{
+	struct blob *blob;
+	int rc;
+
+	if (worker_memory(w) == BUDGET_FULL)
+		return ERR_FULL;
+	blob = blob_create(p->payload);
+	if (!blob)
+		return ERR_NOMEM;
+	blob_count(blob, &w->broker->budget);
+	p->blob = blob;
+	rc = publish(w, p, matched);
+	p->blob = NULL;
+	blob_unref(blob);
+	return rc;
+}
+
 int route_publish(struct worker *w, struct publication *p, bool *matched)
 {
-	struct blob *blob = NULL;
+	bool is_large = p->payload.len >= BLOB_MIN && !p->blob;
 	int rc;
 
 	*matched = false;
 	p->origin = w->index;
-	p->number = ++w->published;
-	if (p->payload.len >= BLOB_MIN && !p->blob) {
-		if (worker_memory(w) == BUDGET_FULL)
-			return ERR_FULL;
-		blob = blob_create(p->payload);
-		if (!blob)
-			return ERR_NOMEM;
-		blob_count(blob, &w->broker->budget);
-		p->blob = blob;
-	}
-	rc = publish(w, p, matched);
-	if (blob) {
-		p->blob = NULL;
-		blob_unref(blob);
-	}
+	p->number = number_next(w, p->retain);
+	rc = is_large ? publish_large(w, p, matched) : publish(w, p, matched);
+	w->handed = p->number; /* it is in no lane when it failed: nobody waits for it */
 	return rc;
 }
 
@@ -587,8 +639,7 @@ void route_record(void *worker, struct lane *l, struct publication *p, struct sh
 	struct worker *w = worker;
 	uint64_t hash;
 
-	if (!list_empty(&w->deferred))
-		deferred_release(w, l, p->number);
+	(void)l;
 	if (share) {
 		share_record(w, p, share);
 		return;
@@ -612,7 +663,9 @@ void route_flush(struct worker *w)
 
 		if (to == w->index)
 			continue;
-		lane_flush(l, w->published);
+		lane_flush(
+			l,
+			w->handed); /* not `published`: one may be in hand that goes into the lanes later */
 		if (!(w->touched & bit_of(to)) || atomic_load(&l->backlog) <= b->config.backlog_bytes)
 			continue;
 		w->stopped_reading = true;

@@ -29,7 +29,7 @@ static void will_publish(struct session *s)
 	if (!will)
 		return;
 	s->will = NULL; /* [MQTT-3.1.2-10] */
-	loop_timer_cancel(s->worker->loop, &s->will_timer);
+	loop_timer_cancel(s->worker->loop, &will->timer);
 	msg_view(will->msg, &p);
 	if (will->expires)
 		p.expires_ms = loop_now_ms(s->worker->loop) + 1000u * (uint64_t)will->expiry_s;
@@ -45,7 +45,7 @@ static void will_forget(struct session *s)
 {
 	if (!s->will)
 		return;
-	loop_timer_cancel(s->worker->loop, &s->will_timer);
+	loop_timer_cancel(s->worker->loop, &s->will->timer);
 	msg_unref(s->will->msg);
 	free(s->will);
 	s->will = NULL;
@@ -53,7 +53,14 @@ static void will_forget(struct session *s)
 
 static void will_fired(struct loop_timer *t)
 {
-	will_publish(container_of(t, struct session, will_timer));
+	will_publish(container_of(t, struct will, timer)->session);
+}
+
+void session_take_will(struct session *s, struct will *will)
+{
+	will->session = s;
+	loop_timer_init(&will->timer, will_fired);
+	s->will = will;
 }
 
 struct session *session_find(struct worker *w, struct span client_id)
@@ -77,7 +84,7 @@ static int64_t session_bytes(const struct session *s)
 
 struct session *session_create(struct worker *w, struct span client_id)
 {
-	struct session *s = calloc(1, sizeof(*s) + client_id.len);
+	struct session *s = calloc(1, offsetof(struct session, id) + client_id.len);
 
 	if (!s)
 		return NULL;
@@ -91,10 +98,7 @@ struct session *session_create(struct worker *w, struct span client_id)
 	s->uid = w->next_uid +=
 		BROKER_LANES_MAX; /* unique in the broker: the low part is the worker's index */
 	loop_timer_init(&s->expiry, expiry_fired);
-	loop_timer_init(&s->will_timer, will_fired);
 	list_init(&s->subs);
-	list_init(&s->guards);
-	list_init(&s->deferred);
 	s->id_len = (uint16_t)client_id.len;
 	if (client_id.len)
 		memcpy(s->id, client_id.p, client_id.len);
@@ -106,36 +110,13 @@ struct session *session_create(struct worker *w, struct span client_id)
 	return s;
 }
 
-void feed_free(struct session *s, struct retained_feed *f)
-{
-	budget_count(&s->worker->budget, -(int64_t)(f->room * sizeof(*f->values)));
-	for (uint32_t i = f->at; i < f->count; i++)
-		retained_unref(f->values[i]); /* the session ends: its feed_bytes does not matter */
-	free(f->values);
-	free(f);
-}
-
-static void feeds_clear(struct session *s)
-{
-	while (s->feed) {
-		struct retained_feed *f = s->feed;
-
-		s->feed = f->next;
-		feed_free(s, f);
-	}
-	while (!list_empty(&s->deferred))
-		deferred_free(container_of(s->deferred.next, struct deferred, in_session));
-}
-
 void session_free(struct session *s)
 {
 	struct worker *w = s->worker;
 
 	while (!list_empty(&s->subs))
 		sub_tree_remove(w->subs, container_of(s->subs.next, struct sub, in_session), s->conn != NULL);
-	while (!list_empty(&s->guards))
-		guard_free(container_of(s->guards.next, struct guard, in_session));
-	feeds_clear(s);
+	session_feeds_clear(s);
 	will_forget(s);
 	loop_timer_cancel(w->loop, &s->expiry);
 	inflight_clear(&s->inflight);
@@ -212,7 +193,7 @@ void session_detach(struct session *s, bool publish_will)
 	if (s->will->delay_s == 0) /* [MQTT-3.1.2-8] */
 		will_publish(s);
 	else
-		loop_timer_set(loop, &s->will_timer, 1000u * (uint64_t)s->will->delay_s);
+		loop_timer_set(loop, &s->will->timer, 1000u * (uint64_t)s->will->delay_s);
 }
 
 int session_received_add(struct session *s, uint16_t packet_id, bool *fresh)

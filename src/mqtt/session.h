@@ -15,80 +15,46 @@
 #define EXPIRY_NEVER UINT32_MAX
 
 struct will {
+	struct session *session;
 	struct msg *msg;
+	struct loop_timer timer; /* its delay, while the client is away */
 	bool expires;
 	uint32_t delay_s, expiry_s; /* the expiry counts from its publishing (3.1.3.2.4) */
 };
 
-/*
- * The retained messages that a subscription found, in the session's order of things: after `ahead` messages that were queued
- * before them (behind an earlier feed), before all that came later.
- */
-struct retained_feed {
-	struct retained_feed *next;
-	struct retained **values;
-	uint32_t count, at, room;
-	size_t ahead;
-	struct sub_options options;
-};
-
-/*
- * A retained message for a subscription that was there before, and so is owed everything that is on its way from another
- * worker. What is not newer has to come first.
- */
-struct deferred {
-	struct list in_session, in_worker;
-	struct session *session;
-	struct retained *value;
-	struct sub_options options;
-};
-
-/* What may come late from another worker and is older than a retained message that was sent. */
-struct guard {
-	struct list in_session, in_worker;
-	uint64_t topic; /* hash */
-	uint64_t number;
-	struct budget_share *budget;
-	uint16_t origin;
-};
-
+/* There are many, and most wait: what is rarely there is behind a pointer. */
 struct session {
 	struct worker *worker;
 	struct hmap_node by_id;
 	struct conn *conn;      /* NULL: away */
 	struct mqtt_port *port; /* a port's own session: messages go to its callback */
 	uint64_t uid;
-	uint32_t expiry_s;
-	bool has_heir;     /* should it end now, the registry's entry is for the CONNECT in hand */
 	struct will *will; /* connected, or away with its delay running */
-	struct loop_timer expiry, will_timer;
+	struct loop_timer expiry;
 
 	/* from the client: QoS 2 ids that wait for PUBREL, one bit each; NULL: none was used yet */
 	uint64_t *received;
-	uint32_t nreceived;
 
 	/* to the client */
 	struct inflight inflight;
-	uint32_t unacked; /* sent on this connection and not acknowledged; the window counts it */
-	uint16_t *resend; /* ids of the last connection not sent again yet, in order */
-	uint32_t nresend, resent;
-	struct store_queue *queue;  /* NULL: nothing waited yet */
-	bool is_full;               /* the queue was found full, and was not empty since */
-	bool is_spared;             /* the client came back to a full queue: it gets time to make room */
-	size_t queued_first;        /* of these, what a new message of QoS 0 waits behind */
-	struct retained_feed *feed; /* oldest first */
-	uint64_t feed_bytes;        /* of the retained messages that wait in feeds and in `deferred` */
+	uint16_t *resend;          /* ids of the last connection not sent again yet, in order */
+	struct store_queue *queue; /* NULL: nothing waited yet */
+	size_t queued_qos0;        /* of these, sent with QoS 0: only behind a feed */
+	struct feeds *feeds;       /* retained messages that are to be sent (feed.c); NULL: none */
 
 	struct list subs;
-	uint32_t nsubs;
-	uint64_t subs_bytes; /* what they count in the budget */
-	struct list guards;
-	struct list deferred;
-
-	/* scratch of the routing: where this session stands in the list of targets */
-	uint64_t match_stamp;
+	uint64_t subs_bytes;  /* what they count in the budget */
+	uint64_t match_stamp; /* scratch of the routing: where this session stands in the list of targets */
 	uint32_t match_index;
 
+	uint32_t nsubs;
+	uint32_t nreceived;
+	uint32_t unacked; /* sent on this connection and not acknowledged; the window counts it */
+	uint32_t nresend, resent;
+	uint32_t expiry_s;
+	bool has_heir;  /* should it end now, the registry's entry is for the CONNECT in hand */
+	bool is_full;   /* the queue was found full, and was not empty since */
+	bool is_spared; /* the client came back to a full queue: it gets time to make room */
 	uint16_t id_len;
 	uint8_t id[]; /* client id */
 };
@@ -110,6 +76,8 @@ void session_end(struct session *s);
 /* Free it without any effect on others (the broker ends). */
 void session_free(struct session *s);
 
+/* Take over what is to be published if the client goes without a word; there is none yet. */
+void session_take_will(struct session *s, struct will *will);
 /* The connection `c` takes over; the client's window and version are in it. */
 void session_attach(struct session *s, struct conn *c);
 /* Its connection is gone; `publish_will`: not by an orderly DISCONNECT. Ends it when its expiry is 0. */
@@ -150,29 +118,37 @@ MUST_USE int session_pubcomp(struct session *s, uint16_t packet_id);
 MUST_USE int session_received_add(struct session *s, uint16_t packet_id, bool *fresh);
 bool session_received_remove(struct session *s, uint16_t packet_id);
 
-/* A retained message newer than what may be on its way from `origin` was sent: skip that. */
-void session_guard(struct session *s, struct span topic, uint16_t origin, uint64_t number);
-bool session_is_guarded(struct session *s, const struct publication *p);
-void guard_free(struct guard *g);
-/* Drop the guards whose time is over. */
-void guards_expire(struct worker *w);
-/*
- * Deliver the deferred retained messages whose time has come: those that wait for messages of lane l below `number`, which is
- * about to be handled; l NULL: those whose lane is empty.
- */
-void deferred_release(struct worker *w, const struct lane *l, uint64_t number);
-void deferred_free(struct deferred *d);
-/* Free a feed that is in no list any more, with what is left of it. */
-void feed_free(struct session *s, struct retained_feed *f);
 /* Does anything wait to be sent? */
 bool session_waits(const struct session *s);
-/* May it get the retained messages of one more subscription? Not while too many wait (what max_queued_bytes is for). */
+
+/* ---- feed.c: the retained messages of a fresh subscription, in the session's order of things ---- */
+
+/* May it get the retained messages of one more subscription? Not while too many feeds wait (what max_queued_bytes is for). */
 bool session_feed_has_room(const struct session *s);
 /*
- * The retained messages of a subscription that was just made (or renewed: `existed`), to be sent in their turn. ERR_NOMEM:
- * some are missing.
+ * The retained messages of a subscription that was just made or renewed with these options, to be sent in their turn: behind
+ * what waited before, before what comes later. ERR_NOMEM.
  */
-MUST_USE int session_feed_retained(struct session *s, struct span filter, const struct sub *sub,
-				   bool existed);
+MUST_USE int session_feed_retained(struct session *s, struct span filter, const struct sub_options *o);
+/* A retained message is delivered: a feed that is not sent yet must not bring it again. */
+void session_feeds_note(struct session *s, const struct publication *p);
+/* Does a feed wait to be sent? */
+bool session_is_fed(const struct session *s);
+/* Is a feed's next value what is to be sent next, but for what is sent again? */
+bool session_feed_is_first(const struct session *s);
+/* The oldest message of the queue is gone. */
+void session_feed_passed(struct session *s);
+/* The newest one is about to go. */
+void session_feed_cut(struct session *s);
+/*
+ * The next value of the first feed, with a reference for the caller, and how it is to be delivered; `d` is good until the feed is
+ * asked again. NULL: none was found in *looks looks, which are counted down, or that was all and the feed is gone.
+ */
+struct retained *session_feed_next(struct session *s, uint32_t *looks, struct delivery *d);
+/* How many looks a session has in this turn. */
+uint32_t feed_looks(const struct worker *w);
+void session_feeds_clear(struct session *s);
+/* Feeds that can be sent by now go to their sessions. */
+void feeds_ripen(struct worker *w);
 
 #endif

@@ -110,7 +110,8 @@ struct sys {
 static void publish(struct sys *s, const char *topic, const char *text)
 {
 	/* QoS 0: a figure that waited for its reader is out of date */
-	struct publication p = {.topic = span_str(topic), .payload = span_str(text), .retain = true};
+	struct publication p = {
+		.topic = span_str(topic), .payload = span_str(text), .retain = true, .own = true};
 	bool matched;
 
 	if (route_publish(s->worker, &p, &matched) < 0) {

@@ -9,6 +9,10 @@
 #include "mqtt/session.h"
 #include "mqtt/sys.h"
 
+/* Every SWEEP_MS a part of the retained messages is looked at for those that expired: all of them in half a minute. */
+#define SWEEP_TURNS 120u
+#define SWEEP_MIN   1024u
+
 uint64_t worker_random(struct worker *w)
 {
 	w->random += 0x9e3779b97f4a7c15u;
@@ -111,6 +115,22 @@ void worker_count_store(struct worker *w)
 	w->store_counted = held;
 }
 
+static void ripening_fired(struct loop_timer *t)
+{
+	(void)t; /* the end of this turn sees to it */
+}
+
+static void sweeping_fired(struct loop_timer *t)
+{
+	struct worker *w = container_of(t, struct worker, sweeping);
+	struct retained_store *r = w->broker->retained;
+	uint32_t most = retained_slots(r) / SWEEP_TURNS;
+
+	if (retained_sweep(r, w->reader, loop_now_ms(w->loop), most > SWEEP_MIN ? most : SWEEP_MIN,
+			   w->levels))
+		loop_timer_set(w->loop, &w->sweeping, SWEEP_MS);
+}
+
 static void turn_end(struct loop_hook *h)
 {
 	struct worker *w = container_of(h, struct worker, turn_end);
@@ -118,8 +138,8 @@ static void turn_end(struct loop_hook *h)
 	w->steps = 0;
 	conns_read_on(w);
 	w->steps = 0;
-	if (!list_empty(&w->deferred))
-		deferred_release(w, NULL, 0);
+	if (!list_empty(&w->unripe))
+		feeds_ripen(w);
 	gauges_set(w);
 	worker_count(w, turns, 1);
 	route_flush(w); /* first: then the others deliver while this one does */
@@ -129,8 +149,6 @@ static void turn_end(struct loop_hook *h)
 	budget_settle(&w->budget);
 	if (worker_memory(w) == BUDGET_FULL)
 		backlog_cut(w);
-	if (!list_empty(&w->guards))
-		guards_expire(w);
 	interest_prune(w->broker->interest, w->reader);
 	retained_prune(w->broker->retained, w->reader);
 	epoch_quiescent(w->reader);
@@ -175,9 +193,8 @@ static int worker_make_parts(struct worker *w)
 	out_pool_count(w->out_pool, &w->budget);
 	w->input = malloc(INPUT_BYTES);
 	w->levels = topic_levels_create(c->max_topic_levels);
-	w->more_levels = topic_levels_create(c->max_topic_levels);
 	w->walk = malloc((c->max_topic_levels + 2) * sizeof(*w->walk));
-	return w->input && w->levels && w->more_levels && w->walk ? OK : ERR_NOMEM;
+	return w->input && w->levels && w->walk ? OK : ERR_NOMEM;
 }
 
 static void worker_hook(struct worker *w)
@@ -214,8 +231,9 @@ int worker_create(struct broker *b, struct loop *loop, uint16_t index, struct wo
 	list_init(&w->conns);
 	list_init(&w->dirty);
 	list_init(&w->unread);
-	list_init(&w->guards);
-	list_init(&w->deferred);
+	list_init(&w->unripe);
+	loop_timer_init(&w->ripening, ripening_fired);
+	loop_timer_init(&w->sweeping, sweeping_fired);
 	if (worker_make_parts(w) < 0) {
 		worker_destroy(w);
 		*out = NULL;
@@ -229,6 +247,8 @@ static void worker_unhook(struct worker *w)
 {
 	struct worker_call *next;
 
+	loop_timer_cancel(w->loop, &w->ripening);
+	loop_timer_cancel(w->loop, &w->sweeping);
 	for (uint32_t from = 0; from < BROKER_LANES_MAX; from++)
 		loop_source_remove(&broker_lane(w->broker, from, w->index)->arrived);
 	loop_source_remove(&w->called);
@@ -267,7 +287,6 @@ void worker_destroy(struct worker *w)
 	budget_settle(&w->budget);
 	free(w->walk);
 	free(w->levels);
-	free(w->more_levels);
 	free(w->input);
 	free(w->props);
 	free(w->redirect);

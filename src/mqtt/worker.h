@@ -29,6 +29,7 @@
 #define FAIR_QUEUE_BYTES  (16u * 1024)
 #define FAIR_OUTPUT_BYTES (64u * 1024)
 #define WORKER_STEPS_MAX  100000u /* 10 to 50 ms */
+#define SWEEP_MS          250u    /* between two looks for retained messages that expired */
 
 struct conn;
 struct session;
@@ -87,22 +88,22 @@ struct worker {
 
 	/* routing */
 	struct sub_tree *subs;
-	struct topic_levels *levels,
-		*more_levels; /* scratch; the second for a topic while the first is a filter */
+	struct topic_levels *levels; /* scratch */
 	struct topic_walk_entry *walk;
 	struct routes *routes;
 	uint8_t *props; /* scratch for properties passed on */
 	uint32_t props_room;
-	uint64_t published;    /* number of the last publish that started here */
-	uint64_t touched;      /* lanes that got records in this turn */
-	uint64_t handed_bytes; /* put into lanes in this turn */
-	bool may_delay;        /* the packet in hand is one of a row of PUBLISH */
-	bool delayed;          /* messages for sessions here wait in the lane to itself */
+	_Atomic uint64_t published; /* number of the last publish that started here */
+	uint64_t handed;            /* number up to which all is in the lanes */
+	uint64_t touched;           /* lanes that got records in this turn */
+	uint64_t handed_bytes;      /* put into lanes in this turn */
+	bool may_delay;             /* the packet in hand is one of a row of PUBLISH */
+	bool delayed;               /* messages for sessions here wait in the lane to itself */
 	struct loop_source drained;
 	bool stopped_reading;
-	struct list deferred; /* retained messages that wait for what is on its way */
-	/* of sessions that were sent a retained message which is newer than what is on its way */
-	struct list guards;
+	struct list unripe; /* feeds of retained messages that wait for what is on its way */
+	struct loop_timer ripening;
+	struct loop_timer sweeping; /* pending while a retained message that was stored here may expire */
 
 	uint64_t cut_again_ms;  /* not before this: there was nothing to cut */
 	struct mqtt_port *port; /* set when this is a port's worker */
@@ -133,7 +134,7 @@ struct broker {
 	struct budget budget;
 	_Atomic uint32_t connections;
 	_Atomic uint32_t clients, clients_maximum; /* connected; changed when one comes or goes */
-	_Atomic uint32_t sessions; /* of clients */
+	_Atomic uint32_t sessions;                 /* of clients */
 	_Atomic bool stopping;
 };
 

@@ -209,6 +209,9 @@ static void run_make_broker(struct run *r)
 		config.max_queued_bytes = 1000000;
 	}
 	config.queue_policy = r->policy = (enum broker_queue_policy)any(r, 3);
+	r->ledger.late_feeds = sim_one_in(r->world, 2);
+	if (r->ledger.late_feeds)
+		config.feed_list_max = (uint32_t)any(r, 4);
 	if (sim_one_in(r->world, 2))
 		config.backlog_bytes = 500 + any(r, 5000);
 	config.hand_over_first = 1 + (uint32_t)any(r, 4);
@@ -309,13 +312,13 @@ static void check_figures(struct run *r)
 	there = t.sum.subscriptions + t.sum.shared_subscriptions;
 	if (t.clients != r->nclients || t.sum.sessions != r->nclients || there != filters ||
 	    t.sum.queued_messages || t.sum.queued_payload || t.sum.backlog_bytes)
-		ledger_broken(&r->ledger,
-			      "figures: %llu clients, %llu sessions of %u, %llu filters of %llu, %llu queued, "
-			      "%llu bytes handed over",
-			      (unsigned long long)t.clients, (unsigned long long)t.sum.sessions, r->nclients,
-			      (unsigned long long)there, (unsigned long long)filters,
-			      (unsigned long long)t.sum.queued_messages,
-			      (unsigned long long)t.sum.backlog_bytes);
+		ledger_broken(
+			&r->ledger,
+			"figures: %llu clients, %llu sessions of %u, %llu filters of %llu, %llu queued, "
+			"%llu bytes handed over",
+			(unsigned long long)t.clients, (unsigned long long)t.sum.sessions, r->nclients,
+			(unsigned long long)there, (unsigned long long)filters,
+			(unsigned long long)t.sum.queued_messages, (unsigned long long)t.sum.backlog_bytes);
 }
 
 /* Everybody has subscribed before the first message. */

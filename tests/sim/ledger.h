@@ -46,6 +46,7 @@ struct ledger {
 	uint64_t session_ended[LEDGER_CLIENTS]; /* tick of the last time */
 	bool in_group[LEDGER_CLIENTS]; /* a share group's members split a stream, in no order (4.8.2) */
 	bool small_queues;             /* a first copy may be dropped, and one that is sent again come late */
+	bool late_feeds; /* a retained message that is replaced while a subscriber waits for it may not come */
 	uint64_t may_miss;
 	uint64_t deliveries; /* that came, of any kind */
 	char broken[512];    /* the first broken promise; empty: none */
