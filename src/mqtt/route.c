@@ -663,9 +663,8 @@ void route_flush(struct worker *w)
 
 		if (to == w->index)
 			continue;
-		lane_flush(
-			l,
-			w->handed); /* not `published`: one may be in hand that goes into the lanes later */
+		/* not `published`: one may be in hand that goes into the lanes later */
+		lane_flush(l, w->handed);
 		if (!(w->touched & bit_of(to)) || atomic_load(&l->backlog) <= b->config.backlog_bytes)
 			continue;
 		w->stopped_reading = true;
