@@ -217,7 +217,7 @@ def test_clients_that_never_read(gw):
         for c in clients:
             reset(c.sock)
     if not SLOWED:
-        wait_until("the memory is given back", lambda: resident(gw) - before < 256 * MIB)
+        wait_until("the memory is given back", lambda: resident(gw) - before < 100 * MIB, timeout=20)
 
 
 # ---- mutated packets ----

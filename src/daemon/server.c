@@ -9,6 +9,7 @@
 
 #include "daemon/control.h"
 #include "daemon/field_thread.h"
+#include "daemon/heap.h"
 #include "daemon/limits.h"
 #include "daemon/own_topics.h"
 #include "daemon/reload.h"
@@ -68,6 +69,7 @@ struct server { /* the main thread's, but for what the threads own */
 	uint64_t start_ms;
 	uint32_t max_connections;
 	struct status_rates rates;
+	struct heap heap;
 	struct status_reloads reloads;
 };
 
@@ -175,6 +177,7 @@ static void take_sample(struct loop_timer *t)
 	struct server *s = container_of(t, struct server, sampling);
 
 	status_rates_sample(&s->rates, s->broker, loop_now_ms(s->loop));
+	heap_look(&s->heap, broker_memory_used(s->broker));
 	loop_timer_set(s->loop, &s->sampling, STATUS_SAMPLE_MS);
 }
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #define BLOCK_BYTES 4032u /* with its head 4 KiB less the allocator's */
-#define POOL_MAX    4096u
+#define POOL_MAX    1024u /* what a burst needs beyond goes back to the allocator */
 #define IOV_MAX_OUT 64
 
 struct out_block {
