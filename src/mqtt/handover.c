@@ -20,7 +20,7 @@ struct record {
 	uint32_t topic_len, props_len, payload_len, key_len;
 	uint64_t number, publisher, expires_ms, tried;
 	struct blob *blob; /* a reference; NULL: the payload follows */
-	bool queue_it;
+	uint8_t stage;
 	uint8_t bytes[]; /* topic, props, key, payload */
 };
 
@@ -154,7 +154,7 @@ void lane_put(struct lane *l, const struct publication *p, const struct share_ro
 		.expires_ms = p->expires_ms,
 		.tried = share ? share->tried : 0,
 		.blob = p->blob ? blob_ref(p->blob) : NULL,
-		.queue_it = share && share->queue_it,
+		.stage = share ? (uint8_t)share->stage : 0,
 	};
 	wr_span(&w, p->topic);
 	wr_span(&w, p->props);
@@ -209,7 +209,7 @@ static void record_handle(struct lane *l, struct record *r,
 		.expires_ms = r->expires_ms,
 		.blob = r->blob,
 	};
-	struct share_route share = {.tried = r->tried, .queue_it = r->queue_it};
+	struct share_route share = {.tried = r->tried, .stage = (enum share_stage)r->stage};
 
 	p.topic = rd_span(&bytes, r->topic_len);
 	p.props = rd_span(&bytes, r->props_len);
