@@ -336,15 +336,11 @@ static uint64_t bit_of(uint32_t lane)
 static uint32_t lane_members(const struct interest_share *share, const struct share_route *route,
 			     uint32_t lane)
 {
-	uint32_t n = 0;
+	struct share_members n = interest_share_members(share, lane);
 
 	if (route->tried & bit_of(lane))
 		return 0;
-	if (route->stage != SHARE_FULL)
-		n += atomic_load_explicit(&share->online[lane], memory_order_relaxed);
-	if (route->stage != SHARE_SEND)
-		n += atomic_load_explicit(&share->away[lane], memory_order_relaxed);
-	return n;
+	return (route->stage != SHARE_FULL ? n.online : 0) + (route->stage != SHARE_SEND ? n.away : 0);
 }
 
 /* A lane by the weight of its members; BROKER_LANES_MAX: there is none. */
@@ -352,6 +348,7 @@ static uint32_t pick_lane(struct worker *w, const struct interest_share *share,
 			  const struct share_route *route)
 {
 	uint64_t total = 0, at;
+	uint32_t last = BROKER_LANES_MAX;
 
 	for (uint32_t i = 0; i < w->broker->nlanes; i++)
 		total += lane_members(share, route, i);
@@ -364,8 +361,10 @@ static uint32_t pick_lane(struct worker *w, const struct interest_share *share,
 		if (at < n)
 			return i;
 		at -= n;
+		if (n)
+			last = i;
 	}
-	return BROKER_LANES_MAX; /* the counts changed meanwhile */
+	return last; /* the counts changed meanwhile */
 }
 
 static void member_deliver(struct worker *w, struct publication *p, struct sub_member *m)
