@@ -247,6 +247,9 @@ static void run_init(struct run *r, uint64_t seed)
 	r->calm = sim_one_in(r->world, 4);
 	r->flood = !r->calm && sim_one_in(r->world, 3);
 	r->ngroup = !r->calm && !r->flood && sim_one_in(r->world, 2) ? 1 + (unsigned)any(r, 3) : 0;
+	/* long turns: one client goes and another speaks in the same one */
+	if (!r->calm && sim_one_in(r->world, 3))
+		sim_set_turn(r->world, 1 + any(r, 3000));
 	r->group_stays = r->ngroup && !sim_one_in(r->world, 4);
 	run_make_broker(r);
 	run_faults(r, !r->calm && !r->flood);
