@@ -8,7 +8,7 @@
 #define START_US        UINT64_C(3600000000)
 #define START_WALL_MS   INT64_C(1767225600000) /* 2026-01-01T00:00:00Z */
 #define NOTIFY_DELAY_US 500
-#define TURN_US_MAX     20 /* a loop is busy for 1..this after a turn */
+#define TURN_US_MAX     20 /* a loop is busy for 1..this after a turn, unless told otherwise */
 #define US_FOREVER      UINT64_MAX
 
 struct sim_world {
@@ -18,6 +18,7 @@ struct sim_world {
 	uint64_t trace;
 	uint64_t notify_delay_us;
 	uint64_t interleave_one_in;
+	uint64_t turn_max_us;
 	uint32_t next_loop_id;
 	struct list loops;
 	struct list calls; /* struct sim_call: all that are pending */
@@ -311,7 +312,7 @@ static void take_turn(struct loop_sim *l, uint64_t seen_until_us)
 	take_seen_sources(l, seen_until_us);
 	loop_turn_finish(&l->loop);
 	l->turns++;
-	l->busy_until_us = later_us(w->clock.now_us, 1 + sim_random(w, TURN_US_MAX));
+	l->busy_until_us = later_us(w->clock.now_us, 1 + sim_random(w, w->turn_max_us));
 	if (work_us(l) > w->clock.now_us) {
 		loop_run_hooks(&l->loop, LOOP_BEFORE_SLEEP);
 		l->asleep = true;
@@ -347,6 +348,11 @@ static void sim_interleave(struct loop *loop)
 			return;
 		take_turn(other, US_FOREVER);
 	}
+}
+
+void sim_set_turn(struct sim_world *w, uint64_t max_us)
+{
+	w->turn_max_us = max_us;
 }
 
 void sim_set_interleave(struct sim_world *w, uint64_t n)
@@ -521,6 +527,7 @@ int sim_world_create(uint64_t seed, struct sim_world **out)
 	w->trace = mix(seed);
 	w->notify_delay_us = NOTIFY_DELAY_US;
 	w->interleave_one_in = 2;
+	w->turn_max_us = TURN_US_MAX;
 	list_init(&w->loops);
 	list_init(&w->calls);
 	list_init(&w->due);

@@ -31,6 +31,8 @@ uint64_t sim_now_us(const struct sim_world *w);
 
 /* A notify is seen after a random 0..max_us of virtual time (default 500). */
 void sim_set_notify_delay(struct sim_world *w, uint64_t max_us);
+/* A loop is busy for a random 1..max_us after a turn (default 20): the longer, the more comes together in the next one. */
+void sim_set_turn(struct sim_world *w, uint64_t max_us);
 /* loop_interleave() lets another loop in once in `n` times (default 2; 0: never). */
 void sim_set_interleave(struct sim_world *w, uint64_t n);
 /* Step the wall clock (not the monotonic one) of all loops. */

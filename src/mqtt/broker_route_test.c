@@ -620,6 +620,90 @@ static void a_share_group_whose_members_are_away_keeps_for_one_of_them(void **st
 	}
 }
 
+/* The connection has broken, and in the same turn, before it is cleared away, the message comes. */
+static void a_share_group_keeps_what_comes_while_its_member_goes(void **state)
+{
+	struct rig r;
+	struct peer *a, *from;
+
+	(void)state;
+	for (uint32_t workers = 1; workers <= 3; workers++) {
+		rig_up(&r, workers);
+		a = peer_up_kept(&r, MQTT_V5, "a", false);
+		peer_subscribe(a, "$share/g/t", 1, "", 1);
+		from = peer_up(&r, MQTT_V5, "from");
+		rig_run(&r, 5);
+		fake_end(a->stream, ERR_IO);
+		peer_publish(from, 2, 1, "t", "", "1");
+		peer_expect(from, "PUBACK m1 00");
+		a = peer_up_kept(&r, MQTT_V5, "a", true);
+		peer_expect(a, "PUBLISH d0 q1 r0 m1 t=1");
+		rig_fini(&r);
+	}
+}
+
+static void a_share_group_gives_nothing_to_a_session_that_ends(void **state)
+{
+	struct rig r;
+	struct peer *a, *b, *from;
+
+	(void)state;
+	rig_up(&r, 1);
+	a = peer_up(&r, MQTT_V5, "a");
+	b = peer_up_kept(&r, MQTT_V5, "b", false);
+	peer_subscribe(a, "$share/g/t", 1, "", 1);
+	peer_subscribe(b, "$share/g/t", 1, "", 1);
+	from = peer_up(&r, MQTT_V5, "from");
+	peer_cut(b);
+	fake_end(a->stream, ERR_IO);
+	peer_publish(from, 2, 1, "t", "", "1");
+	peer_expect(from, "PUBACK m1 00");
+	b = peer_up_kept(&r, MQTT_V5, "b", true);
+	peer_expect(b, "PUBLISH d0 q1 r0 m1 t=1");
+	rig_fini(&r);
+}
+
+static void a_share_group_whose_members_are_away_fills_the_queues_of_all(void **state)
+{
+	struct broker_counters count;
+	struct rig r;
+	struct peer *p, *from;
+	char text[2] = "0", line[] = "PUBLISH d0 q1 r0 m1 t=0";
+
+	(void)state;
+	for (uint32_t workers = 1; workers <= 3; workers++) {
+		rig_init(&r, workers);
+		r.config.max_queued_messages = 3;
+		rig_start(&r);
+		from = peer_up(&r, MQTT_V5, "from");
+		/* one's queue is full before the other joins */
+		p = peer_up_kept(&r, MQTT_V5, "a", false);
+		peer_subscribe(p, "$share/g/t", 1, "", 1);
+		peer_cut(p);
+		for (uint16_t i = 0; i < 6; i++) {
+			if (i == 3) {
+				p = peer_up_kept(&r, MQTT_V5, "b", false);
+				peer_subscribe(p, "$share/g/t", 1, "", 1);
+				peer_cut(p);
+			}
+			text[0] = (char)('0' + i);
+			peer_publish(from, 2, 1, "t", "", text);
+			peer_expect(from, "PUBACK m1 00");
+			rig_run(&r, 5);
+		}
+		broker_counters(r.broker, &count);
+		assert_int_equal(count.dropped_queue_full + count.dropped_no_member, 0);
+		for (uint16_t i = 0; i < 6; i++) {
+			if (i % 3 == 0)
+				p = peer_up_kept(&r, MQTT_V5, i ? "b" : "a", true);
+			line[18] = (char)('1' + i % 3);
+			line[22] = (char)('0' + i);
+			peer_expect(p, line);
+		}
+		rig_fini(&r);
+	}
+}
+
 static void groups_of_one_filter_get_one_message_each(void **state)
 {
 	struct rig r;
@@ -755,6 +839,9 @@ int main(void)
 		cmocka_unit_test(a_will_that_is_a_command_is_not_kept_either),
 		cmocka_unit_test(a_share_group_takes_turns_over_all_workers),
 		cmocka_unit_test(a_share_group_whose_members_are_away_keeps_for_one_of_them),
+		cmocka_unit_test(a_share_group_keeps_what_comes_while_its_member_goes),
+		cmocka_unit_test(a_share_group_gives_nothing_to_a_session_that_ends),
+		cmocka_unit_test(a_share_group_whose_members_are_away_fills_the_queues_of_all),
 		cmocka_unit_test(groups_of_one_filter_get_one_message_each),
 		cmocka_unit_test(groups_that_are_gone_cost_nothing_and_are_not_counted),
 		cmocka_unit_test(large_messages_cross_workers_whole),

@@ -28,7 +28,7 @@ _Static_assert(sizeof(struct record) == 64, "one cache line");
 
 struct share_part {
 	uint64_t tried;
-	bool queue_it;
+	uint8_t stage;
 };
 
 void lane_init(struct lane *l, uint16_t from, uint16_t to)
@@ -165,7 +165,7 @@ void lane_put(struct lane *l, const struct publication *p, const struct share_ro
 		.blob = p->blob ? blob_ref(p->blob) : NULL,
 	};
 	if (share)
-		wr_bytes(&w, &(struct share_part){.tried = share->tried, .queue_it = share->queue_it},
+		wr_bytes(&w, &(struct share_part){.tried = share->tried, .stage = (uint8_t)share->stage},
 			 sizeof(struct share_part));
 	wr_span(&w, p->topic);
 	wr_span(&w, p->props);
@@ -211,7 +211,7 @@ static struct share_route share_take(struct rd *bytes)
 
 	if (raw.p)
 		memcpy(&part, raw.p, sizeof(part));
-	return (struct share_route){.tried = part.tried, .queue_it = part.queue_it};
+	return (struct share_route){.tried = part.tried, .stage = (enum share_stage)part.stage};
 }
 
 static void record_handle(struct lane *l, struct record *r,

@@ -19,11 +19,18 @@ enum record_kind {
 	RECORD_SHARE,   /* for one member of a group on the receiver */
 };
 
+/* Which members of a group are asked for a message; when none takes it, all are asked anew in the next stage. */
+enum share_stage {
+	SHARE_SEND, /* who is online and has room */
+	SHARE_KEEP, /* and who is away, or about to be, and has room in its queue */
+	SHARE_FULL, /* who is away with a full queue: what goes then is the policy's choice */
+};
+
 /* What a RECORD_SHARE says besides the message. */
 struct share_route {
 	struct span key; /* "group/filter" */
-	uint64_t tried;  /* lanes that had nobody who could take it */
-	bool queue_it;   /* nobody anywhere can: an away member's queue is the last resort */
+	uint64_t tried;  /* lanes that have nobody for it in this stage */
+	enum share_stage stage;
 };
 
 struct lane {

@@ -96,7 +96,7 @@ static void check_everything(void *arg, struct lane *l, struct publication *p, s
 		assert_non_null(share);
 		assert_true(span_equal(share->key, span_str("group/a/b")));
 		assert_int_equal(share->tried, 9);
-		assert_true(share->queue_it);
+		assert_int_equal(share->stage, SHARE_FULL);
 		assert_true(p->command && !p->retain);
 		assert_true(span_equal(p->payload, span_of("", 0)));
 	}
@@ -106,7 +106,7 @@ static void a_record_arrives_as_it_was_put(void **state)
 {
 	struct bench b;
 	struct publication p = publication_of(1, "a/b", span_str("payload"));
-	struct share_route share = {.key = span_str("group/a/b"), .tried = 9, .queue_it = true};
+	struct share_route share = {.key = span_str("group/a/b"), .tried = 9, .stage = SHARE_FULL};
 
 	(void)state;
 	bench_up(&b);
@@ -135,7 +135,7 @@ static void what_is_taken_before_it_is_passed_needs_no_notice(void **state)
 {
 	struct bench b;
 	struct publication p = publication_of(1, "a/b", span_str("payload"));
-	struct share_route share = {.key = span_str("group/a/b"), .tried = 9, .queue_it = true};
+	struct share_route share = {.key = span_str("group/a/b"), .tried = 9, .stage = SHARE_FULL};
 	struct chunk *chunk;
 
 	(void)state;

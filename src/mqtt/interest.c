@@ -283,7 +283,7 @@ void interest_remove(struct interest *in, struct epoch_reader *me, struct topic_
 
 static struct interest_share *share_create(const struct interest *in, struct span key)
 {
-	size_t counts = 2 * in->nlanes * sizeof(uint32_t);
+	size_t counts = in->nlanes * sizeof(uint64_t);
 	struct interest_share *s = calloc(1, sizeof(*s) + counts + key.len);
 	uint8_t *text;
 
@@ -292,8 +292,7 @@ static struct interest_share *share_create(const struct interest *in, struct spa
 	text = (uint8_t *)(s + 1) + counts;
 	memcpy(text, key.p, key.len);
 	s->key = span_of(text, key.len);
-	s->online = (_Atomic uint32_t *)(void *)(s + 1);
-	s->away = s->online + in->nlanes;
+	s->members = (_Atomic uint64_t *)(void *)(s + 1);
 	return s;
 }
 
@@ -365,8 +364,8 @@ void interest_share_drop(struct interest *in, struct epoch_reader *me, struct to
 void interest_share_change(struct interest *in, struct interest_share *share, uint32_t lane, int online,
 			   int away)
 {
-	atomic_fetch_add(&share->online[lane], (uint32_t)online);
-	atomic_fetch_add(&share->away[lane], (uint32_t)away);
+	/* neither count is ever below 0, so what the lower half borrows the upper one has back */
+	atomic_fetch_add(&share->members[lane], (uint64_t)(int64_t)online + ((uint64_t)(int64_t)away << 32));
 	changed(in);
 }
 

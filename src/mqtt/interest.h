@@ -21,15 +21,27 @@
 
 struct interest;
 
-/* Members of one group of one filter, per lane: online, and those that are away but have a queue. */
+/* Members of one group of one filter, per lane. */
 struct interest_share {
 	struct epoch_node retired;
 	_Atomic(struct interest_share *) next;
 	uint32_t holds;  /* lanes that have the group; under the mutex */
 	struct span key; /* "group/filter" */
-	_Atomic uint32_t *online;
-	_Atomic uint32_t *away;
+	/* away in the upper half, online in the lower one: who goes from one to the other is always in one of them */
+	_Atomic uint64_t *members;
 };
+
+struct share_members {
+	uint32_t online;
+	uint32_t away; /* these have a queue */
+};
+
+static inline struct share_members interest_share_members(const struct interest_share *s, uint32_t lane)
+{
+	uint64_t n = atomic_load_explicit(&s->members[lane], memory_order_relaxed);
+
+	return (struct share_members){.online = (uint32_t)n, .away = (uint32_t)(n >> 32)};
+}
 
 MUST_USE int interest_create(uint64_t seed, struct interest **out);
 void interest_destroy(struct interest *in); /* accepts NULL */

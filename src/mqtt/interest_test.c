@@ -1,3 +1,4 @@
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -223,6 +224,52 @@ static void a_hold_without_memory_changes_nothing(void **state)
 	interest_share_drop(r->interest, r->reader, at, share);
 }
 
+struct mover {
+	struct interest *interest;
+	struct interest_share *share;
+	_Atomic bool is_done;
+};
+
+static void *move_to_and_fro(void *arg)
+{
+	struct mover *m = arg;
+
+	for (unsigned i = 0; i < 50000; i++) {
+		interest_share_change(m->interest, m->share, 2, -1, 1);
+		interest_share_change(m->interest, m->share, 2, 1, -1);
+	}
+	atomic_store(&m->is_done, true);
+	return NULL;
+}
+
+static uint32_t members(const struct interest_share *share)
+{
+	struct share_members n = interest_share_members(share, 2);
+
+	return n.online + n.away;
+}
+
+/* Another worker that has a message for the group looks while its only member comes and goes. */
+static void a_member_that_goes_is_online_or_away_at_any_time(void **state)
+{
+	struct rig *r = *state;
+	struct topic_node *at;
+	struct mover m = {.interest = r->interest, .share = hold(r, "a", "g/a", &at)};
+	uint32_t n;
+	pthread_t thread;
+
+	interest_share_change(r->interest, m.share, 2, 1, 0);
+	assert_int_equal(pthread_create(&thread, NULL, move_to_and_fro, &m), 0);
+	do
+		n = members(m.share);
+	while (n == 1 && !atomic_load(&m.is_done));
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(n, 1);
+	interest_share_change(r->interest, m.share, 2, -1, 0);
+	assert_int_equal(members(m.share), 0);
+	interest_share_drop(r->interest, r->reader, at, m.share);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -232,6 +279,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_subscription_without_memory_changes_nothing, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(a_hold_without_memory_changes_nothing, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_member_that_goes_is_online_or_away_at_any_time, setup,
+						teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

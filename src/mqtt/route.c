@@ -4,6 +4,7 @@
 
 #include "base/hash.h"
 #include "base/log.h"
+#include "mqtt/conn.h"
 
 /*
  * What a topic matched the last times it was published: the workers to tell and the sessions here. An entry is good
@@ -357,25 +358,39 @@ static uint64_t bit_of(uint32_t lane)
 	return UINT64_C(1) << lane;
 }
 
-/* A lane by the weight of its members, among those not in `tried`; BROKER_LANES_MAX: there is none. */
-static uint32_t pick_lane(struct worker *w, const _Atomic uint32_t *members, uint64_t tried)
+/* How many members may be asked there. One that is about to be away counts as online, and one may have come back since. */
+static uint32_t lane_members(const struct interest_share *share, const struct share_route *route,
+			     uint32_t lane)
+{
+	struct share_members n = interest_share_members(share, lane);
+
+	if (route->tried & bit_of(lane))
+		return 0;
+	return (route->stage != SHARE_FULL ? n.online : 0) + (route->stage != SHARE_SEND ? n.away : 0);
+}
+
+/* A lane by the weight of its members; BROKER_LANES_MAX: there is none. */
+static uint32_t pick_lane(struct worker *w, const struct interest_share *share,
+			  const struct share_route *route)
 {
 	uint64_t total = 0, at;
+	uint32_t last = BROKER_LANES_MAX;
 
 	for (uint32_t i = 0; i < w->broker->nlanes; i++)
-		if (!(tried & bit_of(i)))
-			total += atomic_load_explicit(&members[i], memory_order_relaxed);
+		total += lane_members(share, route, i);
 	if (total == 0)
 		return BROKER_LANES_MAX;
 	at = worker_random(w) % total;
 	for (uint32_t i = 0; i < w->broker->nlanes; i++) {
-		uint32_t n = tried & bit_of(i) ? 0 : atomic_load_explicit(&members[i], memory_order_relaxed);
+		uint32_t n = lane_members(share, route, i);
 
 		if (at < n)
 			return i;
 		at -= n;
+		if (n)
+			last = i;
 	}
-	return BROKER_LANES_MAX; /* the counts changed meanwhile */
+	return last; /* the counts changed meanwhile */
 }
 
 static void member_deliver(struct worker *w, struct publication *p, struct sub_member *m)
@@ -397,10 +412,19 @@ static void member_deliver(struct worker *w, struct publication *p, struct sub_m
 		session_deliver(sub->session, p, &d);
 }
 
-/* A member here that takes it; or, as a last resort, one that is away and keeps it. */
-static bool member_find(struct worker *w, struct publication *p, struct span key, bool queue_it)
+/* A session that is not open keeps what comes, unless it ends with its connection, which may be on its way out just now. */
+static bool member_takes(const struct session *s, uint8_t qos, enum share_stage stage)
 {
-	struct sub_group *g = sub_tree_group(w->subs, key);
+	if (session_can_take(s, qos))
+		return true;
+	if (stage == SHARE_SEND || qos == 0 || s->expiry_s == 0 || (s->conn && s->conn->state == CONN_OPEN))
+		return false;
+	return stage == SHARE_FULL || !session_queue_is_full(s);
+}
+
+static bool member_find(struct worker *w, struct publication *p, const struct share_route *route)
+{
+	struct sub_group *g = sub_tree_group(w->subs, route->key);
 
 	if (!g)
 		return false;
@@ -409,7 +433,7 @@ static bool member_find(struct worker *w, struct publication *p, struct span key
 		const struct sub *sub = &m->sub;
 		uint8_t qos = sub->options.qos < p->qos ? sub->options.qos : p->qos;
 
-		if (session_can_take(sub->session, qos) || (queue_it && !sub->session->conn && qos > 0)) {
+		if (member_takes(sub->session, qos, route->stage)) {
 			member_deliver(w, p, m);
 			return true;
 		}
@@ -438,22 +462,21 @@ static void lane_send(struct worker *w, uint32_t to, const struct publication *p
 
 /*
  * Bring a message to one member of a group: here if the pick falls on this worker, else over a lane; a worker that has nobody
- * passes it on until all are tried, then to a queue.
+ * passes it on until all are tried, then begins the next stage.
  */
 static bool share_route(struct worker *w, struct publication *p, struct interest_share *share,
 			struct share_route *route)
 {
 	for (;;) {
-		uint32_t to = route->queue_it ? BROKER_LANES_MAX : pick_lane(w, share->online, route->tried);
+		uint32_t to = pick_lane(w, share, route);
 
 		if (to == BROKER_LANES_MAX) {
-			if (!route->queue_it) /* now for those who are away: everybody may be asked again */
-				route->tried = 0;
-			route->queue_it = true;
-			to = pick_lane(w, share->away, route->tried);
+			if (route->stage == SHARE_FULL || p->qos == 0) /* QoS 0 is kept for nobody */
+				return false;
+			route->stage++;
+			route->tried = 0;
+			continue;
 		}
-		if (to == BROKER_LANES_MAX)
-			return false;
 		if (to != w->index) {
 			if (lane_reserve(broker_lane(w->broker, w->index, to), lane_record_size(p, route)) <
 			    0)
@@ -461,7 +484,7 @@ static bool share_route(struct worker *w, struct publication *p, struct interest
 			lane_send(w, to, p, route);
 			return true;
 		}
-		if (member_find(w, p, route->key, route->queue_it))
+		if (member_find(w, p, route))
 			return true;
 		route->tried |= bit_of(w->index);
 	}
@@ -485,7 +508,7 @@ static void share_record(struct worker *w, struct publication *p, struct share_r
 	struct interest_share *share;
 	uint64_t lanes;
 
-	if (member_find(w, p, route->key, route->queue_it))
+	if (member_find(w, p, route))
 		return;
 	route->tried |= bit_of(w->index);
 	p->number = 0; /* it is no publish of the lane it goes on over */

@@ -281,10 +281,9 @@ void sub_tree_presence(struct sub_tree *t, struct list *session_subs, bool onlin
 	list_for_each (n, session_subs) {
 		struct sub *sub = container_of(n, struct sub, in_session);
 
-		if (!sub->options.is_shared)
-			continue;
-		presence_change(t, sub, !online, -1);
-		presence_change(t, sub, online, 1);
+		if (sub->options.is_shared)
+			interest_share_change(t->interest, sub->of.group->share, t->lane, online ? 1 : -1,
+					      online ? -1 : 1);
 	}
 }
 

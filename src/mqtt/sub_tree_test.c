@@ -143,8 +143,8 @@ static void found_share(void *arg, struct interest_share *s)
 
 	f->shares++;
 	for (unsigned i = 0; i < LANES; i++) {
-		f->online[i] += s->online[i];
-		f->away[i] += s->away[i];
+		f->online[i] += interest_share_members(s, i).online;
+		f->away[i] += interest_share_members(s, i).away;
 	}
 }
 

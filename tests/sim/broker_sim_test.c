@@ -31,8 +31,9 @@ struct run {
 	struct ledger ledger;
 	struct sim_client clients[CLIENTS_MAX];
 	unsigned nworkers, nclients;
-	bool busy;       /* the clients go on doing things */
-	bool with_group; /* three clients form a share group */
+	unsigned ngroup;  /* so many clients, the first ones, form a share group */
+	bool group_stays; /* its sessions do not end: what is sent to it must come */
+	bool busy;        /* the clients go on doing things */
 	bool small_memory;
 	bool flood; /* queues are short, receivers slow, and every message is accounted for */
 	enum broker_queue_policy policy;
@@ -105,12 +106,16 @@ static void publish_burst(struct run *r, struct sim_client *c)
 static void subscribe(struct run *r, struct sim_client *c)
 {
 	char filter[LEDGER_FILTER];
+	uint8_t qos = (uint8_t)any(r, 3);
 
-	if (r->ledger.in_group[c->index])
+	if (r->ledger.in_group[c->index]) {
 		snprintf(filter, sizeof(filter), "$share/g/t/+/0");
-	else
+		if (qos == 0 && r->group_stays) /* one member of QoS 0, and the group is owed nothing */
+			qos = 1;
+	} else {
 		filter_of(r, filter, sizeof(filter));
-	(void)sim_client_subscribe(c, filter, (uint8_t)any(r, 3));
+	}
+	(void)sim_client_subscribe(c, filter, qos);
 }
 
 struct actor { /* sim_at() carries one pointer */
@@ -155,7 +160,8 @@ static void act(void *arg)
 
 static void act_at_all(struct run *r, struct sim_client *c)
 {
-	switch (r->calm ? 6 + any(r, 8) : any(r, 40)) {
+	/* with a group there is less to say and more coming and going */
+	switch (r->calm ? 6 + any(r, 8) : any(r, r->ngroup ? 25 : 40)) {
 	case 0:
 		sim_client_reconnect(c, true);
 		break;
@@ -163,7 +169,7 @@ static void act_at_all(struct run *r, struct sim_client *c)
 		sim_client_reconnect(c, false);
 		break;
 	case 2:
-		c->want_clean = c->version == MQTT_V5;
+		c->want_clean = c->version == MQTT_V5 && !(r->group_stays && r->ledger.in_group[c->index]);
 		sim_client_reconnect(c, true);
 		break;
 	case 3:
@@ -198,7 +204,7 @@ static void run_make_broker(struct run *r)
 	/* queues that are full: what they drop is counted, and nobody has to wait for anybody */
 	r->ledger.small_queues = r->flood || sim_one_in(r->world, 5);
 	if (r->ledger.small_queues)
-		config.max_queued_messages = (uint32_t)any(r, 8);
+		config.max_queued_messages = 1 + (uint32_t)any(r, 8);
 	if (r->flood)
 		config.max_queued_bytes = 50 + any(r, 2000);
 	/* enough for all to connect and subscribe, not for what is published */
@@ -243,7 +249,11 @@ static void run_init(struct run *r, uint64_t seed)
 	r->nclients = 3 + (unsigned)any(r, CLIENTS_MAX - 2);
 	r->calm = sim_one_in(r->world, 4);
 	r->flood = !r->calm && sim_one_in(r->world, 3);
-	r->with_group = !r->calm && !r->flood && sim_one_in(r->world, 3);
+	r->ngroup = !r->calm && !r->flood && sim_one_in(r->world, 2) ? 1 + (unsigned)any(r, 3) : 0;
+	/* long turns: one client goes and another speaks in the same one */
+	if (!r->calm && sim_one_in(r->world, 3))
+		sim_set_turn(r->world, 1 + any(r, 3000));
+	r->group_stays = r->ngroup && !sim_one_in(r->world, 4);
 	run_make_broker(r);
 	run_faults(r, !r->calm && !r->flood);
 	r->acceptor.accepted = accepted;
@@ -253,7 +263,7 @@ static void run_init(struct run *r, uint64_t seed)
 	assert_int_equal(sim_net_dialer(r->net, "broker", &r->dialer), OK);
 	for (unsigned i = 0; i < r->nclients; i++) {
 		sim_client_init(&r->clients[i], r->world, r->client_loop, r->dialer, &r->ledger, i);
-		r->ledger.in_group[i] = r->with_group && i < 3;
+		r->ledger.in_group[i] = i < r->ngroup;
 		actors[i] = (struct actor){.run = r, .client = &r->clients[i]};
 	}
 }
@@ -353,7 +363,8 @@ static void settle(struct run *r)
 		.any = n.dropped_memory,
 		.qos0_went_down = n.disconnected_slow > 0,
 	};
-	ledger_allow(&r->ledger, drops.sure + drops.any + n.dropped_no_member);
+	/* a group has a member that takes or keeps it, unless queues are full */
+	ledger_allow(&r->ledger, drops.sure + drops.any, r->ledger.small_queues ? n.dropped_no_member : 0);
 	ledger_settle(&r->ledger);
 	if (r->flood)
 		ledger_settle_drops(&r->ledger, &drops);

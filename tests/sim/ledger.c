@@ -21,13 +21,20 @@ void ledger_broken(struct ledger *l, const char *fmt, ...)
 	va_end(args);
 }
 
-/* Something owed did not come. */
-static bool is_dropped(struct ledger *l)
+static bool take_one(uint64_t *n)
 {
-	if (l->may_miss == 0)
+	if (*n == 0)
 		return false;
-	l->may_miss--;
+	--*n;
 	return true;
+}
+
+/* Something owed to one client did not come, and `excused` is not set: one drop excuses it, however many subscriptions owed it. */
+static bool is_excused(struct ledger *l, bool *excused)
+{
+	if (!*excused)
+		*excused = take_one(&l->may_miss);
+	return *excused;
 }
 
 int ledger_publish(struct ledger *l, unsigned publisher, const char *topic, uint8_t qos, bool retain)
@@ -51,15 +58,17 @@ void ledger_acked(struct ledger *l, uint32_t id)
 	l->messages[id].acked = ++l->tick;
 }
 
-int ledger_subscribed(struct ledger *l, unsigned client, const char *filter, uint8_t qos)
+void ledger_subscribed(struct ledger *l, unsigned client, const char *filter, uint8_t qos)
 {
 	struct ledger_sub *s = &l->subs[l->nsubs];
 
-	if (l->nsubs == LEDGER_SUBS)
-		return -1;
+	if (l->nsubs == LEDGER_SUBS) { /* one that is not known would make others look broken */
+		ledger_broken(l, "the ledger has no room for more subscriptions");
+		return;
+	}
 	*s = (struct ledger_sub){.client = (uint8_t)client, .qos = qos, .from = ++l->tick};
 	snprintf(s->filter, sizeof(s->filter), "%s", filter);
-	return (int)l->nsubs++;
+	l->nsubs++;
 }
 
 void ledger_unsubscribe(struct ledger *l, unsigned client, const char *filter)
@@ -156,12 +165,12 @@ void ledger_delivered(struct ledger *l, unsigned client, uint32_t id, uint8_t qo
 }
 
 /* covers 3.1.1 [MQTT-4.5.0-1] [MQTT-3.1.2-5]; 5.0 [MQTT-4.5.0-1] */
-static void settle_plain(struct ledger *l, uint32_t id)
+static void settle_plain(struct ledger *l, uint32_t id, bool excused[LEDGER_CLIENTS])
 {
 	const struct ledger_message *m = &l->messages[id];
 
 	for (unsigned c = 0; c < LEDGER_CLIENTS; c++)
-		if (owed_qos(l, c, m) > 0 && l->copies[c][id] == 0 && !is_dropped(l))
+		if (owed_qos(l, c, m) > 0 && l->copies[c][id] == 0 && !is_excused(l, &excused[c]))
 			ledger_broken(l, "client %u: %s of client %u: %u of QoS %u, acknowledged, never came",
 				      c, m->topic, m->publisher, m->seq, m->qos);
 }
@@ -190,7 +199,7 @@ static void settle_group(struct ledger *l, const struct ledger_sub *group, uint3
 		if (s->qos < qos)
 			qos = s->qos;
 	}
-	if (qos > 0 && m->qos > 0 && copies == 0 && !is_dropped(l))
+	if (qos > 0 && m->qos > 0 && copies == 0 && !take_one(&l->may_miss_shared) && !take_one(&l->may_miss))
 		ledger_broken(l, "group %s: %s of client %u: %u never came", group->filter, m->topic,
 			      m->publisher, m->seq);
 	if (qos == 2 && m->qos == 2 && copies > 1)
@@ -237,7 +246,7 @@ static bool saw_newer(const struct ledger *l, unsigned client, uint32_t id)
  * when it came later than the subscription; or the one that took its place before it was sent.
  */
 /* covers 3.1.1 [MQTT-3.3.1-6]; 5.0 [MQTT-3.3.1-9] */
-static void settle_retained(struct ledger *l, uint32_t id)
+static void settle_retained(struct ledger *l, uint32_t id, bool excused[LEDGER_CLIENTS])
 {
 	const struct ledger_message *m = &l->messages[id], *next = next_retained(l, id);
 
@@ -250,15 +259,17 @@ static void settle_retained(struct ledger *l, uint32_t id)
 		    strncmp(s->filter, "$share/", 7) == 0 ||
 		    !mqtt_filter_matches(span_str(s->filter), span_str(m->topic)))
 			continue;
-		if (l->copies[s->client][id] == 0 && !saw_newer(l, s->client, id) && !is_dropped(l))
+		if (l->copies[s->client][id] == 0 && !saw_newer(l, s->client, id) &&
+		    !is_excused(l, &excused[s->client]))
 			ledger_broken(l, "client %u: subscribed to %s and never saw %s: %u, retained",
 				      s->client, s->filter, m->topic, m->seq);
 	}
 }
 
-void ledger_allow(struct ledger *l, uint64_t dropped)
+void ledger_allow(struct ledger *l, uint64_t dropped, uint64_t dropped_shared)
 {
 	l->may_miss = dropped;
+	l->may_miss_shared = dropped_shared;
 }
 
 static bool is_subscribed(const struct ledger *l, unsigned client, const struct ledger_message *m)
@@ -314,15 +325,30 @@ void ledger_settle_drops(struct ledger *l, const struct ledger_drops *d)
 			      (unsigned long long)d->any);
 }
 
+/* The oldest subscription of a group that is there stands for it. */
+static bool stands_for_group(const struct ledger *l, uint32_t sub)
+{
+	const struct ledger_sub *s = &l->subs[sub];
+
+	if (s->until || strncmp(s->filter, "$share/", 7) != 0)
+		return false;
+	for (uint32_t i = 0; i < sub; i++)
+		if (!l->subs[i].until && strcmp(l->subs[i].filter, s->filter) == 0)
+			return false;
+	return true;
+}
+
 void ledger_settle(struct ledger *l)
 {
 	for (uint32_t id = 0; id < l->nmessages; id++) {
+		bool excused[LEDGER_CLIENTS] = {false};
+
 		if (l->messages[id].qos == 0 || !l->messages[id].acked)
 			continue;
-		settle_plain(l, id);
-		settle_retained(l, id);
+		settle_plain(l, id, excused);
+		settle_retained(l, id, excused);
 		for (uint32_t i = 0; i < l->nsubs; i++)
-			if (!l->subs[i].until && strncmp(l->subs[i].filter, "$share/", 7) == 0)
+			if (stands_for_group(l, i))
 				settle_group(l, &l->subs[i], id);
 	}
 }

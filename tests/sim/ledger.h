@@ -15,7 +15,7 @@
 
 #define LEDGER_CLIENTS  16u
 #define LEDGER_MESSAGES 4096u
-#define LEDGER_SUBS     256u
+#define LEDGER_SUBS     2048u
 #define LEDGER_TOPIC    32u
 #define LEDGER_FILTER   48u
 
@@ -47,7 +47,7 @@ struct ledger {
 	bool in_group[LEDGER_CLIENTS]; /* a share group's members split a stream, in no order (4.8.2) */
 	bool small_queues;             /* a first copy may be dropped, and one that is sent again come late */
 	bool late_feeds; /* a retained message that is replaced while a subscriber waits for it may not come */
-	uint64_t may_miss;
+	uint64_t may_miss, may_miss_shared;
 	uint64_t deliveries; /* that came, of any kind */
 	char broken[512];    /* the first broken promise; empty: none */
 };
@@ -55,8 +55,8 @@ struct ledger {
 /* A message is about to be sent for the first time; its id, or -1 when the ledger is full. */
 int ledger_publish(struct ledger *l, unsigned publisher, const char *topic, uint8_t qos, bool retain);
 void ledger_acked(struct ledger *l, uint32_t id);
-/* SUBACK came. Returns the subscription's index, or -1 when the ledger is full. */
-int ledger_subscribed(struct ledger *l, unsigned client, const char *filter, uint8_t qos);
+/* SUBACK came. */
+void ledger_subscribed(struct ledger *l, unsigned client, const char *filter, uint8_t qos);
 /* UNSUBSCRIBE is about to be sent. */
 void ledger_unsubscribe(struct ledger *l, unsigned client, const char *filter);
 /* The client starts anew: its session, subscriptions and deliveries do not count any more. */
@@ -64,8 +64,11 @@ void ledger_session_ends(struct ledger *l, unsigned client);
 /* A message arrived at the application of a client. */
 void ledger_delivered(struct ledger *l, unsigned client, uint32_t id, uint8_t qos, bool retained_copy);
 
-/* The broker counted this many messages that a configured limit dropped: so many may be missing. */
-void ledger_allow(struct ledger *l, uint64_t dropped);
+/*
+ * The broker counted this many messages that a configured limit dropped, and so many that no member of a share group could take
+ * within its limits: so many may be missing.
+ */
+void ledger_allow(struct ledger *l, uint64_t dropped, uint64_t dropped_shared);
 
 /* What the broker counted as dropped. */
 struct ledger_drops {

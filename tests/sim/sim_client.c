@@ -283,7 +283,7 @@ static void on_suback(struct sim_client *c, const struct mqtt_frame *f)
 			ledger_broken(c->ledger, "client %u: %s granted 0x%02x", c->index, filter->filter,
 				      ack.codes.p[0]);
 		if (!filter->acked)
-			(void)ledger_subscribed(c->ledger, c->index, filter->filter, filter->qos);
+			ledger_subscribed(c->ledger, c->index, filter->filter, filter->qos);
 		filter->acked = true;
 	}
 }
