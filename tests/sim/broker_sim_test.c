@@ -210,7 +210,8 @@ static void run_make_broker(struct run *r)
 	/* enough for all to connect and subscribe, not for what is published */
 	r->small_memory = r->flood && sim_one_in(r->world, 3);
 	if (r->small_memory) {
-		config.memory_limit = 100000 + any(r, 400000);
+		/* each pair of workers may need a chunk of their lane */
+		config.memory_limit = 100000 + 40000 * r->nworkers * r->nworkers + any(r, 400000);
 		config.max_queued_messages = 1000;
 		config.max_queued_bytes = 1000000;
 	}

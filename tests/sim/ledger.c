@@ -315,7 +315,8 @@ void ledger_settle_drops(struct ledger *l, const struct ledger_drops *d)
 	struct missing n = count_missing(l);
 	uint64_t missing = n.sure + n.qos0, counted = d->sure + d->qos0 + d->any;
 
-	if (n.sure > d->sure + d->any || d->sure > n.sure + n.again || d->qos0 > n.qos0 ||
+	/* QoS 0 that waits in a queue, lest it overtakes a retained message, is dropped as others are there */
+	if (n.sure > d->sure + d->any || d->sure > missing + n.again || d->qos0 > n.qos0 ||
 	    counted > missing + n.again || (missing > counted && !d->qos0_went_down))
 		ledger_broken(l,
 			      "missing: %llu of QoS 1 and 2, %llu of QoS 0; counted as dropped: %llu, %llu, "
