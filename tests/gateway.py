@@ -173,6 +173,11 @@ class Gateway:
     def pid(self):
         return self.process.pid
 
+    def resident(self, what="VmRSS"):
+        """Bytes of memory it has now; with "VmHWM", the most that it had so far."""
+        status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii")
+        return int(re.search(rf"^{what}:\s+(\d+) kB$", status, re.MULTILINE).group(1)) * 1024
+
     def log(self):
         """All that it wrote to stdout and stderr so far."""
         try:

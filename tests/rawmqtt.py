@@ -155,6 +155,11 @@ class Packet:
             self.reason = r.u8()
             self.props = r.props() if r.at < len(self.body) else {}
 
+    @property
+    def size(self):
+        """Bytes of the whole packet, fixed header included."""
+        return 1 + len(varint(len(self.body))) + len(self.body)
+
     def __repr__(self):
         return f"Packet({self.__dict__})"
 

@@ -221,12 +221,6 @@ def test_nobody_is_sent_what_nobody_asked_for(client):
         assert not {"RESPONSE_INFO", "AUTH_METHOD", "AUTH_DATA", "REASON_STRING"} & set(props)
 
 
-def size(p):
-    """Bytes of a packet as it came."""
-    n = len(p.body)
-    return 1 + (1 if n < 128 else 2 if n < 16384 else 3) + n
-
-
 def failures(c):
     """One failed packet of each kind that can have a reason string, the one that closes last."""
     yield c.publish("$SYS/x", b"", 1)
@@ -249,7 +243,7 @@ def failures(c):
 @pytest.mark.parametrize("most", [24, 28, 32, 40, 64])
 def test_a_failure_is_no_larger_than_the_client_takes(client, most):
     got = list(failures(client(MAXIMUM_PACKET_SIZE=most, REQUEST_PROBLEM_INFO=1)))
-    assert all(size(p) <= most for p in got)
+    assert all(p.size <= most for p in got)
     assert [p.codes[0] if p.kind in (SUBACK, UNSUBACK) else p.reason for p in got] == [
         NOT_AUTHORIZED, NOT_AUTHORIZED, 0x92, 0x92, TOPIC_FILTER, NO_SUBSCRIPTION, 0x82]
     assert all("USER_PROPERTY" not in p.props for p in got)
@@ -260,7 +254,7 @@ def test_a_failure_is_no_larger_than_the_client_takes(client, most):
 def test_a_refusing_connack_is_no_larger_than_the_client_takes(gw, most):
     with Raw(gw.port, timeout=AT_ONCE_S) as c:
         ack = c.try_connect(unique("small"), MAXIMUM_PACKET_SIZE=most, REQUEST_PROBLEM_INFO=1, AUTH_METHOD="m")
-        assert ack.reason == BAD_METHOD and size(ack) <= most and "USER_PROPERTY" not in ack.props
+        assert ack.reason == BAD_METHOD and ack.size <= most and "USER_PROPERTY" not in ack.props
         assert c.at_end() == []
 
 

@@ -26,11 +26,6 @@ def gw():
         yield g
 
 
-def resident(gw):
-    with open(f"/proc/{gw.pid}/statm") as f:
-        return int(f.read().split()[1]) * 4096
-
-
 def reset(sock):
     """Close without the courtesies: the peer gets RST, and no port here stays in TIME_WAIT."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -47,11 +42,11 @@ def test_topics_of_65535_slashes(gw):
             c.subscribe(SLASHES, qos=0, granted=[0x8F])
             c.subscribe("$share/g/" + SLASHES[:65526], qos=0, granted=[0x8F])
             assert c.unsubscribe(SLASHES).codes == [0x11]
-        before = resident(gw)
+        before = gw.resident()
         for n in range(200):
             c.send(c.publish_packet(SLASHES, b"x", 1, packet_id=n + 1, retain=True))
             assert c.expect(PUBACK).reason == 0x90
-        assert resident(gw) - before < MIB
+        assert gw.resident() - before < MIB
         will = {"topic": SLASHES, "payload": b"gone", "qos": 1, "retain": True}
         with Raw(gw.port) as w:
             assert w.try_connect("slash-will", will=will).reason == 0x90
@@ -189,19 +184,19 @@ def test_a_large_publish_that_dribbles(gw):
     """Many clients that each announce a large packet: memory grows with the bytes that came, not with those announced."""
     with Witness(gw):
         clients = [Raw(gw.port).connect(f"announce-{n}") for n in range(200)]
-        before = resident(gw)
+        before = gw.resident()
         for c in clients:
             c.send(c.publish_packet("big", bytes(1000 * 1000), 1, packet_id=1)[:1000])
         for c in clients:
             c.sock.setblocking(False)
         for c in clients:
             reset(c.sock)
-        assert resident(gw) - before < 8 * MIB
+        assert gw.resident() - before < 8 * MIB
 
 
 def test_clients_that_never_read(gw):
     """200 connections that ask and ask and never read the answers."""
-    before = resident(gw)
+    before = gw.resident()
     with Witness(gw):
         clients = [Raw(gw.port).connect(f"deaf-{n}") for n in range(200)]
         for c in clients:
@@ -217,7 +212,7 @@ def test_clients_that_never_read(gw):
         for c in clients:
             reset(c.sock)
     if not SLOWED:
-        wait_until("the memory is given back", lambda: resident(gw) - before < 100 * MIB, timeout=20)
+        wait_until("the memory is given back", lambda: gw.resident() - before < 100 * MIB, timeout=20)
 
 
 # ---- mutated packets ----
@@ -275,9 +270,9 @@ def test_a_hundred_thousand_mutated_packets():
     rng = random.Random(2)
     with Gateway(workers=2) as gw, Witness(gw):
         throw(gw, rng, 50000)
-        half = resident(gw)
+        half = gw.resident()
         throw(gw, rng, 50000)
-        grown = resident(gw) - half
+        grown = gw.resident() - half
         with Raw(gw.port).connect("after") as c:
             c.ping()
         if not SLOWED:

@@ -17,12 +17,6 @@ def topic():
     return unique("optional")
 
 
-def size(p):
-    """Bytes of a packet as it came."""
-    n = len(p.body)
-    return 1 + (1 if n < 128 else 2 if n < 16384 else 3) + n
-
-
 # ---- reason strings ----
 
 
@@ -76,7 +70,7 @@ def test_connack_keeps_to_any_maximum_packet_size(gw, client_id):
                 assert c.at_end() == []
                 continue
             ack = c.expect(CONNACK)
-            assert size(ack) <= most
+            assert ack.size <= most
             reasons.append(ack.reason)
             if ack.reason == 0:
                 assert "RECEIVE_MAXIMUM" in ack.props and "MAXIMUM_PACKET_SIZE" in ack.props
@@ -89,7 +83,7 @@ def test_connack_keeps_to_any_maximum_packet_size(gw, client_id):
 def test_answers_keep_to_the_maximum_packet_size(client, most):
     """Reason strings go first (5.0, 3.4.2.2.2 and its like)."""
     got = list(failures(client(MAXIMUM_PACKET_SIZE=most, REQUEST_PROBLEM_INFO=1)))
-    assert all(size(p) <= most for p in got)
+    assert all(p.size <= most for p in got)
     with_text = ["REASON_STRING" in p.props for p in got]
     assert not any(with_text) if most == 24 else all(with_text) if most == 200 else True
 
@@ -103,7 +97,7 @@ def subscribe_body(n, tail=b"\0"):
 def test_a_suback_that_would_be_too_large_closes_before_anything_is_done(client, kind, ack, tail):
     c = client(MAXIMUM_PACKET_SIZE=100)
     c.send(packet(kind, subscribe_body(95, tail), 2))
-    assert size(c.expect(ack)) == 100
+    assert c.expect(ack).size == 100
     c.send(packet(kind, subscribe_body(96, tail), 2))
     assert [p.reason for p in c.at_end()] == [TOO_LARGE]
     name = unique("kept")

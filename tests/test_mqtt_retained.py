@@ -18,11 +18,6 @@ SERVED_WITHIN_S = 5 if SLOW else 1
 MANY = 20000 if SLOW else 200000
 
 
-def resident(gw):
-    with open(f"/proc/{gw.pid}/statm") as f:
-        return int(f.read().split()[1]) * 4096
-
-
 def fill(port, n, version=V311, payload=lambda i: b"v%d" % i, first=0):
     """n topics, in two halves of a tree; ends when the broker has them all."""
     c = Raw(port, version, timeout=120).connect("filler")
@@ -70,7 +65,7 @@ def test_one_wildcard_over_very_many_brings_each_once_while_others_are_served(wo
     with Gateway(workers=workers) as gw:
         fill(gw.port, MANY)
         other, c = Raw(gw.port).connect("other"), Raw(gw.port, V311, timeout=60).connect("c")
-        before, stop, worst = resident(gw), [], [0.0]
+        before, stop, worst = gw.resident(), [], [0.0]
 
         def ping():
             while not stop:
@@ -90,7 +85,7 @@ def test_one_wildcard_over_very_many_brings_each_once_while_others_are_served(wo
         c.ping()  # and nothing more
         assert not [p for p in c.waiting if p.kind == PUBLISH]
         assert worst[0] < SERVED_WITHIN_S
-        assert resident(gw) - before < 8 * MIB
+        assert gw.resident() - before < 8 * MIB
 
 
 def test_values_that_change_while_a_wildcard_reads_them_never_go_back():

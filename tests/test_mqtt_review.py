@@ -21,11 +21,6 @@ def gw1():
         yield gw
 
 
-def resident(gw):
-    with open(f"/proc/{gw.pid}/statm") as f:
-        return int(f.read().split()[1]) * 4096
-
-
 def subscribe_packet(packet_id, filters, options=0):
     return packet(SUBSCRIBE, struct.pack(">HB", packet_id, 0) + b"".join(string(f) + bytes([options]) for f in filters), 2)
 
@@ -138,11 +133,11 @@ def test_many_long_topics_are_not_kept_in_memory():
     with Gateway({"broker": {"workers": 1}}) as gw:
         c = Raw(gw.port).connect("c")
         c.publish("warm", b"", qos=1)
-        before = resident(gw)
+        before = gw.resident()
         for n in range(3000):
             c.publish("%04d" % n + "x" * 60000)
         c.publish("last", b"", qos=1)
-        assert resident(gw) - before < 40 * MIB
+        assert gw.resident() - before < 40 * MIB
 
 
 def with_retained(gw, n):
@@ -168,7 +163,7 @@ def test_a_subscribe_of_many_wildcards_over_many_retained_messages_stops_nobody(
     with_retained(gw, 20000)
     other = Raw(gw.port).connect("other")
     bad = Raw(gw.port).connect("bad")
-    before = resident(gw)
+    before = gw.resident()
     done = []
 
     def run():
@@ -181,7 +176,7 @@ def test_a_subscribe_of_many_wildcards_over_many_retained_messages_stops_nobody(
     worst = worst_ping(other, lambda: bool(done))
     t.join()
     assert worst < SERVED_WITHIN_S, worst
-    assert resident(gw) - before < 200 * MIB
+    assert gw.resident() - before < 200 * MIB
 
 
 

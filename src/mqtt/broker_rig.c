@@ -274,14 +274,10 @@ static void describe_suback(struct text *t, enum mqtt_version v, const struct mq
 
 static void describe_ack(struct text *t, enum mqtt_version v, const struct mqtt_frame *f)
 {
-	static const char *const names[] = {[MQTT_PUBACK] = "PUBACK",
-					    [MQTT_PUBREC] = "PUBREC",
-					    [MQTT_PUBREL] = "PUBREL",
-					    [MQTT_PUBCOMP] = "PUBCOMP"};
 	struct mqtt_ack a;
 
 	assert_int_equal(mqtt_ack_decode(f, v, &a), OK);
-	add(t, "%s m%d", names[f->type], a.packet_id);
+	add(t, "%s m%d", mqtt_type_text(f->type), a.packet_id);
 	if (v == MQTT_V5)
 		add(t, " %02X", a.reason);
 }

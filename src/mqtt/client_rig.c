@@ -79,14 +79,10 @@ static void describe_unsubscribe(char *buf, size_t size, enum mqtt_version v, co
 
 static void describe_ack(char *buf, size_t size, enum mqtt_version v, const struct mqtt_frame *f)
 {
-	static const char *const names[] = {[MQTT_PUBACK] = "PUBACK",
-					    [MQTT_PUBREC] = "PUBREC",
-					    [MQTT_PUBREL] = "PUBREL",
-					    [MQTT_PUBCOMP] = "PUBCOMP"};
 	struct mqtt_ack a;
 
 	assert_int_equal(mqtt_ack_decode(f, v, &a), OK);
-	snprintf(buf, size, "%s m%d rc%d", names[f->type], a.packet_id, a.reason);
+	snprintf(buf, size, "%s m%d rc%d", mqtt_type_text(f->type), a.packet_id, a.reason);
 }
 
 void rig_describe(char *buf, size_t size, enum mqtt_version v, const struct mqtt_frame *f)

@@ -53,69 +53,63 @@ void client_sub_fini(struct mqtt_client *c)
 		free(container_of(node, struct subscription, node));
 }
 
-/* A request with room for `room` bytes of packet. */
-static struct request *request_new(enum mqtt_type type, size_t count, size_t room, void *token)
+/* A request with room for a packet with these properties and `list` bytes of filters. */
+static struct request *request_new(enum mqtt_type type, size_t count, const struct mqtt_props *props,
+				   size_t list, void *token, struct wr *w)
 {
+	size_t room = MQTT_HEADER_MAX + 2 + client_props_room(props) + list;
 	struct request *r = malloc(sizeof(*r) + room);
 
-	if (r)
-		*r = (struct request){.token = token, .count = (uint32_t)count, .type = (uint8_t)type};
+	if (!r)
+		return NULL;
+	*r = (struct request){.token = token, .count = (uint32_t)count, .type = (uint8_t)type};
+	*w = wr_of(r->packet, room);
 	return r;
 }
 
-static int request_seal(struct request *r, const struct wr *w)
+/* The packet is written, or `rc` says why it cannot be: then the request is freed. */
+static int request_seal(struct request *r, const struct wr *w, int rc, struct request **out)
 {
 	struct mqtt_frame f;
-	int rc;
 
 	r->size = (uint32_t)(w->p - r->packet);
-	if ((rc = mqtt_frame_read(r->packet, r->size, UINT32_MAX, &f)) < 0)
+	if (rc < 0 || (rc = mqtt_frame_read(r->packet, r->size, UINT32_MAX, &f)) < 0) {
+		free(r);
 		return rc;
+	}
 	r->id_at = (uint32_t)(f.body - r->packet);
+	*out = r;
 	return OK;
 }
 
 static int subscribe_make(enum mqtt_version v, const struct mqtt_sub_item *items, size_t count,
 			  const struct mqtt_props *props, void *token, struct request **out)
 {
-	size_t room = MQTT_HEADER_MAX + 2 + client_props_room(props);
-	int rc;
+	size_t list = 0;
+	struct wr w;
 
 	for (size_t i = 0; i < count; i++)
-		room += 3 + items[i].filter.len;
-	struct request *r = request_new(MQTT_SUBSCRIBE, count, room, token);
+		list += 3 + items[i].filter.len;
+	struct request *r = request_new(MQTT_SUBSCRIBE, count, props, list, token, &w);
 
 	if (!r)
 		return ERR_NOMEM;
-	struct wr w = wr_of(r->packet, room);
-
-	if ((rc = mqtt_subscribe_encode(&w, v, 1, props, items, count)) < 0 || (rc = request_seal(r, &w)) < 0)
-		free(r);
-	else
-		*out = r;
-	return rc;
+	return request_seal(r, &w, mqtt_subscribe_encode(&w, v, 1, props, items, count), out);
 }
 
 static int unsubscribe_make(enum mqtt_version v, const struct span *filters, size_t count,
 			    const struct mqtt_props *props, void *token, struct request **out)
 {
-	size_t room = MQTT_HEADER_MAX + 2 + client_props_room(props);
-	int rc;
+	size_t list = 0;
+	struct wr w;
 
 	for (size_t i = 0; i < count; i++)
-		room += 2 + filters[i].len;
-	struct request *r = request_new(MQTT_UNSUBSCRIBE, count, room, token);
+		list += 2 + filters[i].len;
+	struct request *r = request_new(MQTT_UNSUBSCRIBE, count, props, list, token, &w);
 
 	if (!r)
 		return ERR_NOMEM;
-	struct wr w = wr_of(r->packet, room);
-
-	if ((rc = mqtt_unsubscribe_encode(&w, v, 1, props, filters, count)) < 0 ||
-	    (rc = request_seal(r, &w)) < 0)
-		free(r);
-	else
-		*out = r;
-	return rc;
+	return request_seal(r, &w, mqtt_unsubscribe_encode(&w, v, 1, props, filters, count), out);
 }
 
 static bool filter_ok(struct span filter)

@@ -101,19 +101,7 @@ static void details(enum mqtt_version v, const struct mqtt_frame *f)
 
 void mqtt_trace(const char *id, enum mqtt_version v, bool is_sent, const struct mqtt_frame *f)
 {
-	static const char *const names[16] = {
-		[MQTT_CONNECT] = "CONNECT",   [MQTT_CONNACK] = "CONNACK",
-		[MQTT_PUBLISH] = "PUBLISH",   [MQTT_PUBACK] = "PUBACK",
-		[MQTT_PUBREC] = "PUBREC",     [MQTT_PUBREL] = "PUBREL",
-		[MQTT_PUBCOMP] = "PUBCOMP",   [MQTT_SUBSCRIBE] = "SUBSCRIBE",
-		[MQTT_SUBACK] = "SUBACK",     [MQTT_UNSUBSCRIBE] = "UNSUBSCRIBE",
-		[MQTT_UNSUBACK] = "UNSUBACK", [MQTT_PINGREQ] = "PINGREQ",
-		[MQTT_PINGRESP] = "PINGRESP", [MQTT_DISCONNECT] = "DISCONNECT",
-		[MQTT_AUTH] = "AUTH",
-	};
-	const char *name = names[f->type & 15];
-
-	printf("Client %s %s %s", id, is_sent ? "sending" : "received", name ? name : "a wrong packet");
+	printf("Client %s %s %s", id, is_sent ? "sending" : "received", mqtt_type_text(f->type));
 	details(v, f);
 	printf("\n");
 	fflush(stdout);

@@ -36,6 +36,9 @@ enum mqtt_type {
 	MQTT_AUTH,
 };
 
+/* "CONNECT" and so on; "a wrong packet" for what is no type. */
+const char *mqtt_type_text(enum mqtt_type type);
+
 #define MQTT_STRING_MAX    65535u
 #define MQTT_REMAINING_MAX 268435455u
 #define MQTT_HEADER_MAX    5u /* fixed header: type and 1..4 bytes of length */

@@ -3,6 +3,22 @@
 
 #include "wire/mqtt_codec.h"
 
+const char *mqtt_type_text(enum mqtt_type type)
+{
+	static const char *const names[] = {
+		[MQTT_CONNECT] = "CONNECT",   [MQTT_CONNACK] = "CONNACK",
+		[MQTT_PUBLISH] = "PUBLISH",   [MQTT_PUBACK] = "PUBACK",
+		[MQTT_PUBREC] = "PUBREC",     [MQTT_PUBREL] = "PUBREL",
+		[MQTT_PUBCOMP] = "PUBCOMP",   [MQTT_SUBSCRIBE] = "SUBSCRIBE",
+		[MQTT_SUBACK] = "SUBACK",     [MQTT_UNSUBSCRIBE] = "UNSUBSCRIBE",
+		[MQTT_UNSUBACK] = "UNSUBACK", [MQTT_PINGREQ] = "PINGREQ",
+		[MQTT_PINGRESP] = "PINGRESP", [MQTT_DISCONNECT] = "DISCONNECT",
+		[MQTT_AUTH] = "AUTH",
+	};
+
+	return type >= MQTT_CONNECT && type <= MQTT_AUTH ? names[type] : "a wrong packet";
+}
+
 bool mqtt_varint_take(struct rd *r, uint32_t *v)
 {
 	uint32_t value = 0;

@@ -72,6 +72,17 @@ static void type_and_flags_are_told_with_the_first_byte(void **state)
 	assert_int_equal(f.flags, 0x0D);
 }
 
+static void every_type_has_its_name_and_what_is_none_is_wrong(void **state)
+{
+	(void)state;
+	for (unsigned type = MQTT_CONNECT; type <= MQTT_AUTH; type++)
+		assert_non_null(mqtt_type_text((enum mqtt_type)type));
+	assert_string_equal(mqtt_type_text(MQTT_CONNECT), "CONNECT");
+	assert_string_equal(mqtt_type_text(MQTT_AUTH), "AUTH");
+	assert_string_equal(mqtt_type_text((enum mqtt_type)0), "a wrong packet");
+	assert_string_equal(mqtt_type_text((enum mqtt_type)16), "a wrong packet");
+}
+
 static void a_varint_is_the_same_there_and_back(void **state)
 {
 	static const uint32_t values[] = {0,     1,       127,     128,       16383,
@@ -151,6 +162,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_packet_is_split_off_or_waited_for),
 		cmocka_unit_test(type_and_flags_are_told_with_the_first_byte),
+		cmocka_unit_test(every_type_has_its_name_and_what_is_none_is_wrong),
 		cmocka_unit_test(a_varint_is_the_same_there_and_back),
 		cmocka_unit_test(a_wrong_varint_is_refused),
 		cmocka_unit_test(pings_are_two_bytes),
