@@ -34,7 +34,7 @@ struct lane {
 	_Atomic(struct chunk *) passed; /* newest first */
 	_Atomic(struct chunk *) returned;
 	_Atomic uint32_t nreturned; /* about so many */
-	_Atomic uint64_t backlog; /* bytes passed and not consumed */
+	_Atomic uint64_t backlog;   /* bytes passed and not consumed */
 	_Atomic uint64_t
 		passed_number;     /* every publish of the sender up to this one is passed if it had to be */
 	_Atomic bool sender_waits; /* notify `drained` when the backlog is gone */
