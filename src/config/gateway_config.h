@@ -48,7 +48,7 @@ struct config_broker {
 	uint32_t max_connections;     /* 0: not set, what the descriptor limit allows */
 	uint32_t max_subscriptions;   /* per session */
 	uint32_t max_topic_levels;
-	uint32_t max_retained_messages; /* 0: no limit of their own */
+	uint32_t max_retained_messages; /* of clients; 0: no limit of their own */
 	uint64_t max_retained_bytes;    /* the same */
 	uint32_t connect_timeout_ms;
 	uint32_t sys_interval_ms;   /* 0: no $SYS */

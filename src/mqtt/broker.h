@@ -43,7 +43,7 @@ struct broker_config {
 	uint32_t spread_after;      /* connections that share the first worker before the others get any */
 	uint32_t max_subscriptions; /* per session */
 	uint32_t max_topic_levels;
-	uint64_t max_retained_messages; /* 0: no limit */
+	uint64_t max_retained_messages; /* of clients; 0: no limit */
 	uint64_t max_retained_bytes;    /* of their topics, properties and payloads; 0: no limit */
 	uint32_t connect_timeout_ms;
 	uint16_t max_keep_alive_s; /* v5 clients that ask for more, or none, are given this; 0: as they ask */
@@ -183,7 +183,7 @@ struct broker_totals {
 
 void broker_totals(const struct broker *b, struct broker_totals *out);
 
-/* What is retained now: messages, and bytes as for max_retained_bytes. Any thread. */
+/* What is retained now, the gateway's own included: messages; topics, properties and payloads in bytes. Any thread. */
 uint64_t broker_retained_count(const struct broker *b);
 uint64_t broker_retained_bytes(const struct broker *b);
 

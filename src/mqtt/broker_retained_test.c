@@ -27,7 +27,6 @@ static void a_message_that_can_not_be_retained_is_refused_before_any_effect(void
 
 	(void)state;
 	rig_init(&r, 2);
-	r.config.sys_interval_ms = 0;
 	r.config.max_retained_messages = 1;
 	rig_start(&r);
 	p = peer_up(&r, MQTT_V5, "p");
@@ -51,8 +50,6 @@ static void a_message_that_can_not_be_retained_is_refused_before_any_effect(void
 	peer_expect(sub, "PUBLISH d0 q1 r0 m3 a=");
 	peer_publish(p, 3, 3, "b", "", "3");
 	peer_expect(p, "PUBACK m3 00");
-	assert_int_equal(broker_retained_count(r.broker), 1);
-	assert_int_equal(broker_retained_bytes(r.broker), 2);
 	late = peer_up(&r, MQTT_V5, "late");
 	peer_subscribe(late, "#", 0, "", 0);
 	peer_expect(late, "PUBLISH d0 q0 r1 m0 b=3");
@@ -63,11 +60,10 @@ static void a_message_that_can_not_be_retained_is_refused_before_any_effect(void
 static void version_3_is_closed_when_its_message_can_not_be_retained(void **state)
 {
 	struct rig r;
-	struct peer *p;
+	struct peer *p, *late;
 
 	(void)state;
 	rig_init(&r, 1);
-	r.config.sys_interval_ms = 0;
 	r.config.max_retained_bytes = 3;
 	rig_start(&r);
 	p = peer_up(&r, MQTT_V311, "p");
@@ -75,7 +71,10 @@ static void version_3_is_closed_when_its_message_can_not_be_retained(void **stat
 	peer_expect(p, "PUBACK m1");
 	peer_publish(p, 3, 2, "b", "", "1");
 	peer_expect(p, "closed");
-	assert_int_equal(broker_retained_bytes(r.broker), 2);
+	late = peer_up(&r, MQTT_V5, "late");
+	peer_subscribe(late, "#", 0, "", 0);
+	peer_expect(late, "PUBLISH d0 q0 r1 m0 a=1");
+	peer_quiet(late);
 	rig_fini(&r);
 }
 
@@ -89,7 +88,6 @@ static void with_qos_0_it_is_delivered_and_what_it_replaces_forgotten(void **sta
 		struct peer *p, *sub, *late;
 
 		rig_init(&r, 1);
-		r.config.sys_interval_ms = 0;
 		r.config.max_retained_bytes = 4;
 		rig_start(&r);
 		p = peer_up(&r, versions[i], "p");
@@ -102,8 +100,6 @@ static void with_qos_0_it_is_delivered_and_what_it_replaces_forgotten(void **sta
 		peer_publish(p, 1, 0, "a", "", "too long");
 		peer_expect(sub, "PUBLISH d0 q0 r0 m0 a=too long");
 		assert_int_equal(dropped(&r), 2);
-		assert_int_equal(broker_retained_count(r.broker), 0);
-		assert_int_equal(broker_retained_bytes(r.broker), 0);
 		late = peer_up(&r, MQTT_V5, "late");
 		peer_subscribe(late, "#", 0, "", 0);
 		peer_quiet(late);
@@ -118,7 +114,6 @@ static void a_will_that_can_not_be_retained_is_delivered(void **state)
 
 	(void)state;
 	rig_init(&r, 1);
-	r.config.sys_interval_ms = 0;
 	r.config.max_retained_bytes = 1;
 	rig_start(&r);
 	sub = peer_up(&r, MQTT_V5, "sub");

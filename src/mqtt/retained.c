@@ -23,7 +23,8 @@ struct retained_store {
 	struct retained_limits limits;
 	struct budget *budget; /* NULL: not counted */
 	_Atomic uint64_t count, bytes, payload;
-	_Atomic uint64_t expiring; /* values that expire */
+	_Atomic uint64_t limited_count, limited_bytes; /* of values that may be refused */
+	_Atomic uint64_t expiring;                     /* values that expire */
 	_Atomic(slot_word *) blocks[BLOCKS];
 	_Atomic uint32_t used; /* slots below were taken at least once */
 	_Atomic uint64_t
@@ -271,11 +272,28 @@ static void total_add(_Atomic uint64_t *total, uint64_t n)
 		atomic_fetch_add(total, n);
 }
 
+static uint64_t cost_of(const struct retained *v)
+{
+	return v ? retained_cost(v) : 0;
+}
+
+static bool is_limited(const struct retained *v)
+{
+	return v && v->limited;
+}
+
+static uint64_t limited_cost(const struct retained *v)
+{
+	return is_limited(v) ? retained_cost(v) : 0;
+}
+
 /* `fresh` takes the place of `old` (each may be NULL), whatever the limits say. */
 static void totals_change(struct retained_store *r, const struct retained *old, const struct retained *fresh)
 {
 	total_add(&r->count, (uint64_t)(fresh != NULL) - (old != NULL));
-	total_add(&r->bytes, (fresh ? retained_cost(fresh) : 0) - (old ? retained_cost(old) : 0));
+	total_add(&r->bytes, cost_of(fresh) - cost_of(old));
+	total_add(&r->limited_count, (uint64_t)is_limited(fresh) - is_limited(old));
+	total_add(&r->limited_bytes, limited_cost(fresh) - limited_cost(old));
 	total_add(&r->payload, (uint64_t)(fresh ? fresh->payload_len : 0) - (old ? old->payload_len : 0));
 	total_add(&r->expiring, (uint64_t)(fresh && fresh->expires) - (old && old->expires));
 	budget_add(r->budget, (fresh ? value_memory(fresh) : 0) - (old ? value_memory(old) : 0));
@@ -285,13 +303,13 @@ static void totals_change(struct retained_store *r, const struct retained *old, 
 static bool totals_take(struct retained_store *r, const struct retained *old, const struct retained *fresh)
 {
 	const struct retained_limits *most = &r->limits;
-	bool grows = retained_cost(fresh) > (old ? retained_cost(old) : 0);
+	bool grows = limited_cost(fresh) > limited_cost(old);
 
 	totals_change(r, old, fresh);
 	if (!fresh->limited)
 		return true;
-	if ((!most->messages || old || atomic_load(&r->count) <= most->messages) &&
-	    (!most->bytes || !grows || atomic_load(&r->bytes) <= most->bytes))
+	if ((!most->messages || is_limited(old) || atomic_load(&r->limited_count) <= most->messages) &&
+	    (!most->bytes || !grows || atomic_load(&r->limited_bytes) <= most->bytes))
 		return true;
 	totals_change(r, fresh, old);
 	return false;

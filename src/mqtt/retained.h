@@ -28,11 +28,11 @@ struct retained {
 	uint8_t origin;
 	uint8_t qos;
 	bool expires, has_blob;
-	bool limited;    /* it may be refused */
+	bool limited;    /* it counts in the limits, and may be refused */
 	uint8_t bytes[]; /* topic, props, when it expires (u64), then the blob's address or the payload */
 };
 
-struct retained_limits { /* 0: none */
+struct retained_limits { /* of values that are `limited`; 0: none */
 	uint64_t messages;
 	uint64_t bytes; /* topics, properties and payloads together */
 };

@@ -212,6 +212,39 @@ static void a_larger_value_above_the_limit_leaves_the_old_one(void **state)
 	shelf_down(&s);
 }
 
+static int set_own(struct shelf *s, const char *topic)
+{
+	struct publication p = {.topic = span_str(topic), .payload = span_str("own")};
+
+	return retained_set(s->store, s->me, split(s, topic), &p, false);
+}
+
+static void what_is_not_limited_takes_no_room_from_what_is(void **state)
+{
+	struct shelf s = {.limits = {.messages = 2, .bytes = 8}};
+
+	(void)state;
+	shelf_up(&s);
+	assert_int_equal(set_own(&s, "o1"), OK);
+	assert_int_equal(set_own(&s, "o2"), OK);
+	assert_int_equal(set_own(&s, "o3"), OK);
+	assert_int_equal(set(&s, "aa", 1), OK);
+	assert_int_equal(set(&s, "bb", 1), OK);
+	assert_int_equal(set(&s, "cc", 1), ERR_FULL);
+	assert_int_equal(retained_count(s.store), 5);
+	assert_int_equal(retained_bytes(s.store), 23);
+	/* a topic that changes hands changes the side on which it counts */
+	assert_int_equal(set(&s, "o1", 2), ERR_FULL);
+	assert_int_equal(set_own(&s, "aa"), OK);
+	assert_int_equal(set(&s, "o1", 2), OK);
+	assert_int_equal(set(&s, "aa", 2), ERR_FULL);
+	retained_clear(s.store, s.me, split(&s, "o2"));
+	assert_int_equal(set(&s, "cc", 2), ERR_FULL);
+	retained_clear(s.store, s.me, split(&s, "bb"));
+	assert_int_equal(set(&s, "cc", 2), OK);
+	shelf_down(&s);
+}
+
 static int set_until(struct shelf *s, const char *topic, uint64_t expires_ms)
 {
 	struct publication p = {.topic = span_str(topic), .payload = span_str("x"), .expires_ms = expires_ms};
@@ -562,6 +595,7 @@ int main(void)
 		cmocka_unit_test(a_view_shows_what_was_stored),
 		cmocka_unit_test(limits_refuse_what_is_new_or_larger_and_change_nothing),
 		cmocka_unit_test(a_larger_value_above_the_limit_leaves_the_old_one),
+		cmocka_unit_test(what_is_not_limited_takes_no_room_from_what_is),
 		cmocka_unit_test(what_expired_is_swept_a_few_at_a_time),
 		cmocka_unit_test(a_filter_finds_what_it_finds_in_a_list_of_topics),
 		cmocka_unit_test(the_walk_ends_when_it_is_told_to),
