@@ -222,6 +222,32 @@ static void the_workers_figures_add_up(void **state)
 	rig_fini(&r);
 }
 
+static void a_client_that_went_is_in_no_figure_though_nothing_else_happens(void **state)
+{
+	struct broker_totals t;
+	struct peer *p;
+	struct rig r;
+
+	(void)state;
+	rig_init(&r, 2);
+	r.config.sys_interval_ms = 0;
+	rig_start(&r);
+	p = peer_up(&r, MQTT_V5, "p");
+	peer_subscribe(p, "a", 0, "", 0);
+	peer_subscribe(p, "$share/g/a", 0, "", 0);
+	broker_totals(r.broker, &t);
+	assert_int_equal(t.sum.sessions, 1);
+	assert_int_equal(t.sum.subscriptions, 1);
+	assert_int_equal(t.sum.shared_subscriptions, 1);
+	peer_disconnect(p, 0);
+	rig_run(&r, 100);
+	broker_totals(r.broker, &t);
+	assert_int_equal(t.sum.sessions, 0);
+	assert_int_equal(t.sum.subscriptions, 0);
+	assert_int_equal(t.sum.shared_subscriptions, 0);
+	rig_fini(&r);
+}
+
 static void an_expired_session_is_counted(void **state)
 {
 	static const struct said all[] = {
@@ -380,6 +406,7 @@ int main(void)
 		cmocka_unit_test(figures_are_exact),
 		cmocka_unit_test(what_is_kept_is_counted_with_its_payload),
 		cmocka_unit_test(the_workers_figures_add_up),
+		cmocka_unit_test(a_client_that_went_is_in_no_figure_though_nothing_else_happens),
 		cmocka_unit_test(an_expired_session_is_counted),
 		cmocka_unit_test(only_what_changed_is_published),
 		cmocka_unit_test(the_load_is_a_moving_average_per_minute),

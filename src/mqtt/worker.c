@@ -145,6 +145,7 @@ static void turn_end(struct loop_hook *h)
 	route_flush(w); /* first: then the others deliver while this one does */
 	conns_flush(w);
 	route_flush(w); /* wills of those that went */
+	gauges_set(w);  /* without them: it may be long until the next turn */
 	worker_count_store(w);
 	budget_settle(&w->budget);
 	if (worker_memory(w) == BUDGET_FULL)
