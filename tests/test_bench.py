@@ -218,6 +218,8 @@ def test_a_report_for_people_and_a_progress_line_on_a_terminal_only(lineside, br
         (["fan-out", "--filters", "2"], "--filters is for"),
         (["offline", "-q", "0"], "nothing is kept with QoS 0"),
         (["offline", "--rate", "5"], "no rate"),
+        (["exchange", "--rate", "5", "--interval", "5"], "both say how fast"),
+        (["connect", "--interval", "5"], "connect has none"),
         (["pub", "-t", "a/#"], "wildcard"),
         (["connect", "--slow", "1"], "--slow is for"),
         (["exchange", "-P", "x"], "give -u"),
@@ -231,8 +233,9 @@ def test_what_cannot_run_says_why(lineside, args, message):
     assert done.returncode == 2 and message in done.stderr and not done.stdout
 
 
-def test_without_a_broker_it_says_where_it_looked(lineside):
-    said = bench(lineside, free_port(), "exchange", status=2)
+@pytest.mark.parametrize("mode", MODES)
+def test_without_a_broker_it_says_where_it_looked(lineside, mode):
+    said = bench(lineside, free_port(), mode, status=2)
     assert "Connection refused" in said and "is a broker running there (-h, -p)?" in said
 
 

@@ -544,7 +544,7 @@ static int run_connect(struct bench_load *l, struct bench_report *r)
 	struct sample begin, end;
 	int rc;
 
-	if ((rc = signals_open(l)) < 0 || (rc = bench_churn_start(&c, l)) < 0)
+	if ((rc = bench_reach(l)) < 0 || (rc = signals_open(l)) < 0 || (rc = bench_churn_start(&c, l)) < 0)
 		return rc;
 	if (l->o->warmup_s <= 0 || wait_for(l, l->o->warmup_s, "warm-up")) {
 		begin = sample(l);

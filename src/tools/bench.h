@@ -141,6 +141,9 @@ uint64_t bench_now_ns(void);
 MUST_USE int bench_load_open(struct bench_load *l, const struct bench_options *o);
 void bench_load_close(struct bench_load *l);
 
+/* Is there a broker at all? */
+MUST_USE int bench_reach(const struct bench_load *l);
+
 enum bench_session { BENCH_CLEAN, BENCH_KEPT };
 MUST_USE int bench_connect(struct bench_load *l, struct bench_conn *c, enum bench_session session);
 MUST_USE int bench_connect_publishers(struct bench_load *l);

@@ -322,6 +322,8 @@ static int check(const struct bench_options *o)
 		return fault("--slow is for exchange, subscribe, fan-in and fan-out");
 	if (o->rate > 0 && (o->mode == BENCH_RETAINED || o->mode == BENCH_OFFLINE))
 		return fault("%s goes as fast as it can: no rate", modes[o->mode].word);
+	if (o->interval_ms > 0 && o->publishers == 0)
+		return fault("--interval is of publishers, and %s has none", modes[o->mode].word);
 	if (o->batch > o->window)
 		return fault("--batch %u is more than --window %u", o->batch, o->window);
 	if ((uint64_t)o->batch * (o->size + BENCH_TOPIC_MAX) > BENCH_BATCH_BYTES)
@@ -392,6 +394,8 @@ int bench_options_parse(struct bench_options *o, int argc, char **argv)
 	if ((rc = take_mode(o, argc > 1 ? argv[1] : "")) < 0 ||
 	    (rc = take_options(o, argc - 2, argv + 2)) < 0 || o->help)
 		return rc;
+	if (o->rate > 0 && o->interval_ms > 0)
+		return fault("--rate and --interval both say how fast");
 	finish_people(o);
 	finish_traffic(o);
 	return (rc = check_text(o)) < 0 ? rc : check(o);

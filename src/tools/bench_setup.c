@@ -154,6 +154,16 @@ static int dial(const struct bench_load *l, struct bench_conn *c)
 	return OK;
 }
 
+int bench_reach(const struct bench_load *l)
+{
+	struct bench_conn c = {.fd = -1, .role = BENCH_SUBSCRIBER};
+	int rc = dial(l, &c);
+
+	if (c.fd >= 0)
+		close(c.fd);
+	return rc;
+}
+
 size_t bench_connect_packet(const struct bench_load *l, uint8_t *to, const char *client_id,
 			    enum bench_session session)
 {
