@@ -3,6 +3,8 @@
 import re
 import subprocess
 
+import pytest
+
 
 def run(lineside, *args):
     return subprocess.run([lineside, *args], capture_output=True, text=True, timeout=10)
@@ -36,3 +38,11 @@ def test_no_command_prints_the_list_and_status_2(lineside):
 def test_output_that_cannot_be_written_is_a_failure(lineside):
     with open("/dev/full", "w") as full:
         assert subprocess.run([lineside, "--version"], stdout=full, timeout=10).returncode == 1
+
+
+@pytest.mark.parametrize("command", ["serve", "check", "status", "pub", "sub", "bench", "modbus"])
+def test_a_wrong_option_is_answered_by_the_command_with_its_full_name(lineside, command):
+    mode = {"bench": ["exchange"], "modbus": ["read"]}.get(command, [])
+    done = run(lineside, command, *mode, "--no-such-option")
+    assert done.returncode == (1 if command in ("pub", "sub") else 2) and done.stdout == ""  # as those of Mosquitto
+    assert done.stderr.startswith(f"lineside {command}") and "no-such-option" in done.stderr

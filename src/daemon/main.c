@@ -42,8 +42,13 @@ int main(int argc, char **argv)
 
 	if (!tool)
 		tool = tool_find(tools, word);
-	if (tool)
+	if (tool) {
+		char name[32]; /* under which getopt speaks */
+
+		snprintf(name, sizeof(name), "lineside %s", tool->name);
+		argv[1] = name;
 		return tool->run(argc - 1, argv + 1);
+	}
 	if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
 		usage(stdout);
 		return fflush(stdout) == 0 ? 0 : 1;

@@ -3,8 +3,8 @@
  * `lineside check` know everything and live in daemon/.
  *
  * A new subcommand is one line in TOOL_TABLE, one file with `int tool_<name>(int argc, char **argv)`, and its manual page
- * docs/man/lineside-<name>.1.  It is called once in a process with nothing running: argv[0] is its name, argv[argc] is NULL, both
- * borrowed.  It returns the exit status, TOOL_USAGE when the arguments were wrong.  It prints its `--help` on
+ * docs/man/lineside-<name>.1.  It is called once in a process with nothing running: argv[0] is "lineside" and its name,
+ * argv[argc] is NULL, both borrowed.  It returns the exit status, TOOL_USAGE when the arguments were wrong.  It prints its `--help` on
  * stdout; each line there that begins with "  -" is an option of the manual page too.
  */
 #ifndef TOOLS_TOOL_H
