@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "mqtt/broker_rig.h"
+#include "mqtt/session.h"
 
 static uint64_t dropped(struct rig *r)
 {
@@ -284,6 +285,55 @@ static void no_local_holds_for_a_long_feed(void **state)
 	rig_fini(&r);
 }
 
+static unsigned unripe(const struct worker *w)
+{
+	unsigned n = 0;
+
+	list_for_each (f, &w->unripe)
+		n++;
+	return n;
+}
+
+/* A worker that has published, but not handed over, holds up the feeds at another. */
+static void feeds_that_ripen_together_do_not_make_a_long_turn(void **state)
+{
+	const unsigned topics = 2000, feeds = 100;
+	struct rig r;
+	struct peer *from, *p;
+	struct worker *w;
+	uint64_t number;
+	char topic[16];
+
+	(void)state;
+	rig_init(&r, 2);
+	r.config.sys_interval_ms = 0;
+	rig_start(&r);
+	w = r.broker->workers[1];
+	from = peer_up(&r, MQTT_V5, "from");
+	for (unsigned i = 0; i < topics; i++) {
+		snprintf(topic, sizeof(topic), "r/%u", i);
+		peer_publish(from, 1, 0, topic, "", "v");
+		if (i % 100 == 0)
+			peer_ping(from);
+	}
+	peer_ping(from);
+	rig_run(&r, 5);
+	p = peer_up(&r, MQTT_V5, "p");
+	number = atomic_fetch_add(&r.broker->workers[0]->published, 1) + 1;
+	for (unsigned i = 0; i < feeds; i++)
+		peer_subscribe(p, "#", 0, "", 0);
+	assert_int_equal(unripe(w), feeds);
+	r.broker->workers[0]->handed = number;
+	lane_flush(broker_lane(r.broker, 0, 1), number);
+	w->steps = 0;
+	feeds_ripen(w);
+	assert_in_range(unripe(w), 1, feeds - 1);
+	assert_in_range(w->steps, WORKER_STEPS_MAX, WORKER_STEPS_MAX + 10 * topics);
+	rig_run(&r, 10);
+	assert_int_equal(unripe(w), 0);
+	rig_fini(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -296,6 +346,7 @@ int main(void)
 		cmocka_unit_test(what_is_replaced_while_its_feed_waits_comes_live_and_in_order),
 		cmocka_unit_test(an_unsubscribe_ends_what_was_not_sent),
 		cmocka_unit_test(no_local_holds_for_a_long_feed),
+		cmocka_unit_test(feeds_that_ripen_together_do_not_make_a_long_turn),
 	};
 
 	return cmocka_run_group_tests_name("mqtt_broker_retained", tests, NULL, NULL);

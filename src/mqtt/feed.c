@@ -323,6 +323,8 @@ void feeds_ripen(struct worker *w)
 		/* those of a session in the order of its subscriptions */
 		if (list_first(&s->feeds->unripe) != &f->in_session || !feed_is_ripe(f))
 			continue;
+		if (worker_is_busy(w)) /* what others did not pass yet may make very many ripe at once */
+			break;
 		feed_place(f);
 		feeds_free_if_empty(s);
 		if (s->conn)
