@@ -205,6 +205,9 @@ def test_a_report_for_people_and_a_progress_line_on_a_terminal_only(lineside, br
     [
         ([], "a mode is missing"),
         (["fan"], 'there is no mode "fan"'),
+        (["--json", "exchange"], '"--json" stands where the mode comes'),
+        (["retained", "-L", "5"], "--topics says how many"),
+        (["retained", "--seconds", "1"], "--topics says how many"),
         (["exchange", "--qos", "3"], "from 0 to 2"),
         (["exchange", "-s", "15"], "from 16"),
         (["exchange", "-w", "1.5"], "a whole number"),

@@ -359,7 +359,10 @@ static int take_mode(struct bench_options *o, const char *word)
 		o->mode = (enum bench_mode)m;
 		return OK;
 	}
-	fault(*word ? "there is no mode \"%s\"; modes are:" : "a mode is missing%s; modes are:", word);
+	fault(*word == '-' ? "\"%s\" stands where the mode comes; modes are:"
+	      : *word      ? "there is no mode \"%s\"; modes are:"
+			   : "a mode is missing%s; modes are:",
+	      word);
 	for (unsigned m = 0; m < BENCH_MODES; m++)
 		fprintf(stderr, "  %-10s %s\n", modes[m].word, modes[m].help);
 	return ERR_RANGE;
@@ -396,6 +399,8 @@ int bench_options_parse(struct bench_options *o, int argc, char **argv)
 		return rc;
 	if (o->rate > 0 && o->interval_ms > 0)
 		return fault("--rate and --interval both say how fast");
+	if (o->mode == BENCH_RETAINED && (o->limit > 0 || o->seconds >= 0))
+		return fault("retained ends when all topics are set and fetched: --topics says how many");
 	finish_people(o);
 	finish_traffic(o);
 	return (rc = check_text(o)) < 0 ? rc : check(o);
