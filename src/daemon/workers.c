@@ -9,8 +9,6 @@
 
 #include "base/log.h"
 
-#define PLACE_MS 100 /* how often a busy worker looks which CPU it is on */
-
 struct worker {
 	struct workers *all;
 	pthread_t thread;
@@ -67,9 +65,15 @@ static void go_home(int home)
 		(void)sched_setaffinity(0, sizeof(may), &may);
 }
 
-static uint64_t place_of(uint64_t now_ms, int cpu)
+uint64_t worker_place(uint64_t now_ms, int cpu)
 {
 	return now_ms << 16 | (unsigned)cpu;
+}
+
+/* Who did not look for two rounds sleeps. */
+bool worker_is_at(uint64_t place, uint64_t now_ms, int cpu)
+{
+	return (place & 0xffff) == (unsigned)cpu && (place >> 16) + 2 * WORKERS_LOOK_MS > now_ms;
 }
 
 /* Is another worker busy on this CPU? */
@@ -77,13 +81,9 @@ static bool is_shared(const struct worker *me, uint64_t now_ms, int cpu)
 {
 	const struct workers *w = me->all;
 
-	for (uint32_t i = 0; i < w->n; i++) {
-		uint64_t place = atomic_load_explicit(&w->list[i].place, memory_order_relaxed);
-
-		if (&w->list[i] != me && (place & 0xffff) == (unsigned)cpu &&
-		    (place >> 16) + 2 * PLACE_MS > now_ms)
+	for (uint32_t i = 0; i < w->n; i++)
+		if (&w->list[i] != me && worker_is_at(atomic_load(&w->list[i].place), now_ms, cpu))
 			return true;
-	}
 	return false;
 }
 
@@ -98,7 +98,7 @@ static void place_look(struct loop_hook *h)
 	uint64_t now_ms = loop_now_ms(me->all->loops[index]);
 	int cpu, home;
 
-	if (now_ms < me->looked_ms + PLACE_MS)
+	if (now_ms < me->looked_ms + WORKERS_LOOK_MS)
 		return;
 	me->looked_ms = now_ms;
 	cpu = sched_getcpu();
@@ -107,7 +107,7 @@ static void place_look(struct loop_hook *h)
 		go_home(home);
 		cpu = sched_getcpu();
 	}
-	atomic_store_explicit(&me->place, place_of(now_ms, cpu), memory_order_relaxed);
+	atomic_store_explicit(&me->place, worker_place(now_ms, cpu), memory_order_relaxed);
 }
 
 static void place_begin(struct workers *w)

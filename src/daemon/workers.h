@@ -5,6 +5,7 @@
 #ifndef DAEMON_WORKERS_H
 #define DAEMON_WORKERS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -25,5 +26,13 @@ void workers_mark(struct workers *w);
 void workers_stop(struct workers *w);
 /* Stopped. Accepts NULL. */
 void workers_destroy(struct workers *w);
+
+/*
+ * Where a busy worker was when it last looked, as one word that others read; and whether one is to be taken for busy on `cpu` at
+ * this time. Pure; workers look at each other so, in order not to share a CPU.
+ */
+#define WORKERS_LOOK_MS 100
+uint64_t worker_place(uint64_t now_ms, int cpu);
+bool worker_is_at(uint64_t place, uint64_t now_ms, int cpu);
 
 #endif
