@@ -159,5 +159,5 @@ def test_a_flood_is_counted_in_order_and_within_memory(name, workers):
     limit = int(re.match(r"\d+", limits.get("memory_limit", "64MiB")).group(0)) * MIB
     print(f"sent {[p.sent for p in publishers]} got {[s.got for s in subscribers]} dropped {counted} peak {peak / MIB:.1f} MiB")
     assert sent == got + sum(counted.values()), counted
-    assert set(counted) == causes
+    assert causes <= set(counted) <= causes | {"qos0"}  # which QoS 0 may always lose, to a reader that is slow enough
     assert peak < limit + BESIDES
