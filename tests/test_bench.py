@@ -189,7 +189,10 @@ def test_a_report_for_people_and_a_progress_line_on_a_terminal_only(lineside, br
     assert plain.returncode == 0 and plain.stderr == ""
     assert re.search(r"^messages a second +[\d,]+$", plain.stdout, re.MULTILINE)
     assert re.search(r"^lost +0$", plain.stdout, re.MULTILINE)
-    ours, theirs = pty.openpty()
+    try:
+        ours, theirs = pty.openpty()
+    except OSError as e:  # a container without /dev/pts
+        pytest.skip(f"no pseudo-terminal: {e}")
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=theirs, timeout=TIMEOUT_S)
     os.close(theirs)
     shown = os.read(ours, 65536).decode()
