@@ -68,6 +68,7 @@ def test_json_tells_what_clients_did(lineside, gw):
     assert set(now["dropped"].values()) == {0}
     assert now["listeners"] == [{"name": "local", "protocol": "mqtt", "address": "127.0.0.1", "port": gw.port}]
     assert 0 < now["memory"]["resident_bytes"] <= now["memory"]["resident_maximum_bytes"]
+    assert 0 < now["memory"]["clients_bytes"] < now["memory"]["limit_bytes"]
 
 
 def test_json_tells_how_lines_and_devices_do(lineside, gw):

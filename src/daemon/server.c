@@ -68,6 +68,7 @@ struct server { /* the main thread's, but for what the threads own */
 	struct control control;
 	uint64_t start_ms;
 	uint32_t max_connections;
+	uint64_t memory_limit;
 	struct status_rates rates;
 	struct heap heap;
 	struct status_reloads reloads;
@@ -155,6 +156,7 @@ static void field_reported(struct loop_source *source)
 		.cfg = s->cfg,
 		.broker = s->broker,
 		.max_connections = s->max_connections,
+		.memory_limit = s->memory_limit,
 		.listeners = s->listeners,
 		.first = s->first,
 		.nlisteners = s->nlisteners,
@@ -405,7 +407,7 @@ static void fill_broker_config(struct server *s, uint32_t nworkers, struct broke
 	b->sys_interval_ms = c->sys_interval_ms;
 	b->memory = memory_in_use;
 	b->max_keep_alive_s = (uint16_t)(c->max_keep_alive_ms / 1000);
-	b->memory_limit = limits_memory(s->cfg, "");
+	b->memory_limit = s->memory_limit = limits_memory(s->cfg, "");
 	b->max_sessions = limits_sessions(s->cfg, b->memory_limit);
 	b->policy = own_topics_policy(s->topics);
 	if (getrandom(&b->seed, sizeof(b->seed), GRND_NONBLOCK) != (ssize_t)sizeof(b->seed))

@@ -113,12 +113,13 @@ static json_t *workers(const struct broker *b)
 	return out;
 }
 
-static json_t *memory(const struct gateway_config *cfg)
+static json_t *memory(const struct status_facts *f)
 {
 	uint64_t most, now = limits_memory_in_use(&most);
 
-	return json_pack("{s:I, s:I, s:I}", "resident_bytes", (json_int_t)now, "resident_maximum_bytes",
-			 (json_int_t)most, "limit_bytes", (json_int_t)cfg->broker.memory_limit);
+	return json_pack("{s:I, s:I, s:I, s:I}", "resident_bytes", (json_int_t)now, "resident_maximum_bytes",
+			 (json_int_t)most, "clients_bytes", (json_int_t)broker_memory_used(f->broker),
+			 "limit_bytes", (json_int_t)f->memory_limit);
 }
 
 static json_t *reloads(const struct status_reloads *r)
@@ -173,7 +174,7 @@ char *status_text(const struct status_facts *f, json_t *field)
 		{"rates", rates(f, &t)},
 		{"dropped", counters(&t.sum.count, true)},
 		{"counters", counters(&t.sum.count, false)},
-		{"memory", memory(f->cfg)},
+		{"memory", memory(f)},
 		{"workers", workers(f->broker)},
 	};
 	bool complete = all != NULL;

@@ -299,15 +299,16 @@ static void print_clients(const json_t *s, FILE *to)
 
 static void print_memory(const json_t *m, FILE *to)
 {
-	char now[32], most[32], limit[32];
+	char now[32], most[32], clients[32], limit[32];
 
-	fprintf(to, "%-14s %s, at most %s so far; ", "Memory",
+	fprintf(to, "%-14s %s, at most %s so far; clients hold %s", "Memory",
 		bytes_text(num(m, "resident_bytes"), now, sizeof(now)),
-		bytes_text(num(m, "resident_maximum_bytes"), most, sizeof(most)));
+		bytes_text(num(m, "resident_maximum_bytes"), most, sizeof(most)),
+		bytes_text(num(m, "clients_bytes"), clients, sizeof(clients)));
 	if (num(m, "limit_bytes"))
-		fprintf(to, "limit %s\n", bytes_text(num(m, "limit_bytes"), limit, sizeof(limit)));
+		fprintf(to, " of %s\n", bytes_text(num(m, "limit_bytes"), limit, sizeof(limit)));
 	else
-		fputs("no limit\n", to);
+		fputs(", no limit\n", to);
 }
 
 void status_print(const json_t *status, FILE *to)
