@@ -29,7 +29,7 @@ struct status_facts {
 	const struct gateway_config *cfg;
 	const struct broker *broker;
 	uint32_t max_connections;
-	uint64_t memory_limit; /* bytes for what clients make the broker hold; 0: none */
+	uint64_t memory_limit;             /* bytes for what clients make the broker hold; 0: none */
 	struct listener *const *listeners; /* those of `first` */
 	const struct gateway_config *first;
 	size_t nlisteners;
