@@ -189,16 +189,6 @@ void broker_accept(struct broker *b, struct stream *s)
 	worker_call(w, &o->call);
 }
 
-uint64_t broker_retained_count(const struct broker *b)
-{
-	return retained_count(b->retained);
-}
-
-uint64_t broker_retained_bytes(const struct broker *b)
-{
-	return retained_bytes(b->retained);
-}
-
 /* ---- what clients may publish ---- */
 
 static bool begins(struct span topic, const char *prefix)

@@ -183,10 +183,6 @@ struct broker_totals {
 
 void broker_totals(const struct broker *b, struct broker_totals *out);
 
-/* What is retained now, the gateway's own included: messages; topics, properties and payloads in bytes. Any thread. */
-uint64_t broker_retained_count(const struct broker *b);
-uint64_t broker_retained_bytes(const struct broker *b);
-
 /* ---- ports: the broker's own part of a program, on a loop of its own ---- */
 
 struct mqtt_port;

@@ -10,6 +10,7 @@
 
 #include "mqtt/broker_rig.h"
 #include "mqtt/session.h"
+#include "mqtt/worker.h"
 
 static uint64_t dropped(struct rig *r)
 {
@@ -147,13 +148,13 @@ static void what_expires_goes_by_itself(void **state)
 	}
 	peer_publish(p, 1, 0, "ever", "", "x");
 	peer_ping(p);
-	assert_int_equal(broker_retained_count(r.broker), 501);
+	assert_int_equal(retained_count(r.broker->retained), 501);
 	rig_run(&r, 9000);
 	peer_ping(p);
-	assert_int_equal(broker_retained_count(r.broker), 501);
+	assert_int_equal(retained_count(r.broker->retained), 501);
 	rig_run(&r, 2000);
-	assert_int_equal(broker_retained_count(r.broker), 1);
-	assert_int_equal(broker_retained_bytes(r.broker), 5);
+	assert_int_equal(retained_count(r.broker->retained), 1);
+	assert_int_equal(retained_bytes(r.broker->retained), 5);
 	rig_fini(&r);
 }
 

@@ -90,15 +90,20 @@ static const struct option options[] = {
 
 #define NOPTIONS (sizeof(options) / sizeof(options[0]))
 
+void bench_complain(const char *fmt, va_list ap)
+{
+	fprintf(stderr, "lineside bench: ");
+	vfprintf(stderr, fmt, ap);
+	fprintf(stderr, "\n");
+}
+
 static PRINTF_LIKE(1, 2) int fault(const char *fmt, ...)
 {
 	va_list ap;
 
-	fprintf(stderr, "lineside bench: ");
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	bench_complain(fmt, ap);
 	va_end(ap);
-	fprintf(stderr, "\n");
 	return ERR_RANGE;
 }
 

@@ -5,6 +5,7 @@
 #ifndef TOOLS_BENCH_OPTIONS_H
 #define TOOLS_BENCH_OPTIONS_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -65,6 +66,9 @@ struct bench_options {
  */
 MUST_USE int bench_options_parse(struct bench_options *o, int argc, char **argv);
 void bench_options_fini(struct bench_options *o);
+
+/* A line on standard error in the name of the command. */
+void bench_complain(const char *fmt, va_list ap) __attribute__((format(printf, 1, 0)));
 
 void bench_options_help(FILE *to);
 const char *bench_mode_name(enum bench_mode mode);

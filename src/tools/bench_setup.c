@@ -24,11 +24,9 @@ int bench_fault(const char *fmt, ...)
 {
 	va_list ap;
 
-	fprintf(stderr, "lineside bench: ");
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	bench_complain(fmt, ap);
 	va_end(ap);
-	fprintf(stderr, "\n");
 	return ERR_IO;
 }
 
