@@ -27,6 +27,7 @@ void broker_config_default(struct broker_config *c)
 		.backlog_bytes = 16u * 1024 * 1024,
 		.sys_interval_ms = 10000,
 		.hand_over_first = 32,
+		.linger_ms = 5,
 		.seed = 1,
 	};
 }

@@ -18,6 +18,7 @@
 #include "loop/loop.h"
 #include "mqtt/policy.h"
 #include "net/stream.h"
+#include "store/store.h"
 #include "wire/mqtt.h"
 
 #define BROKER_LANES_MAX 64 /* workers and ports together: they are bits of one word */
@@ -57,6 +58,10 @@ struct broker_config {
 	/* What the program has in use, for $SYS; NULL: not told. Called on the first worker's loop; must not block. */
 	void (*memory)(struct broker_memory *out);
 	struct mqtt_policy *policy; /* who may do what; NULL: all may all. Outlives the broker */
+	/* What outlives the process is kept there; NULL: nothing does. Outlives the broker. */
+	struct store *store;
+	uint32_t
+		linger_ms; /* an online subscriber has so long to acknowledge before its message goes to the store */
 };
 
 /* The defaults of PRODUCT.md, a seed of 1 and no policy. */

@@ -45,7 +45,7 @@ static bool is_fed(const struct session *s)
 
 bool session_waits(const struct session *s)
 {
-	return s->resent < s->nresend || is_fed(s) || (s->queue && store_queue_len(s->queue) > 0);
+	return s->resent < s->nresend || is_fed(s) || (s->queue && queue_len(s->queue) > 0);
 }
 
 /* Does the client not take its output while memory is short? */
@@ -64,7 +64,7 @@ static bool output_is_full(const struct session *s)
 
 bool session_queue_is_large(const struct session *s)
 {
-	return s->queue && store_queue_bytes(s->queue) >= FAIR_QUEUE_BYTES;
+	return s->queue && queue_bytes(s->queue) >= FAIR_QUEUE_BYTES;
 }
 
 /* Is there no memory for one more message in its queue? Those that hold little are the last to feel it. */
@@ -115,7 +115,7 @@ static void slot_send(struct session *s, struct inflight_slot *slot, bool dup)
 }
 
 /* Takes the item's references. false: no memory; they are the caller's still. */
-static bool item_send(struct session *s, const struct store_item *item)
+static bool item_send(struct session *s, const struct queue_item *item)
 {
 	struct inflight_slot *slot = inflight_add(&s->inflight);
 
@@ -130,7 +130,7 @@ static bool item_send(struct session *s, const struct store_item *item)
 	return true;
 }
 
-static void item_drop(const struct store_item *item)
+static void item_drop(const struct queue_item *item)
 {
 	msg_unref(item->msg);
 	free(item->sub_ids);
@@ -140,30 +140,30 @@ bool session_queue_is_full(const struct session *s)
 {
 	const struct broker_config *c = &s->worker->broker->config;
 
-	return s->queue && (store_queue_len(s->queue) >= c->max_queued_messages ||
-			    store_queue_bytes(s->queue) >= c->max_queued_bytes);
+	return s->queue && (queue_len(s->queue) >= c->max_queued_messages ||
+			    queue_bytes(s->queue) >= c->max_queued_bytes);
 }
 
 /* The oldest item of the queue, which is not empty, is taken out. */
-static void queue_pop(struct session *s, struct store_item *item)
+static void waiting_pop(struct session *s, struct queue_item *item)
 {
-	(void)store_queue_pop(s->queue, item);
+	(void)queue_pop(s->queue, item);
 	if (s->feeds)
 		session_feed_passed(s);
 	s->queued_qos0 -= item->qos == 0;
-	s->is_full &= store_queue_len(s->queue) > 0;
+	s->is_full &= queue_len(s->queue) > 0;
 }
 
 /* What expired at the head of the queue makes room, if the queue needs it ([MQTT-3.3.2-5]). */
 static void queue_drop_expired(struct session *s)
 {
 	uint64_t now = loop_now_ms(s->worker->loop);
-	const struct store_item *oldest;
-	struct store_item item;
+	const struct queue_item *oldest;
+	struct queue_item item;
 
-	while (session_queue_is_full(s) && (oldest = store_queue_peek(s->queue)) && oldest->msg->expires_ms &&
+	while (session_queue_is_full(s) && (oldest = queue_peek(s->queue)) && oldest->msg->expires_ms &&
 	       oldest->msg->expires_ms <= now) {
-		queue_pop(s, &item);
+		waiting_pop(s, &item);
 		item_drop(&item);
 		worker_count(s->worker, dropped_expired, 1);
 	}
@@ -171,10 +171,10 @@ static void queue_drop_expired(struct session *s)
 
 static void queue_drop_oldest(struct session *s)
 {
-	struct store_item item;
+	struct queue_item item;
 
-	while (session_queue_is_full(s) && store_queue_len(s->queue) > 0) {
-		queue_pop(s, &item);
+	while (session_queue_is_full(s) && queue_len(s->queue) > 0) {
+		waiting_pop(s, &item);
 		item_drop(&item);
 		worker_count(s->worker, dropped_queue_oldest, 1);
 	}
@@ -195,13 +195,13 @@ static void disconnect_slow(struct session *s)
 static bool queue_make_memory(struct session *s)
 {
 	enum broker_queue_policy policy = s->worker->broker->config.queue_policy;
-	struct store_item item;
+	struct queue_item item;
 
 	if (!queue_is_cut(s))
 		return true;
 	worker_count(s->worker, dropped_memory, 1);
-	if (policy == BROKER_DROP_OLDEST && s->queue && store_queue_len(s->queue) > 0) {
-		queue_pop(s, &item);
+	if (policy == BROKER_DROP_OLDEST && s->queue && queue_len(s->queue) > 0) {
+		waiting_pop(s, &item);
 		item_drop(&item);
 		return true;
 	}
@@ -232,35 +232,34 @@ static bool queue_make_room(struct session *s)
 	return false;
 }
 
-static bool item_queue(struct session *s, const struct store_item *item)
+static bool item_queue(struct session *s, const struct queue_item *item)
 {
 	if (!queue_make_room(s))
 		return false;
-	if ((!s->queue && store_queue_create(s->worker->store, &s->queue) < 0) ||
-	    store_queue_push(s->queue, item) < 0) {
+	if ((!s->queue && queue_create(s->worker->queues, &s->queue) < 0) || queue_push(s->queue, item) < 0) {
 		worker_count(s->worker, dropped_memory, 1);
 		return false;
 	}
 	s->queued_qos0 += item->qos == 0;
 	s->is_spared &= !is_open(s);
-	worker_count_store(s->worker);
+	worker_count_queues(s->worker);
 	return true;
 }
 
 /* The newest item, the queue not being empty. */
-static void queue_pop_newest(struct session *s, struct store_item *item)
+static void waiting_pop_newest(struct session *s, struct queue_item *item)
 {
 	if (s->feeds)
 		session_feed_cut(s);
-	(void)store_queue_pop_newest(s->queue, item);
+	(void)queue_pop_newest(s->queue, item);
 	s->queued_qos0 -= item->qos == 0;
-	s->is_full &= store_queue_len(s->queue) > 0;
+	s->is_full &= queue_len(s->queue) > 0;
 }
 
 void session_cut(struct session *s)
 {
 	enum broker_queue_policy policy = s->worker->broker->config.queue_policy;
-	struct store_item item;
+	struct queue_item item;
 	size_t half;
 
 	if (policy == BROKER_DISCONNECT && is_open(s) && !s->is_spared) {
@@ -271,11 +270,11 @@ void session_cut(struct session *s)
 	}
 	log_notice("mqtt", "client %s: memory is short, half of what waits for it is dropped",
 		   log_quote((char[128]){0}, 128, session_id(s)));
-	for (half = store_queue_len(s->queue) / 2 + 1; half > 0; half--) {
+	for (half = queue_len(s->queue) / 2 + 1; half > 0; half--) {
 		if (policy == BROKER_DROP_OLDEST)
-			queue_pop(s, &item);
+			waiting_pop(s, &item);
 		else
-			queue_pop_newest(s, &item);
+			waiting_pop_newest(s, &item);
 		item_drop(&item);
 		worker_count(s->worker, dropped_memory, 1);
 	}
@@ -293,10 +292,10 @@ static uint32_t *ids_copy(const struct delivery *d)
 }
 
 static bool item_make(struct session *s, struct publication *p, const struct delivery *d,
-		      struct store_item *item)
+		      struct queue_item *item)
 {
 	p->budget = &s->worker->budget;
-	*item = (struct store_item){.msg = publication_msg(p), .qos = d->qos, .retain = d->retain};
+	*item = (struct queue_item){.msg = publication_msg(p), .qos = d->qos, .retain = d->retain};
 	if (item->msg && d->nids)
 		item->sub_ids = ids_copy(d);
 	if (item->msg && (!d->nids || item->sub_ids))
@@ -311,7 +310,7 @@ static void deliver_surely(struct session *s, struct publication *p, const struc
 {
 	/* output that is full counts as a window that is: the queue has a limit of its own, and its order */
 	bool now = !session_waits(s) && window_has_room(s) && !output_is_full(s), sent;
-	struct store_item item;
+	struct queue_item item;
 
 	if (p->command && !now) { /* never kept for later */
 		worker_count(s->worker, dropped_commands, 1);
@@ -327,7 +326,7 @@ static void deliver_surely(struct session *s, struct publication *p, const struc
 /* Behind all that waits. */
 static void deliver_in_order(struct session *s, struct publication *p, const struct delivery *d)
 {
-	struct store_item item;
+	struct queue_item item;
 
 	if (item_make(s, p, d, &item) && !item_queue(s, &item))
 		item_drop(&item);
@@ -399,7 +398,7 @@ static void resend_next(struct session *s)
 
 /* ---- sending on ---- */
 
-static void queue_step(struct session *s, struct store_item *item)
+static void queue_step(struct session *s, struct queue_item *item)
 {
 	struct publication p;
 	struct delivery d = {.retain = item->retain};
@@ -426,7 +425,7 @@ static void queue_step(struct session *s, struct store_item *item)
 static bool feed_step(struct session *s, uint32_t *looks)
 {
 	struct delivery d;
-	struct store_item item;
+	struct queue_item item;
 	struct publication p;
 	struct retained *v = session_feed_next(s, looks, &d);
 
@@ -447,7 +446,7 @@ static bool feed_step(struct session *s, uint32_t *looks)
 void session_pump(struct session *s)
 {
 	uint32_t most = s->feeds ? feed_looks(s->worker) : 0, looks = most;
-	struct store_item item;
+	struct queue_item item;
 
 	while (window_has_room(s) && s->conn->output.bytes < PUMP_OUTPUT_BYTES) {
 		if (s->resent < s->nresend) {
@@ -457,8 +456,8 @@ void session_pump(struct session *s)
 				conn_dirty(s->conn); /* on in the next turn */
 				break;
 			}
-		} else if (s->queue && store_queue_len(s->queue) > 0) {
-			queue_pop(s, &item);
+		} else if (s->queue && queue_len(s->queue) > 0) {
+			waiting_pop(s, &item);
 			queue_step(s, &item);
 		} else {
 			break;

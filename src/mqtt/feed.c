@@ -245,7 +245,7 @@ static void feed_look(struct retained_feed *f)
 static void feed_place(struct retained_feed *f)
 {
 	struct session *s = f->session;
-	size_t queued = s->queue ? store_queue_len(s->queue) : 0;
+	size_t queued = s->queue ? queue_len(s->queue) : 0;
 
 	list_remove(&f->in_session);
 	list_remove(&f->in_worker);
@@ -431,7 +431,7 @@ void session_feed_cut(struct session *s)
 {
 	struct retained_feed *last = NULL;
 
-	if (s->feeds->ahead < store_queue_len(s->queue))
+	if (s->feeds->ahead < queue_len(s->queue))
 		return;
 	list_for_each (n, &s->feeds->waiting) {
 		struct retained_feed *f = container_of(n, struct retained_feed, in_session);

@@ -15,7 +15,7 @@ enum inflight_state {
 
 struct inflight_slot {
 	struct msg *msg;
-	uint32_t *sub_ids; /* as in struct store_item */
+	uint32_t *sub_ids; /* as in struct queue_item */
 	uint64_t order;    /* in which they were sent */
 	uint16_t packet_id;
 	uint8_t state;

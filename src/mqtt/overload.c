@@ -44,7 +44,7 @@ static struct conn *largest_conn(struct worker *w)
 
 static size_t session_backlog(const struct session *s)
 {
-	return s->queue ? store_queue_bytes(s->queue) : 0;
+	return s->queue ? queue_bytes(s->queue) : 0;
 }
 
 static struct session *largest_session(struct worker *w)

@@ -11,7 +11,7 @@ struct mqtt_port {
 	const struct mqtt_port_ops *ops;
 	void *arg;
 	bool calling; /* in the owner's callback: the routing's scratch is in use */
-	struct store_queue *pending;
+	struct queue *pending;
 	struct loop_source wake;
 };
 
@@ -42,7 +42,7 @@ int mqtt_port_open(struct broker *b, struct loop *loop, const struct mqtt_port_o
 	w->port = port;
 	loop_source_add(loop, &port->wake, wake_run);
 	port->session = session_create(w, span_of(NULL, 0));
-	rc = port->session ? store_queue_create(w->store, &port->pending) : ERR_NOMEM;
+	rc = port->session ? queue_create(w->queues, &port->pending) : ERR_NOMEM;
 	if (rc < 0) {
 		worker_destroy(w);
 		return rc;
@@ -60,7 +60,7 @@ void port_destroy(struct mqtt_port *port)
 	loop_source_remove(&port->wake);
 	if (port->session)
 		session_free(port->session);
-	store_queue_destroy(port->pending);
+	queue_destroy(port->pending);
 	free(port);
 }
 
@@ -92,11 +92,11 @@ static int publish_now(struct mqtt_port *port, struct publication *p)
 
 static int publish_later(struct mqtt_port *port, const struct publication *p)
 {
-	struct store_item item = {.msg = msg_create(p)};
+	struct queue_item item = {.msg = msg_create(p)};
 
 	if (!item.msg)
 		return ERR_NOMEM;
-	if (store_queue_push(port->pending, &item) < 0) {
+	if (queue_push(port->pending, &item) < 0) {
 		msg_unref(item.msg);
 		return ERR_NOMEM;
 	}
@@ -106,10 +106,10 @@ static int publish_later(struct mqtt_port *port, const struct publication *p)
 
 void port_publish_pending(struct mqtt_port *port)
 {
-	struct store_item item;
+	struct queue_item item;
 	struct publication p;
 
-	while (store_queue_pop(port->pending, &item)) {
+	while (queue_pop(port->pending, &item)) {
 		msg_view(item.msg, &p);
 		if (publish_now(port, &p) < 0)
 			worker_count(port->worker, dropped_memory, 1);
@@ -142,7 +142,7 @@ int mqtt_port_publish(struct mqtt_port *port, const struct mqtt_publish *m)
 	worker_count(w, messages_received, 1);
 	worker_count(w, payload_received, p.payload.len);
 	/* what waits goes first */
-	if (port->calling || store_queue_len(port->pending) > 0)
+	if (port->calling || queue_len(port->pending) > 0)
 		return publish_later(port, &p);
 	rc = publish_now(port, &p);
 	publication_fini(&p);

@@ -120,7 +120,7 @@ void session_free(struct session *s)
 	will_forget(s);
 	loop_timer_cancel(w->loop, &s->expiry);
 	inflight_clear(&s->inflight);
-	store_queue_destroy(s->queue);
+	queue_destroy(s->queue);
 	free(s->resend);
 	free(s->received);
 	budget_count(&w->budget,

@@ -29,6 +29,7 @@ struct session {
 	struct conn *conn;      /* NULL: away */
 	struct mqtt_port *port; /* a port's own session: messages go to its callback */
 	uint64_t uid;
+	uint32_t stored;   /* its id in the store; 0: it ends with the process */
 	struct will *will; /* connected, or away with its delay running */
 	struct loop_timer expiry;
 
@@ -37,10 +38,10 @@ struct session {
 
 	/* to the client */
 	struct inflight inflight;
-	uint16_t *resend;          /* ids of the last connection not sent again yet, in order */
-	struct store_queue *queue; /* NULL: nothing waited yet */
-	size_t queued_qos0;        /* of these, sent with QoS 0: only behind a feed */
-	struct feeds *feeds;       /* retained messages that are to be sent (feed.c); NULL: none */
+	uint16_t *resend;    /* ids of the last connection not sent again yet, in order */
+	struct queue *queue; /* NULL: nothing waited yet */
+	size_t queued_qos0;  /* of these, sent with QoS 0: only behind a feed */
+	struct feeds *feeds; /* retained messages that are to be sent (feed.c); NULL: none */
 
 	struct list subs;
 	uint64_t subs_bytes;  /* what they count in the budget */

@@ -99,20 +99,20 @@ static void gauges_set(struct worker *w)
 		{&w->gauge.sessions, w->nsessions},
 		{&w->gauge.subscriptions, sub_tree_count(w->subs) - shared},
 		{&w->gauge.shared_subscriptions, shared},
-		{&w->gauge.queued_messages, store_len(w->store)},
-		{&w->gauge.queued_payload, store_payload(w->store)},
+		{&w->gauge.queued_messages, queue_pool_len(w->queues)},
+		{&w->gauge.queued_payload, queue_pool_payload(w->queues)},
 	};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		atomic_store_explicit(all[i].gauge, all[i].now, memory_order_relaxed);
 }
 
-void worker_count_store(struct worker *w)
+void worker_count_queues(struct worker *w)
 {
-	uint64_t held = store_held(w->store);
+	uint64_t held = queue_pool_held(w->queues);
 
-	budget_count(&w->budget, (int64_t)(held - w->store_counted));
-	w->store_counted = held;
+	budget_count(&w->budget, (int64_t)(held - w->queues_counted));
+	w->queues_counted = held;
 }
 
 static void ripening_fired(struct loop_timer *t)
@@ -146,7 +146,7 @@ static void turn_end(struct loop_hook *h)
 	conns_flush(w);
 	route_flush(w); /* wills of those that went */
 	gauges_set(w);  /* without them: it may be long until the next turn */
-	worker_count_store(w);
+	worker_count_queues(w);
 	budget_settle(&w->budget);
 	if (worker_memory(w) == BUDGET_FULL)
 		backlog_cut(w);
@@ -177,7 +177,7 @@ static size_t stored_payload(const struct msg *m)
 	return m->payload_len;
 }
 
-static const struct store_msg_ops stored_ops = {
+static const struct queue_msg_ops stored_ops = {
 	.unref = msg_unref, .cost = stored_cost, .payload = stored_payload};
 
 static int worker_make_parts(struct worker *w)
@@ -186,8 +186,8 @@ static int worker_make_parts(struct worker *w)
 	int rc;
 
 	if ((rc = epoch_reader_create(w->broker->epoch, &w->reader)) < 0 ||
-	    (rc = out_pool_create(&w->out_pool)) < 0 || (rc = store_mem_create(&stored_ops, &w->store)) < 0 ||
-	    (rc = routes_create(&w->routes)) < 0 ||
+	    (rc = out_pool_create(&w->out_pool)) < 0 ||
+	    (rc = queue_pool_create(&stored_ops, &w->queues)) < 0 || (rc = routes_create(&w->routes)) < 0 ||
 	    (rc = sub_tree_create(w->broker->interest, w->reader, c->seed, w->index, c->max_topic_levels,
 				  &w->subs)) < 0)
 		return rc;
@@ -281,9 +281,9 @@ void worker_destroy(struct worker *w)
 	hmap_fini(&w->sessions);
 	sub_tree_destroy(w->subs);
 	routes_destroy(w->routes, &w->budget);
-	if (w->store)
-		worker_count_store(w);
-	store_destroy(w->store);
+	if (w->queues)
+		worker_count_queues(w);
+	queue_pool_destroy(w->queues);
 	out_pool_destroy(w->out_pool);
 	budget_settle(&w->budget);
 	free(w->walk);

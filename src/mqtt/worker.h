@@ -22,6 +22,7 @@
 #include "mqtt/registry.h"
 #include "mqtt/retained.h"
 #include "mqtt/sub_tree.h"
+#include "store/queue.h"
 #include "store/store.h"
 
 #define INPUT_BYTES (256u * 1024)
@@ -73,10 +74,11 @@ struct worker {
 	struct list
 		unread; /* connections to be read again: more was there than one turn takes, or reading was stopped */
 	struct out_pool *out_pool;
-	struct store *store;
+	struct queue_pool *queues;
+	struct store_port *disk; /* NULL: nothing outlives the process */
 	struct budget_share budget;
-	uint64_t store_counted; /* of store_held(), in the budget */
-	uint8_t *input;         /* INPUT_BYTES, for the connection that is being read */
+	uint64_t queues_counted; /* of queue_pool_held(), in the budget */
+	uint8_t *input;          /* INPUT_BYTES, for the connection that is being read */
 	uint64_t next_uid;
 	uint64_t random; /* state of worker_random() */
 
@@ -187,7 +189,7 @@ static inline enum budget_level worker_memory(const struct worker *w)
  */
 void backlog_cut(struct worker *w);
 /* Bring what the store holds into the budget. */
-void worker_count_store(struct worker *w);
+void worker_count_queues(struct worker *w);
 /* Publishers are not read for now (hand-over backlog)? */
 bool worker_is_backlogged(struct worker *w);
 

@@ -4,101 +4,101 @@
  */
 #include <stdlib.h>
 
-#include "store/store.h"
+#include "store/queue.h"
 
 #define ITEMS      32u
 #define HEAD_BYTES 16u /* what the allocator adds, about */
 
-struct store {
-	const struct store_msg_ops *ops;
+struct queue_pool {
+	const struct queue_msg_ops *ops;
 	uint64_t len, payload; /* of all queues */
 	uint64_t held;
 };
 
 struct item_block {
 	struct item_block *next, *prev;
-	struct store_item items[ITEMS];
+	struct queue_item items[ITEMS];
 };
 
-struct store_queue {
-	struct store *store;
+struct queue {
+	struct queue_pool *pool;
 	struct item_block *first, *last;
 	uint32_t head; /* in first */
 	uint32_t tail; /* in last */
 	size_t len, bytes;
 };
 
-int store_mem_create(const struct store_msg_ops *ops, struct store **out)
+int queue_pool_create(const struct queue_msg_ops *ops, struct queue_pool **out)
 {
 	*out = malloc(sizeof(**out));
 	if (!*out)
 		return ERR_NOMEM;
-	**out = (struct store){.ops = ops};
+	**out = (struct queue_pool){.ops = ops};
 	return OK;
 }
 
-void store_destroy(struct store *s)
+void queue_pool_destroy(struct queue_pool *s)
 {
 	free(s);
 }
 
-int store_queue_create(struct store *s, struct store_queue **out)
+int queue_create(struct queue_pool *s, struct queue **out)
 {
 	*out = calloc(1, sizeof(**out));
 	if (!*out)
 		return ERR_NOMEM;
-	(*out)->store = s;
+	(*out)->pool = s;
 	s->held += HEAD_BYTES + sizeof(**out);
 	return OK;
 }
 
-void store_queue_destroy(struct store_queue *q)
+void queue_destroy(struct queue *q)
 {
-	struct store_item item;
+	struct queue_item item;
 
-	while (q && store_queue_pop(q, &item)) {
-		q->store->ops->unref(item.msg);
+	while (q && queue_pop(q, &item)) {
+		q->pool->ops->unref(item.msg);
 		free(item.sub_ids);
 	}
 	if (q)
-		q->store->held -= HEAD_BYTES + sizeof(*q);
+		q->pool->held -= HEAD_BYTES + sizeof(*q);
 	free(q);
 }
 
 /* Of the identifiers that come with an item. */
-static size_t ids_bytes(const struct store_item *item)
+static size_t ids_bytes(const struct queue_item *item)
 {
 	return item->sub_ids ? HEAD_BYTES + (item->sub_ids[0] + 1) * sizeof(*item->sub_ids) : 0;
 }
 
-static size_t item_bytes(const struct store_queue *q, const struct store_item *item)
+static size_t item_bytes(const struct queue *q, const struct queue_item *item)
 {
-	return q->store->ops->cost(item->msg) + ids_bytes(item);
+	return q->pool->ops->cost(item->msg) + ids_bytes(item);
 }
 
-static void block_free(struct store_queue *q, struct item_block *b)
+static void block_free(struct queue *q, struct item_block *b)
 {
-	q->store->held -= HEAD_BYTES + sizeof(*b);
+	q->pool->held -= HEAD_BYTES + sizeof(*b);
 	free(b);
 }
 
-static void item_out(struct store_queue *q, const struct store_item *item)
+static void item_out(struct queue *q, const struct queue_item *item)
 {
 	q->len--;
 	q->bytes -= item_bytes(q, item);
-	q->store->len--;
-	q->store->payload -= q->store->ops->payload(item->msg);
-	q->store->held -= ids_bytes(item);
+	q->pool->len--;
+	q->pool->payload -= q->pool->ops->payload(item->msg);
+	q->pool->held -= ids_bytes(item);
 }
 
-int store_queue_push(struct store_queue *q, const struct store_item *item)
+int queue_push(struct queue *q, const struct queue_item *item)
 {
 	if (!q->last || q->tail == ITEMS) {
 		struct item_block *b = malloc(sizeof(*b));
 
 		if (!b)
 			return ERR_NOMEM;
-		q->store->held += HEAD_BYTES + sizeof(*b);
+		q->pool->held += HEAD_BYTES + sizeof(*b);
 		b->next = NULL;
 		b->prev = q->last;
 		if (q->last)
@@ -111,13 +111,13 @@ int store_queue_push(struct store_queue *q, const struct store_item *item)
 	q->last->items[q->tail++] = *item;
 	q->len++;
 	q->bytes += item_bytes(q, item);
-	q->store->len++;
-	q->store->payload += q->store->ops->payload(item->msg);
-	q->store->held += ids_bytes(item);
+	q->pool->len++;
+	q->pool->payload += q->pool->ops->payload(item->msg);
+	q->pool->held += ids_bytes(item);
 	return OK;
 }
 
-bool store_queue_pop(struct store_queue *q, struct store_item *item)
+bool queue_pop(struct queue *q, struct queue_item *item)
 {
 	struct item_block *b = q->first;
 
@@ -137,7 +137,7 @@ bool store_queue_pop(struct store_queue *q, struct store_item *item)
 	return true;
 }
 
-bool store_queue_pop_newest(struct store_queue *q, struct store_item *item)
+bool queue_pop_newest(struct queue *q, struct queue_item *item)
 {
 	struct item_block *b = q->last;
 
@@ -159,32 +159,32 @@ bool store_queue_pop_newest(struct store_queue *q, struct store_item *item)
 	return true;
 }
 
-uint64_t store_held(const struct store *s)
+uint64_t queue_pool_held(const struct queue_pool *s)
 {
 	return s->held;
 }
 
-const struct store_item *store_queue_peek(const struct store_queue *q)
+const struct queue_item *queue_peek(const struct queue *q)
 {
 	return q->len ? &q->first->items[q->head] : NULL;
 }
 
-uint64_t store_len(const struct store *s)
+uint64_t queue_pool_len(const struct queue_pool *s)
 {
 	return s->len;
 }
 
-uint64_t store_payload(const struct store *s)
+uint64_t queue_pool_payload(const struct queue_pool *s)
 {
 	return s->payload;
 }
 
-size_t store_queue_len(const struct store_queue *q)
+size_t queue_len(const struct queue *q)
 {
 	return q->len;
 }
 
-size_t store_queue_bytes(const struct store_queue *q)
+size_t queue_bytes(const struct queue *q)
 {
 	return q->bytes;
 }
