@@ -79,7 +79,6 @@ struct store_backend_ops {
 	uint64_t (*last_stamp)(struct store_backend *b);
 	int64_t (*last_ms)(struct store_backend *b);
 	uint64_t (*last_msg_id)(struct store_backend *b);
-	bool (*session_id_used)(struct store_backend *b, uint32_t id); /* as of the load */
 	uint64_t (*bytes)(struct store_backend *b);
 	void (*close)(struct store_backend *b); /* frees it */
 };
