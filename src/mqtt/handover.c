@@ -14,11 +14,15 @@ struct chunk {
 };
 
 /* One cache line, as it is written by one CPU and read by another for each message that is handed over. */
+#define MARK_COMMAND     1u
+#define MARK_CONDITIONAL 2u
+
 struct record {
 	uint32_t size; /* this header and what follows, a multiple of 8 */
 	uint8_t kind;
 	uint8_t qos;
-	bool retain, command;
+	bool retain;
+	uint8_t marks; /* MARK_* */
 	uint32_t topic_len, props_len, payload_len, key_len;
 	uint64_t number, publisher, expires_ms, topic_hash;
 	struct blob *blob; /* a reference; NULL: the payload follows */
@@ -153,7 +157,7 @@ void lane_put(struct lane *l, const struct publication *p, const struct share_ro
 		.kind = share ? RECORD_SHARE : RECORD_PUBLISH,
 		.qos = p->qos,
 		.retain = p->retain,
-		.command = p->command,
+		.marks = (uint8_t)((p->command ? MARK_COMMAND : 0) | (p->conditional ? MARK_CONDITIONAL : 0)),
 		.topic_len = (uint32_t)p->topic.len,
 		.props_len = (uint32_t)p->props.len,
 		.payload_len = (uint32_t)p->payload.len,
@@ -175,6 +179,8 @@ void lane_put(struct lane *l, const struct publication *p, const struct share_ro
 		wr_span(&w, p->payload);
 	c->used += (uint32_t)size;
 	c->weight += lane_record_weight(p, share);
+	if (p->number > l->put_number)
+		l->put_number = p->number;
 }
 
 void lane_flush(struct lane *l, uint64_t last_number)
@@ -225,7 +231,8 @@ static void record_handle(struct lane *l, struct record *r,
 	struct publication p = {
 		.qos = r->qos,
 		.retain = r->retain,
-		.command = r->command,
+		.command = r->marks & MARK_COMMAND,
+		.conditional = r->marks & MARK_CONDITIONAL,
 		.origin = l->from,
 		.number = r->number,
 		.publisher = r->publisher,
