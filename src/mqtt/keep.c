@@ -189,6 +189,8 @@ void keep_released(struct keep *k)
 void keep_forget(struct keep *k)
 {
 	keep_settle(k);
+	if (!k->seq)
+		linger_end(k);
 	list_remove(&k->in_time);
 	list_remove(&k->in_session);
 	list_remove(&k->held);
@@ -202,7 +204,6 @@ void keep_done(struct keep *k)
 	struct worker *w = s->worker;
 
 	if (!k->seq) {
-		linger_end(k);
 		store_count_elided(w->disk, 1);
 	} else {
 		/* out of turn, its packet id must not be found on disk when it is used anew */

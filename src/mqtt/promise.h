@@ -24,6 +24,8 @@ bool promise_is_kept(struct worker *w, const struct promise *p);
 struct promise promise_of(const struct worker *w, const struct publication *p, uint64_t ticket);
 /* What was put so far: for what is promised of this worker's own state. */
 struct promise promise_now(const struct worker *w);
+/* All that was published here so far is settled everywhere, and all that was put: for who repeats what was taken before. */
+struct promise promise_of_all(const struct worker *w);
 /* Unix time of a moment of the loop's clock, and the other way round; 0 stays 0. What lies in the past is the present. */
 int64_t worker_wall_ms(const struct worker *w, uint64_t monotonic_ms);
 uint64_t worker_monotonic_ms(const struct worker *w, int64_t wall_ms);

@@ -72,7 +72,7 @@ void shelf_free(struct shelf *sh)
 	w = sh->session->worker;
 	rows_gone(sh, sh->rows);
 	while (!list_empty(&sh->keeps))
-		keep_done(container_of(sh->keeps.next, struct keep, in_session));
+		keep_forget(container_of(sh->keeps.next, struct keep, in_session));
 	queue_destroy(sh->tail);
 	if (sh->reading)
 		sh->reading->shelf = NULL;

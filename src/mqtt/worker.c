@@ -4,7 +4,6 @@
 
 #include "base/hash.h"
 #include "mqtt/answer.h"
-#include "mqtt/conn.h"
 #include "mqtt/port.h"
 #include "mqtt/promise.h"
 #include "mqtt/route.h"
@@ -241,6 +240,7 @@ int worker_create(struct broker *b, struct loop *loop, uint16_t index, struct wo
 	list_init(&w->dirty);
 	list_init(&w->unread);
 	list_init(&w->unripe);
+	list_init(&w->waiting);
 	loop_timer_init(&w->ripening, ripening_fired);
 	loop_timer_init(&w->sweeping, sweeping_fired);
 	if (worker_make_parts(w) < 0) {

@@ -79,6 +79,7 @@ struct worker {
 	struct list dirty; /* connections with output to flush or to be closed at the end of the turn */
 	struct list
 		unread; /* connections to be read again: more was there than one turn takes, or reading was stopped */
+	struct list waiting; /* answers that wait for the disk (answer.h) */
 	struct out_pool *out_pool;
 	struct queue_pool *queues;
 	struct budget_share budget;
@@ -98,6 +99,7 @@ struct worker {
 	struct list reads;         /* under way */
 	struct list relays;        /* what was passed on for another worker */
 	struct list confirming, confirmed_writing; /* publishes of QoS 2 of stored sessions */
+	uint64_t confirm_newest;                   /* number of the newest of them */
 	_Atomic uint64_t confirmed;                /* those up to this number are confirmed, on disk */
 	struct loop_source settled;                /* another worker settled or confirmed something */
 	uint64_t shelved, shelved_bytes;           /* messages that are only on disk */
