@@ -32,6 +32,8 @@ _Static_assert(sizeof(struct record) == 64, "one cache line");
 
 struct share_part {
 	uint64_t tried;
+	uint64_t first_number; /* as in struct publication */
+	uint16_t first_origin;
 	uint8_t stage;
 };
 
@@ -169,7 +171,11 @@ void lane_put(struct lane *l, const struct publication *p, const struct share_ro
 		.blob = p->blob ? blob_ref(p->blob) : NULL,
 	};
 	if (share)
-		wr_bytes(&w, &(struct share_part){.tried = share->tried, .stage = (uint8_t)share->stage},
+		wr_bytes(&w,
+			 &(struct share_part){.tried = share->tried,
+					      .first_number = p->first_number,
+					      .first_origin = p->first_origin,
+					      .stage = (uint8_t)share->stage},
 			 sizeof(struct share_part));
 	wr_span(&w, p->topic);
 	wr_span(&w, p->props);
@@ -210,13 +216,15 @@ void lane_flush(struct lane *l, uint64_t last_number)
 	loop_notify(&l->arrived);
 }
 
-static struct share_route share_take(struct rd *bytes)
+static struct share_route share_take(struct rd *bytes, struct publication *p)
 {
 	struct span raw = rd_span(bytes, sizeof(struct share_part));
 	struct share_part part = {0};
 
 	if (raw.p)
 		memcpy(&part, raw.p, sizeof(part));
+	p->first_origin = part.first_origin;
+	p->first_number = part.first_number;
 	return (struct share_route){.tried = part.tried, .stage = (enum share_stage)part.stage};
 }
 
@@ -227,7 +235,7 @@ static void record_handle(struct lane *l, struct record *r,
 {
 	struct rd bytes = rd_of(r->bytes, r->size - sizeof(*r));
 	bool is_share = r->kind == RECORD_SHARE;
-	struct share_route share = is_share ? share_take(&bytes) : (struct share_route){0};
+	struct share_route share = {0};
 	struct publication p = {
 		.qos = r->qos,
 		.retain = r->retain,
@@ -235,12 +243,16 @@ static void record_handle(struct lane *l, struct record *r,
 		.conditional = r->marks & MARK_CONDITIONAL,
 		.origin = l->from,
 		.number = r->number,
+		.first_origin = l->from,
+		.first_number = r->number,
 		.publisher = r->publisher,
 		.expires_ms = r->expires_ms,
 		.topic_hash = r->topic_hash,
 		.blob = r->blob,
 	};
 
+	if (is_share)
+		share = share_take(&bytes, &p);
 	p.topic = rd_span(&bytes, r->topic_len);
 	p.props = rd_span(&bytes, r->props_len);
 	share.key = rd_span(&bytes, r->key_len);

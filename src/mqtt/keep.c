@@ -36,8 +36,9 @@ struct keep *keep_create(struct session *s, const struct publication *p, const s
 	k->retain = item->retain;
 	list_append(&s->shelf->keeps, &k->in_session);
 	if (p) {
-		k->origin = p->origin;
 		k->conditional = p->conditional && item->qos == 2;
+		k->first_origin = p->first_origin;
+		k->first_number = p->first_number;
 		owed_add(w, &k->owed, p->origin, p->number);
 	}
 	k->due_ms = loop_now_ms(w->loop) + w->broker->config.linger_ms;
@@ -106,8 +107,8 @@ static bool row_write(struct keep *k)
 		.retain = k->retain,
 		.state = k->qos == 2 && k->packet_id ? STORE_SENT : STORE_WAITS,
 		.packet_id = k->qos == 2 ? k->packet_id : 0,
-		.origin = k->origin,
-		.number = k->conditional ? k->owed.number : 0,
+		.origin = k->first_origin,
+		.number = k->conditional ? k->first_number : 0,
 		.sub_ids = k->sub_ids,
 	};
 
@@ -220,7 +221,7 @@ bool keep_may_leave(const struct keep *k)
 
 	return k->qos < 2 ||
 	       (k->durable &&
-		(!k->conditional || k->owed.number <= atomic_load(&b->workers[k->origin]->confirmed)));
+		(!k->conditional || k->first_number <= atomic_load(&b->workers[k->first_origin]->confirmed)));
 }
 
 void keeps_linger(struct worker *w)

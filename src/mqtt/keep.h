@@ -28,10 +28,11 @@ struct keep {
 	uint64_t seq;       /* of its row; 0: there is none yet */
 	uint64_t ticket;    /* of the row as it is now */
 	uint64_t due_ms;    /* lingering until then */
-	uint16_t origin;    /* worker that published it */
 	uint16_t packet_id; /* of its slot; 0: it waits */
 	uint8_t qos;
 	bool retain;
+	uint16_t first_origin; /* whose confirmation it waits for, if it is conditional */
+	uint64_t first_number;
 	bool conditional; /* not to be sent before its publisher's worker has confirmed it */
 	bool durable;
 };

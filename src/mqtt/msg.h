@@ -50,6 +50,8 @@ struct publication {
 	bool own;            /* the gateway's own: limits of what clients retain don't refuse it */
 	bool command;        /* never stored or replayed */
 	bool many;           /* it goes to more than one session here */
+	uint16_t first_origin; /* whose publish it was at first, and its number there: a share group may have passed it on */
+	uint64_t first_number;
 	bool conditional;    /* of QoS 2, its publisher would send it again: see struct store_row */
 	uint16_t origin;     /* worker that received it */
 	uint64_t number;     /* of that worker's publishes, from 1 */

@@ -154,7 +154,7 @@ struct promise confirm_add(struct session *s, struct confirm *c, uint16_t packet
 		.session = s,
 		.packet_id = packet_id,
 		.number = p->number,
-		.lanes = p->asked,
+		.is_elsewhere = p->asked != 0,
 		.promise = promise_of(w, p, p->ticket),
 	};
 	list_append(&w->confirming, &c->in_worker);
@@ -195,7 +195,8 @@ static void confirms_put(struct worker *w)
 static void confirms_durable(struct worker *w)
 {
 	struct broker *b = w->broker;
-	uint64_t durable = store_durable(w->disk), tell = 0;
+	uint64_t durable = store_durable(w->disk);
+	bool tell = false;
 	struct list *n;
 
 	while ((n = list_first(&w->confirmed_writing))) {
@@ -204,12 +205,13 @@ static void confirms_durable(struct worker *w)
 		if (c->ticket > durable)
 			break;
 		atomic_store(&w->confirmed, c->number);
-		tell |= c->lanes;
+		tell |= c->is_elsewhere;
 		list_remove(n);
 		free(c);
 	}
-	for (; tell; tell &= tell - 1)
-		loop_notify(&b->workers[__builtin_ctzll(tell)]->settled);
+	for (uint32_t i = 0; tell && i < b->nworkers; i++)
+		if (i != w->index)
+			loop_notify(&b->workers[i]->settled);
 }
 
 /* ---- the turn ---- */

@@ -54,7 +54,7 @@ struct confirm {
 	struct session *session; /* NULL: it ended */
 	struct promise promise;  /* settled everywhere */
 	uint64_t number, ticket;
-	uint64_t lanes; /* workers to tell */
+	bool is_elsewhere; /* other workers wait for it, too */
 	uint16_t packet_id;
 };
 

@@ -655,8 +655,8 @@ int route_publish(struct worker *w, struct publication *p, bool *matched)
 	int rc;
 
 	*matched = false;
-	p->origin = w->index;
-	p->number = number_next(w, p->retain);
+	p->origin = p->first_origin = w->index;
+	p->number = p->first_number = number_next(w, p->retain);
 	rc = is_large ? publish_large(w, p, matched) : publish(w, p, matched);
 	w->handed = p->number; /* it is in no lane when it failed: nobody waits for it */
 	return rc;
