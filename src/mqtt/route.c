@@ -33,7 +33,7 @@ struct id_link {
 
 struct cached_route {
 	uint64_t local, global; /* generations */
-	uint64_t lanes;
+	uint64_t lanes, kept;
 	uint32_t topic_len, ntargets;
 	size_t room;    /* bytes of the block */
 	uint8_t *topic; /* behind the targets, in one block */
@@ -60,6 +60,8 @@ struct routes {
 	struct worker *worker;
 	uint64_t publisher;
 	uint64_t lanes;
+	uint64_t
+		kept; /* of `lanes`, own one included: where a session of the store gets it with QoS above 0 */
 	struct interest_share **shares;
 	uint32_t nshares, shares_room;
 	bool cacheable;
@@ -186,7 +188,7 @@ static void match(struct worker *w, const struct publication *p, bool shares)
 	r->ntargets = r->nlinks = r->nshares = 0;
 	r->stamp++;
 	r->cacheable = true;
-	w->steps += sub_tree_match(w->subs, w->levels, w->walk, &found, &r->lanes);
+	w->steps += sub_tree_match(w->subs, w->levels, w->walk, &found, &r->lanes, &r->kept);
 	w->steps += r->nlinks;
 }
 
@@ -218,6 +220,7 @@ static bool cache_get(struct worker *w, struct span topic, uint64_t hash, uint64
 	    !span_equal(span_of(c->topic, c->topic_len), topic))
 		return false;
 	r->lanes = c->lanes;
+	r->kept = c->kept;
 	r->ntargets = c->ntargets;
 	targets_copy(r->targets, c->targets, c->ntargets);
 	r->nshares = 0;
@@ -267,6 +270,7 @@ static void cache_put(struct worker *w, struct span topic, uint64_t hash, uint64
 		.local = sub_tree_generation(w->subs),
 		.global = global,
 		.lanes = r->lanes,
+		.kept = r->kept,
 		.topic_len = (uint32_t)topic.len,
 		.room = c->room,
 		.ntargets = r->ntargets,
@@ -506,7 +510,7 @@ static void share_record(struct worker *w, struct publication *p, struct share_r
 	struct routes *r = w->routes;
 	struct sub_found shares = {.share = found_share, .arg = r};
 	struct interest_share *share;
-	uint64_t lanes;
+	uint64_t lanes, kept;
 
 	if (member_find(w, p, route))
 		return;
@@ -515,7 +519,7 @@ static void share_record(struct worker *w, struct publication *p, struct share_r
 	r->worker = w;
 	r->nshares = 0;
 	if (topic_levels_split(w->levels, w->broker->config.seed, p->topic))
-		sub_tree_match(w->subs, w->levels, w->walk, &shares, &lanes);
+		sub_tree_match(w->subs, w->levels, w->walk, &shares, &lanes, &kept);
 	share = share_of(r, route->key);
 	if (!share || !share_route(w, p, share, route))
 		worker_count(w, dropped_no_member, 1);
