@@ -394,6 +394,7 @@ static uint8_t subscribe_one(struct conn *c, const struct mqtt_sub_item *item, u
 		.qos = item->qos,
 		.no_local = item->no_local,
 		.retain_as_published = item->retain_as_published,
+		.is_stored = s->stored != 0,
 		.id = id,
 	};
 	struct sub *sub;

@@ -34,7 +34,7 @@ struct id_link {
 
 struct cached_route {
 	uint64_t local, global; /* generations */
-	uint64_t lanes;
+	uint64_t lanes, kept;
 	uint32_t topic_len, ntargets;
 	size_t room;    /* bytes of the block */
 	uint8_t *topic; /* behind the targets, in one block */
@@ -61,6 +61,8 @@ struct routes {
 	struct worker *worker;
 	uint64_t publisher;
 	uint64_t lanes;
+	uint64_t
+		kept; /* of `lanes`, own one included: where a session of the store gets it with QoS above 0 */
 	struct interest_share **shares;
 	uint32_t nshares, shares_room;
 	bool cacheable;
@@ -187,7 +189,7 @@ static void match(struct worker *w, const struct publication *p, bool shares)
 	r->ntargets = r->nlinks = r->nshares = 0;
 	r->stamp++;
 	r->cacheable = true;
-	w->steps += sub_tree_match(w->subs, w->levels, w->walk, &found, &r->lanes);
+	w->steps += sub_tree_match(w->subs, w->levels, w->walk, &found, &r->lanes, &r->kept);
 	w->steps += r->nlinks;
 }
 
@@ -219,6 +221,7 @@ static bool cache_get(struct worker *w, struct span topic, uint64_t hash, uint64
 	    !span_equal(span_of(c->topic, c->topic_len), topic))
 		return false;
 	r->lanes = c->lanes;
+	r->kept = c->kept;
 	r->ntargets = c->ntargets;
 	targets_copy(r->targets, c->targets, c->ntargets);
 	r->nshares = 0;
@@ -268,6 +271,7 @@ static void cache_put(struct worker *w, struct span topic, uint64_t hash, uint64
 		.local = sub_tree_generation(w->subs),
 		.global = global,
 		.lanes = r->lanes,
+		.kept = r->kept,
 		.topic_len = (uint32_t)topic.len,
 		.room = c->room,
 		.ntargets = r->ntargets,
@@ -451,13 +455,13 @@ static struct interest_share *share_of(struct routes *r, struct span key)
 	return NULL;
 }
 
-static void lane_send(struct worker *w, uint32_t to, struct publication *p, const struct share_route *share)
+static void lane_send(struct worker *w, uint32_t to, const struct publication *p,
+		      const struct share_route *share)
 {
 	struct lane *l = broker_lane(w->broker, w->index, to);
 
 	lane_put(l, p, share);
 	w->touched |= bit_of(to);
-	p->asked |= bit_of(to);
 	w->handed_bytes += lane_record_weight(p, share);
 	worker_count(w, handed_over, 1);
 }
@@ -484,6 +488,7 @@ static bool share_route(struct worker *w, struct publication *p, struct interest
 			    0)
 				return false;
 			lane_send(w, to, p, route);
+			p->asked |= bit_of(to);
 			return true;
 		}
 		if (member_find(w, p, route))
@@ -520,7 +525,7 @@ static void share_record(struct worker *w, struct publication *p, struct share_r
 	struct routes *r = w->routes;
 	struct sub_found shares = {.share = found_share, .arg = r};
 	struct interest_share *share;
-	uint64_t lanes, number = p->number;
+	uint64_t lanes, kept, number = p->number;
 
 	if (member_find(w, p, route))
 		return;
@@ -530,7 +535,7 @@ static void share_record(struct worker *w, struct publication *p, struct share_r
 	r->worker = w;
 	r->nshares = 0;
 	if (topic_levels_split(w->levels, w->broker->config.seed, p->topic))
-		sub_tree_match(w->subs, w->levels, w->walk, &shares, &lanes);
+		sub_tree_match(w->subs, w->levels, w->walk, &shares, &lanes, &kept);
 	share = share_of(r, route->key);
 	if (!share || !share_route(w, p, share, route))
 		worker_count(w, dropped_no_member, 1);
@@ -618,6 +623,7 @@ static int publish(struct worker *w, struct publication *p, bool *matched)
 	wait = r->nshares == 0 && shall_wait(w, others);
 	if (reserve_lanes(w, wait ? others | bit_of(w->index) : others, p) < 0)
 		return ERR_NOMEM;
+	p->asked = others & r->kept;
 	*matched = r->ntargets > 0 || others;
 	for (; others; others &= others - 1)
 		lane_send(w, (uint32_t)__builtin_ctzll(others), p, NULL);
