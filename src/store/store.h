@@ -116,6 +116,9 @@ enum store_health {
 	STORE_FAILING, /* I/O error, read-only */
 };
 
+/* "ok", "full", "failing": for people and for programs that read it. */
+const char *store_health_word(enum store_health h);
+
 struct store_port_ops {
 	void (*progress)(void *arg); /* on the port's loop */
 };
