@@ -16,6 +16,9 @@
  */
 #define STORE_MSG_GRACE_MS 5000
 
+/* Ids of shared messages come in segments of so many, each of one port: what is in one is of about one time. */
+#define STORE_SEGMENT_MSGS 256
+
 enum store_op_kind {
 	STORE_OP_SESSION,       /* session */
 	STORE_OP_DROP_SESSION,  /* id */
