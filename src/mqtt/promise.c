@@ -12,6 +12,18 @@ struct promise promise_now(const struct worker *w)
 	return (struct promise){.ticket = worker_has_store(w) ? store_ticket(w->disk) : 0};
 }
 
+struct promise promise_of_all(const struct worker *w)
+{
+	struct promise p = promise_now(w);
+	uint32_t n = w->broker->nlanes;
+
+	if (!worker_has_store(w))
+		return p;
+	p.number = p.confirm = atomic_load_explicit(&w->published, memory_order_relaxed);
+	p.lanes = (n < 64 ? (UINT64_C(1) << n) - 1 : UINT64_MAX) & ~(UINT64_C(1) << w->index);
+	return p;
+}
+
 int64_t worker_wall_ms(const struct worker *w, uint64_t monotonic_ms)
 {
 	uint64_t now = loop_now_ms(w->loop);

@@ -22,6 +22,8 @@ struct promise {
 bool promise_is_kept(const struct worker *w, const struct promise *p);
 /* What was put so far: for what is promised of this worker's own state. */
 struct promise promise_now(const struct worker *w);
+/* All that was published here so far is settled everywhere, and all that was put: for who repeats what was taken before. */
+struct promise promise_of_all(const struct worker *w);
 /* Unix time of a moment of the loop's clock, and the other way round; 0 stays 0. What lies in the past is the present. */
 int64_t worker_wall_ms(const struct worker *w, uint64_t monotonic_ms);
 uint64_t worker_monotonic_ms(const struct worker *w, int64_t wall_ms);

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "base/hash.h"
-#include "mqtt/conn.h"
+#include "mqtt/answer.h"
 #include "mqtt/port.h"
 #include "mqtt/route.h"
 #include "mqtt/session.h"
@@ -142,10 +142,13 @@ static void turn_end(struct loop_hook *h)
 		feeds_ripen(w);
 	gauges_set(w);
 	worker_count(w, turns, 1);
+	answers_send(w);
 	route_flush(w); /* first: then the others deliver while this one does */
 	conns_flush(w);
 	route_flush(w); /* wills of those that went */
 	gauges_set(w);  /* without them: it may be long until the next turn */
+	if (worker_has_store(w))
+		store_submit(w->disk);
 	worker_count_queues(w);
 	budget_settle(&w->budget);
 	if (worker_memory(w) == BUDGET_FULL)
@@ -166,6 +169,13 @@ static void after_sleep(struct loop_hook *h)
 }
 
 /* ---- life ---- */
+
+static void disk_progress(void *arg)
+{
+	((struct worker *)arg)->progressed = true; /* the end of this turn sees to it */
+}
+
+static const struct store_port_ops disk_ops = {.progress = disk_progress};
 
 static size_t stored_cost(const struct msg *m)
 {
@@ -190,6 +200,8 @@ static int worker_make_parts(struct worker *w)
 	    (rc = queue_pool_create(&stored_ops, &w->queues)) < 0 || (rc = routes_create(&w->routes)) < 0 ||
 	    (rc = sub_tree_create(w->broker->interest, w->reader, c->seed, w->index, c->max_topic_levels,
 				  &w->subs)) < 0)
+		return rc;
+	if (c->store && (rc = store_port_open(c->store, w->index, w->loop, &disk_ops, w, &w->disk)) < 0)
 		return rc;
 	out_pool_count(w->out_pool, &w->budget);
 	w->input = malloc(INPUT_BYTES);
@@ -233,6 +245,7 @@ int worker_create(struct broker *b, struct loop *loop, uint16_t index, struct wo
 	list_init(&w->dirty);
 	list_init(&w->unread);
 	list_init(&w->unripe);
+	list_init(&w->waiting);
 	loop_timer_init(&w->ripening, ripening_fired);
 	loop_timer_init(&w->sweeping, sweeping_fired);
 	if (worker_make_parts(w) < 0) {
@@ -278,6 +291,7 @@ void worker_destroy(struct worker *w)
 	while ((n = hmap_any(&w->sessions, &from)))
 		session_free(container_of(n, struct session, by_id));
 	port_destroy(w->port);
+	store_port_close(w->disk);
 	hmap_fini(&w->sessions);
 	sub_tree_destroy(w->subs);
 	routes_destroy(w->routes, &w->budget);

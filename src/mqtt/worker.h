@@ -73,6 +73,8 @@ struct worker {
 	struct list dirty; /* connections with output to flush or to be closed at the end of the turn */
 	struct list
 		unread; /* connections to be read again: more was there than one turn takes, or reading was stopped */
+	struct list waiting; /* answers that wait for the disk (answer.h) */
+	bool progressed;     /* what they wait for may have happened */
 	struct out_pool *out_pool;
 	struct queue_pool *queues;
 	struct store_port *disk; /* NULL: nothing outlives the process */
