@@ -244,7 +244,7 @@ uint64_t store_last_stamp(const struct store *s);
 struct store_figures {                  /* any thread */
 	uint64_t commits, rows, elided; /* rows written; `elided` counts what store_count_elided() said */
 	uint64_t commit_us_sum,
-		commit_us_max; /* of the last commits' time; max: since the figures were last asked */
+		commit_us_max; /* of the last commits' time; max: in the last 10 to 20 s of commits */
 	uint64_t waiting;      /* batches submitted and not durable */
 	uint64_t waiting_bytes;
 	uint64_t bytes;    /* of the database with its log */

@@ -342,22 +342,6 @@ static uint64_t backend_last_msg_id(struct store_backend *b)
 	return sq_of(b)->last_msg_id;
 }
 
-static bool backend_session_id_used(struct store_backend *b, uint32_t id)
-{
-	const struct store_sqlite *s = sq_of(b);
-	size_t lo = 0, hi = s->session_count;
-
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (s->session_ids[mid] < id)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < s->session_count && s->session_ids[lo] == id;
-}
-
 static void say_clean(struct store_sqlite *s)
 {
 	int rc;
@@ -406,7 +390,6 @@ static const struct store_backend_ops backend_ops = {
 	.last_stamp = backend_last_stamp,
 	.last_ms = backend_last_ms,
 	.last_msg_id = backend_last_msg_id,
-	.session_id_used = backend_session_id_used,
 	.bytes = backend_bytes,
 	.close = backend_close,
 };

@@ -39,7 +39,7 @@ static void print_workers(const json_t *list, FILE *to)
 
 	t.titles = titles;
 	t.ncolumns = sizeof(titles) / sizeof(titles[0]);
-	for (t.nrows = 0; t.nrows < json_array_size(list) && t.nrows < ROWS_MAX; t.nrows++) {
+	for (t.nrows = 0; t.nrows < json_array_size(list) && t.nrows < TABLE_ROWS_MAX; t.nrows++) {
 		const json_t *w = json_array_get(list, t.nrows);
 
 		table_set_num(&t, 0, (long long)t.nrows);
@@ -57,7 +57,7 @@ static void print_lines(const json_t *list, FILE *to)
 
 	t.titles = titles;
 	t.ncolumns = sizeof(titles) / sizeof(titles[0]);
-	for (t.nrows = 0; t.nrows < json_array_size(list) && t.nrows < ROWS_MAX; t.nrows++) {
+	for (t.nrows = 0; t.nrows < json_array_size(list) && t.nrows < TABLE_ROWS_MAX; t.nrows++) {
 		const json_t *l = json_array_get(list, t.nrows);
 
 		table_set_text(&t, 0, str(l, "name"));
