@@ -372,6 +372,42 @@ static void sessions_and_subscriptions_are_there_after_a_crash(void **state)
 	}
 }
 
+static void a_session_that_came_back_is_owed_messages_as_before(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	for (uint32_t nworkers = 1; nworkers <= RIG_LOOPS; nworkers++) {
+		struct peer *p, *q[RIG_LOOPS];
+
+		up(&r, RIG_LOOPS);
+		p = come_up(&r, "p", false);
+		peer_subscribe(p, "t", 1, "", 0x01);
+		r.nloops = nworkers; /* others have the session now */
+		rig_restart(&r, true, 0);
+		for (uint32_t i = 0; i < nworkers; i++)
+			q[i] = peer_up(&r, MQTT_V5, (const char *[]){"0", "1", "2", "3"}[i]);
+		rig_disk_stands(&r, true);
+		for (uint32_t i = 0; i < nworkers; i++) {
+			peer_publish(q[i], 2, 1, "t", "", "owed");
+			peer_quiet(q[i]);
+		}
+		rig_disk_stands(&r, false);
+		for (uint32_t i = 0; i < nworkers; i++)
+			peer_expect(q[i], "PUBACK m1 00");
+		rig_restart(&r, true, 0);
+		p = come_up(&r, "p", true);
+		for (uint32_t i = 0; i < nworkers; i++) {
+			char line[64];
+
+			snprintf(line, sizeof(line), "PUBLISH d0 q1 r0 m%u t=owed", i + 1);
+			peer_expect(p, line);
+		}
+		peer_quiet(p);
+		rig_fini(&r);
+	}
+}
+
 static void what_was_not_durable_is_not_there_after_a_crash(void **state)
 {
 	struct rig r;
@@ -680,6 +716,7 @@ int main(void)
 		cmocka_unit_test(a_message_sent_again_while_its_answer_waits_is_not_routed_again),
 		cmocka_unit_test(what_a_client_does_not_ask_for_again_is_forgotten),
 		cmocka_unit_test(sessions_and_subscriptions_are_there_after_a_crash),
+		cmocka_unit_test(a_session_that_came_back_is_owed_messages_as_before),
 		cmocka_unit_test(what_was_not_durable_is_not_there_after_a_crash),
 		cmocka_unit_test(a_session_expires_while_the_broker_is_down),
 		cmocka_unit_test(what_is_left_of_its_expiry_runs_on),
