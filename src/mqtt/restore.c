@@ -238,6 +238,7 @@ int broker_restore(struct broker *b)
 	for (uint32_t i = 0; i < b->nlanes; i++) {
 		store_submit(b->workers[i]->disk);
 		budget_settle(&b->workers[i]->budget);
+		worker_gauges_set(b->workers[i]);
 	}
 	return rc;
 }
