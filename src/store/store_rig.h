@@ -1,0 +1,49 @@
+/*
+ * For tests: a store on a disk in memory with some ports, each on a loop of its own in one simulated world. Calls on ports
+ * are made between the steps of the world.
+ */
+#ifndef STORE_STORE_RIG_H
+#define STORE_STORE_RIG_H
+
+#include "loop/loop_sim.h"
+#include "store/store_mem.h"
+
+#define RIG_PORTS 3
+
+struct rig;
+
+struct rig_port {
+	struct rig *rig;
+	struct loop *loop;
+	struct store_port *port;
+	unsigned progressed;
+	uint64_t seen_durable; /* when it progressed last */
+	enum store_health seen_health;
+};
+
+struct rig {
+	struct sim_world *world;
+	struct loop *loop;
+	struct store_mem_disk *disk;
+	struct store *store;
+	struct rig_port ports[RIG_PORTS];
+};
+
+void rig_init(struct rig *r, uint64_t seed);
+void rig_fini(struct rig *r); /* after rig_stop() */
+/* A start of the program: opens, loads, opens ports. */
+void rig_start(struct rig *r, const struct store_options *o);
+void rig_stop(struct rig *r);
+/* What is not committed by now is lost. */
+void rig_crash(struct rig *r);
+/* Steps of the world, until all that was put is on disk and the ports know; at most ten seconds. */
+void rig_settle(struct rig *r);
+void rig_run_us(struct rig *r, uint64_t us);
+void rig_run_ms(struct rig *r, uint64_t ms);
+struct store_figures rig_figures(struct rig *r);
+
+/* Changes that must succeed: a session without more, a row with a message of its own. */
+void rig_put_session(struct store_port *p, uint32_t id);
+void rig_put_row(struct store_port *p, uint32_t session, uint64_t seq);
+
+#endif

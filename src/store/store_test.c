@@ -1,0 +1,912 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <limits.h>
+#include <stdlib.h>
+
+#include "base/alloc_fail.h"
+#include "store/store_rig.h"
+
+static const struct store_options fsync_options = {.durability = STORE_FSYNC};
+static const struct store_options none_options = {.durability = STORE_NONE};
+
+static int setup(void **state)
+{
+	struct rig *r = malloc(sizeof(*r));
+
+	rig_init(r, 1);
+	rig_start(r, &fsync_options);
+	*state = r;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct rig *r = *state;
+
+	rig_stop(r);
+	rig_fini(r);
+	free(r);
+	return 0;
+}
+
+/* The same disk, started anew. */
+static void restart(struct rig *r, const struct store_options *o)
+{
+	rig_stop(r);
+	rig_start(r, o);
+}
+
+/* ---- reads ---- */
+
+struct reading {
+	struct store_read read;
+	unsigned *order; /* counts answers */
+	unsigned answered;
+};
+
+static void read_done(struct store_read *read)
+{
+	struct reading *r = (struct reading *)(void *)((char *)read - offsetof(struct reading, read));
+
+	r->answered = ++*r->order;
+}
+
+static void ask(struct store_port *p, struct reading *r, unsigned *order, uint32_t session, uint64_t from,
+		uint32_t rows, uint64_t bytes)
+{
+	*r = (struct reading){
+		.read = {.session = session,
+			 .from_seq = from,
+			 .max_rows = rows,
+			 .max_bytes = bytes,
+			 .done = read_done},
+		.order = order,
+	};
+	store_read_rows(p, &r->read);
+}
+
+static bool is_answered(void *arg)
+{
+	return ((struct reading *)arg)->answered > 0;
+}
+
+static void await_answer(struct rig *r, struct reading *reading)
+{
+	assert_int_equal(sim_run(r->world, 10000000, is_answered, reading), OK);
+}
+
+/* How many rows of the session there are, by a read of all. */
+static unsigned count_rows(struct rig *r, struct store_port *p, uint32_t session)
+{
+	struct reading reading;
+	unsigned order = 0, n = 0;
+	struct store_row row;
+	uint32_t ids[1 + STORE_SUB_IDS_MAX];
+
+	ask(p, &reading, &order, session, 0, UINT32_MAX, UINT64_MAX);
+	await_answer(r, &reading);
+	assert_int_equal(reading.read.rc, OK);
+	while (store_read_next(&reading.read, &row, ids))
+		n++;
+	assert_int_equal(n, reading.read.rows);
+	store_read_fini(&reading.read);
+	return n;
+}
+
+static void rows_are_read_as_they_were_put(void **state)
+{
+	const uint32_t ids[] = {2, 7, 8};
+	struct rig *r = *state;
+	struct store_port *p = r->ports[0].port;
+	struct store_row row = {.session = 1, .seq = 10, .qos = 2, .retain = true, .sub_ids = ids}, got;
+	struct reading reading;
+	uint32_t room[1 + STORE_SUB_IDS_MAX];
+	unsigned order = 0;
+
+	rig_put_session(p, 1);
+	assert_int_equal(
+		store_put_msg(
+			p, &(struct store_msg){.topic = span_str("a/b"), .payload = span_str("x"), .qos = 2},
+			&row.msg_id),
+		OK);
+	assert_int_equal(store_put_row(p, &row), OK);
+	store_put_state(p, 1, 10, STORE_SENT, 55);
+	rig_put_row(p, 1, 11);
+	store_submit(p);
+	rig_settle(r);
+	ask(p, &reading, &order, 1, 0, 10, 10000);
+	await_answer(r, &reading);
+	assert_int_equal(reading.read.rows, 2);
+	assert_true(store_read_next(&reading.read, &got, room));
+	assert_int_equal(got.seq, 10);
+	assert_int_equal(got.qos, 2);
+	assert_true(got.retain);
+	assert_int_equal(got.state, STORE_SENT);
+	assert_int_equal(got.packet_id, 55);
+	assert_memory_equal(got.sub_ids, ids, sizeof(ids));
+	assert_true(got.msg_id == row.msg_id);
+	assert_true(span_equal(got.msg.topic, span_str("a/b")));
+	assert_true(span_equal(got.msg.payload, span_str("x")));
+	assert_true(store_read_next(&reading.read, &got, room));
+	assert_int_equal(got.seq, 11);
+	assert_null(got.sub_ids);
+	assert_true(span_equal(got.msg.payload, span_str("11")));
+	assert_false(store_read_next(&reading.read, &got, room));
+	store_read_fini(&reading.read);
+	store_read_fini(&reading.read);
+	assert_false(store_read_next(&reading.read, &got, room));
+}
+
+static void a_read_has_bounds(void **state)
+{
+	static const struct {
+		uint64_t from;
+		uint32_t max_rows;
+		uint64_t max_bytes;
+		uint32_t rows;
+	} cases[] = {
+		{0, 4, 100000, 4}, {18, 4, 100000, 3}, {21, 4, 100000, 0}, {1, 100, 100000, 20},
+		{1, 1, 100000, 1}, {1, 100, 0, 1},     {1, 100, 1, 1},     {5, 100, 300, 2},
+	};
+	struct rig *r = *state;
+	struct store_port *p = r->ports[0].port;
+
+	rig_put_session(p, 1);
+	for (uint64_t seq = 1; seq <= 20; seq++)
+		rig_put_row(p, 1, seq);
+	store_submit(p);
+	rig_settle(r);
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct reading reading;
+		unsigned order = 0;
+
+		ask(p, &reading, &order, 1, cases[i].from, cases[i].max_rows, cases[i].max_bytes);
+		await_answer(r, &reading);
+		assert_int_equal(reading.read.rc, OK);
+		assert_int_equal(reading.read.rows, cases[i].rows);
+		store_read_fini(&reading.read);
+	}
+}
+
+static void reads_are_answered_in_order(void **state)
+{
+	enum { N = 200 };
+	static struct reading readings[N];
+	struct rig *r = *state;
+	struct store_port *p = r->ports[1].port;
+	unsigned order = 0;
+
+	rig_put_session(p, 1);
+	rig_put_row(p, 1, 1);
+	store_submit(p);
+	rig_settle(r);
+	for (unsigned i = 0; i < N; i++) {
+		ask(p, &readings[i], &order, 1, 0, 1, 1);
+		if (i % 7 == 0)
+			rig_run_ms(r, i % 3);
+	}
+	await_answer(r, &readings[N - 1]);
+	for (unsigned i = 0; i < N; i++) {
+		assert_int_equal(readings[i].answered, i + 1);
+		store_read_fini(&readings[i].read);
+	}
+}
+
+static void a_read_without_memory_says_so(void **state)
+{
+	struct rig *r = *state;
+	struct store_port *p = r->ports[0].port;
+	struct reading reading;
+	struct store_row row;
+	unsigned order = 0;
+	bool hit;
+
+	rig_put_session(p, 1);
+	for (uint64_t seq = 1; seq <= 100; seq++)
+		rig_put_row(p, 1, seq);
+	store_submit(p);
+	rig_settle(r);
+	for (long n = 1;; n++) {
+		ask(p, &reading, &order, 1, 0, 100, UINT64_MAX);
+		alloc_fail_at(n);
+		await_answer(r, &reading);
+		hit = alloc_fail_end();
+		assert_int_equal(reading.read.rc, hit ? ERR_NOMEM : OK);
+		assert_int_equal(reading.read.rows, hit ? 0 : 100);
+		if (hit)
+			assert_false(store_read_next(&reading.read, &row, NULL));
+		store_read_fini(&reading.read);
+		if (!hit)
+			break;
+	}
+}
+
+/* ---- tickets ---- */
+
+static void tickets_become_durable_in_order(void **state)
+{
+	struct rig *r = *state;
+	struct rig_port *p = &r->ports[0];
+	uint64_t last = 0;
+
+	assert_int_equal(store_ticket(p->port), 0);
+	store_submit(p->port);
+	assert_int_equal(store_ticket(p->port), 0);
+	rig_put_session(p->port, 1);
+	assert_int_equal(store_ticket(p->port), 1);
+	rig_put_row(p->port, 1, 1);
+	assert_int_equal(store_ticket(p->port), 1);
+	rig_run_ms(r, 100);
+	assert_int_equal(store_durable(p->port), 0); /* not submitted */
+	store_submit(p->port);
+	assert_int_equal(store_ticket(p->port), 1);
+	assert_int_equal(store_durable(p->port), 0);
+	for (uint64_t ticket = 2; ticket < 300; ticket++) {
+		rig_put_row(p->port, 1, ticket);
+		assert_int_equal(store_ticket(p->port), ticket);
+		store_submit(p->port);
+		if (ticket % 5 == 0)
+			rig_run_us(r, ticket % 700);
+		assert_true(p->seen_durable >= last && p->seen_durable <= ticket);
+		last = p->seen_durable;
+	}
+	rig_settle(r);
+	assert_int_equal(p->seen_durable, 299);
+	assert_int_equal(count_rows(r, p->port, 1), 299);
+	assert_in_range(p->progressed, 2, 298);
+}
+
+static void what_all_ports_submitted_goes_in_one_commit(void **state)
+{
+	struct rig *r = *state;
+
+	sim_set_interleave(r->world, 0);
+	rig_run_ms(r, 1000);
+	for (unsigned i = 0; i < RIG_PORTS; i++)
+		for (unsigned k = 0; k < 10; k++) {
+			rig_put_session(r->ports[i].port, 1 + 10 * i + k);
+			store_submit(r->ports[i].port);
+		}
+	assert_int_equal(rig_figures(r).waiting, 10 * RIG_PORTS);
+	assert_true(rig_figures(r).waiting_bytes > 0);
+	rig_settle(r);
+	assert_int_equal(store_mem_commits(r->disk), 1);
+	for (unsigned i = 0; i < RIG_PORTS; i++)
+		assert_int_equal(r->ports[i].progressed, 1);
+	assert_int_equal(rig_figures(r).waiting_bytes, 0);
+}
+
+static void a_commit_is_bounded(void **state)
+{
+	static uint8_t payload[1 << 20];
+	struct rig *r = *state;
+	struct store_port *p = r->ports[0].port;
+	struct store_row row = {.session = 1, .qos = 1, .msg.payload = {payload, sizeof(payload)}};
+
+	rig_put_session(p, 1);
+	for (unsigned i = 1; i <= 70; i++) {
+		row.seq = i;
+		assert_int_equal(store_put_row(p, &row), OK);
+		store_submit(p);
+	}
+	assert_true(store_backlog(p) > 70u << 20);
+	rig_settle(r);
+	assert_int_equal(store_mem_commits(r->disk), 3);
+	assert_int_equal(store_backlog(p), 0);
+	assert_int_equal(count_rows(r, p, 1), 70);
+}
+
+static void the_backlog_is_what_is_not_on_disk(void **state)
+{
+	struct rig *r = *state;
+	struct store_port *p = r->ports[0].port;
+	uint64_t before;
+
+	assert_int_equal(store_backlog(p), 0);
+	rig_put_session(p, 1);
+	before = store_backlog(p);
+	assert_true(before > 0);
+	store_submit(p);
+	assert_int_equal(store_backlog(p), before);
+	rig_settle(r);
+	assert_int_equal(store_backlog(p), 0);
+	assert_int_equal(store_backlog(r->ports[1].port), 0);
+}
+
+/* ---- a disk that fails ---- */
+
+static void what_fails_is_written_later_in_order(void **state)
+{
+	struct rig *r = *state;
+	struct rig_port *p = &r->ports[0];
+
+	store_mem_fail(r->disk, 3, ERR_IO);
+	rig_put_session(p->port, 1);
+	store_submit(p->port);
+	rig_put_row(p->port, 1, 1);
+	store_submit(p->port);
+	rig_run_ms(r, 500);
+	assert_int_equal(store_durable(p->port), 0);
+	assert_int_equal(store_health(p->port), STORE_FAILING);
+	assert_int_equal(p->seen_health, STORE_FAILING);
+	assert_int_equal(r->ports[1].seen_health, STORE_FAILING);
+	assert_int_equal(rig_figures(r).failures, 1);
+	assert_int_equal(rig_figures(r).health, STORE_FAILING);
+	rig_run_ms(r, 5000);
+	assert_int_equal(store_durable(p->port), 2);
+	assert_int_equal(p->seen_health, STORE_OK);
+	assert_int_equal(r->ports[1].seen_health, STORE_OK);
+	assert_int_equal(rig_figures(r).failures, 3);
+	assert_int_equal(count_rows(r, p->port, 1), 1);
+}
+
+static void a_failing_disk_is_not_tried_all_the_time(void **state)
+{
+	struct rig *r = *state;
+	struct store_port *p = r->ports[0].port;
+
+	store_mem_fail(r->disk, UINT_MAX, ERR_FULL);
+	rig_put_session(p, 1);
+	store_submit(p);
+	rig_run_ms(r, 10500);
+	assert_int_equal(store_health(p), STORE_FULL);
+	assert_int_equal(rig_figures(r).failures, 11);
+	/* What comes new makes it try earlier, but not each time. */
+	for (uint64_t seq = 1; seq <= 1000; seq++) {
+		rig_put_row(p, 1, seq);
+		store_submit(p);
+		rig_run_ms(r, 1);
+	}
+	assert_in_range(rig_figures(r).failures, 18, 22);
+	assert_int_equal(rig_figures(r).waiting, 1001);
+	store_mem_fail(r->disk, 0, OK);
+	rig_put_row(p, 1, 1001);
+	store_submit(p);
+	rig_run_ms(r, 150);
+	assert_int_equal(store_health(p), STORE_OK);
+	assert_int_equal(rig_figures(r).waiting, 0);
+	assert_int_equal(store_durable(p), 1002);
+	assert_int_equal(count_rows(r, p, 1), 1001);
+}
+
+static void rows_are_read_while_commits_fail(void **state)
+{
+	struct rig *r = *state;
+	struct store_port *p = r->ports[0].port;
+
+	rig_put_session(p, 1);
+	rig_put_row(p, 1, 1);
+	store_submit(p);
+	rig_settle(r);
+	store_mem_fail(r->disk, UINT_MAX, ERR_IO);
+	rig_put_row(p, 1, 2);
+	store_submit(p);
+	rig_run_ms(r, 10);
+	assert_int_equal(count_rows(r, p, 1), 1);
+	assert_int_equal(store_health(p), STORE_FAILING);
+	store_mem_fail(r->disk, 0, OK);
+	rig_settle(r);
+	assert_int_equal(count_rows(r, p, 1), 2);
+}
+
+static void a_commit_without_memory_is_done_again(void **state)
+{
+	struct rig *r = *state;
+	struct store_port *p = r->ports[0].port;
+	uint64_t seq = 0;
+	bool hit = true;
+
+	rig_put_session(p, 1);
+	store_submit(p);
+	rig_settle(r);
+	for (long n = 1; hit; n++) {
+		for (unsigned i = 0; i < 3; i++) {
+			rig_put_row(p, 1, ++seq);
+			store_submit(p);
+		}
+		alloc_fail_at(n);
+		rig_run_ms(r, 20);
+		hit = alloc_fail_end();
+		assert_int_equal(store_health(p), hit ? STORE_FAILING : STORE_OK);
+		rig_settle(r);
+		assert_int_equal(store_health(p), STORE_OK);
+		assert_int_equal(count_rows(r, p, 1), seq);
+	}
+	assert_true(seq > 3);
+}
+
+static void a_database_at_its_limit_is_full(void **state)
+{
+	struct rig *r = *state;
+	struct rig_port *p = &r->ports[0];
+
+	restart(r, &(struct store_options){.max_bytes = 100000});
+	rig_put_session(p->port, 1);
+	for (uint64_t seq = 1; seq <= 1000; seq++)
+		rig_put_row(p->port, 1, seq);
+	store_submit(p->port);
+	rig_settle(r);
+	/* What was accepted is kept; whoever asks is told to accept no more. */
+	assert_int_equal(store_health(p->port), STORE_FULL);
+	assert_int_equal(p->seen_health, STORE_FULL);
+	assert_int_equal(rig_figures(r).failures, 0);
+	assert_true(rig_figures(r).bytes > 100000);
+	rig_run_ms(r, 5000);
+	assert_int_equal(store_health(p->port), STORE_FULL);
+
+	restart(r, &(struct store_options){.max_bytes = 100000});
+	assert_int_equal(store_health(p->port), STORE_FULL);
+	store_drop_rows(p->port, 1, 1001);
+	store_submit(p->port);
+	rig_run_ms(r, 20);
+	assert_int_equal(store_health(p->port), STORE_OK);
+	assert_int_equal(p->seen_health, STORE_OK);
+	assert_true(rig_figures(r).bytes < 100000);
+}
+
+/* ---- durability none ---- */
+
+static void with_none_nobody_waits_and_all_is_written(void **state)
+{
+	struct rig *r = *state;
+	struct store_port *p;
+	uint64_t commits;
+
+	restart(r, &none_options);
+	p = r->ports[0].port;
+	assert_true(store_durable(p) == UINT64_MAX);
+	rig_put_session(p, 1);
+	store_submit(p);
+	commits = store_mem_commits(r->disk);
+	for (uint64_t seq = 1; seq <= 50; seq++) {
+		rig_put_row(p, 1, seq);
+		store_submit(p);
+		rig_run_ms(r, 1);
+	}
+	assert_true(store_durable(p) == UINT64_MAX);
+	assert_int_equal(store_mem_commits(r->disk), commits);
+	rig_run_ms(r, 150);
+	assert_int_equal(store_mem_commits(r->disk), commits + 1);
+	assert_int_equal(store_backlog(p), 0);
+}
+
+static void with_none_much_is_written_at_once(void **state)
+{
+	static uint8_t payload[1 << 20];
+	struct rig *r = *state;
+	struct store_port *p;
+	struct store_row row = {.session = 1, .qos = 1, .msg.payload = {payload, sizeof(payload)}};
+
+	restart(r, &none_options);
+	p = r->ports[0].port;
+	rig_put_session(p, 1);
+	for (row.seq = 1; row.seq <= 5; row.seq++)
+		assert_int_equal(store_put_row(p, &row), OK);
+	store_submit(p);
+	rig_run_ms(r, 5);
+	assert_int_equal(store_backlog(p), 0);
+}
+
+static void with_none_a_read_finds_what_was_put(void **state)
+{
+	struct rig *r = *state;
+	struct store_port *p;
+	struct reading reading;
+	unsigned order = 0;
+
+	restart(r, &none_options);
+	p = r->ports[0].port;
+	rig_put_session(p, 1);
+	rig_put_row(p, 1, 1);
+	store_submit(p);
+	rig_put_row(p, 1, 2); /* not submitted */
+	assert_int_equal(count_rows(r, p, 1), 2);
+
+	store_mem_fail(r->disk, UINT_MAX, ERR_IO);
+	rig_put_row(p, 1, 3);
+	ask(p, &reading, &order, 1, 0, 10, 10000);
+	await_answer(r, &reading);
+	assert_int_equal(reading.read.rc, ERR_IO);
+	assert_int_equal(store_health(p), STORE_FAILING);
+	store_read_fini(&reading.read);
+	store_mem_fail(r->disk, 0, OK);
+	rig_run_ms(r, 1500);
+	assert_int_equal(count_rows(r, p, 1), 3);
+}
+
+/* ---- starts and ends ---- */
+
+static void what_was_submitted_is_written_at_the_end(void **state)
+{
+	struct rig *r = *state;
+
+	rig_put_session(r->ports[0].port, 1);
+	rig_put_row(r->ports[0].port, 1, 1);
+	store_submit(r->ports[0].port);
+	rig_put_session(r->ports[1].port, 2);
+	store_submit(r->ports[1].port);
+	rig_put_row(r->ports[0].port, 1, 2); /* never submitted */
+	restart(r, &fsync_options);
+	assert_int_equal(count_rows(r, r->ports[0].port, 1), 1);
+}
+
+static void what_cannot_be_written_at_the_end_is_lost(void **state)
+{
+	struct rig *r = *state;
+
+	rig_put_session(r->ports[0].port, 1);
+	rig_put_row(r->ports[0].port, 1, 1);
+	store_submit(r->ports[0].port);
+	rig_settle(r);
+	rig_put_row(r->ports[0].port, 1, 2);
+	store_submit(r->ports[0].port);
+	rig_crash(r);
+	rig_start(r, &fsync_options);
+	assert_int_equal(count_rows(r, r->ports[0].port, 1), 1);
+}
+
+static void reads_in_flight_are_dropped_at_the_end(void **state)
+{
+	static struct reading readings[3];
+	struct rig *r = *state;
+	struct rig_port *p = &r->ports[0], *other = &r->ports[1];
+	unsigned order = 0;
+
+	rig_put_session(p->port, 1);
+	rig_put_row(p->port, 1, 1);
+	store_submit(p->port);
+	rig_settle(r);
+	ask(p->port, &readings[0], &order, 1, 0, 10,
+	    10000); /* will be answered, and done() is not called yet */
+	while (!readings[0].read.rows)
+		assert_int_equal(loop_turn(r->loop, 1), OK);
+	if (readings[0].answered)
+		store_read_fini(&readings[0].read);
+	ask(other->port, &readings[1], &order, 1, 0, 10, 10000);
+	ask(p->port, &readings[2], &order, 1, 0, 10, 10000);
+	restart(r, &fsync_options);
+	rig_run_ms(r, 1000);
+	assert_int_equal(readings[1].answered, 0);
+	assert_int_equal(readings[2].answered, 0);
+}
+
+static void ids_of_sessions_come_again_when_the_drop_is_durable(void **state)
+{
+	struct rig *r = *state;
+	struct store_port *p = r->ports[0].port;
+	uint32_t id, other;
+
+	for (uint32_t i = 1; i < STORE_SESSION_MAX; i++)
+		if (store_take_session_id(p, &id) != OK || id != i)
+			fail();
+	store_drop_session(p, 4711);
+	assert_int_equal(store_take_session_id(r->ports[1].port, &other), OK);
+	assert_int_equal(other, STORE_SESSION_MAX);
+	assert_int_equal(store_take_session_id(p, &other), ERR_FULL);
+	store_submit(p);
+	store_mem_fail(r->disk, 1, ERR_IO);
+	rig_run_ms(r, 10);
+	assert_int_equal(store_take_session_id(p, &other), ERR_FULL);
+	rig_settle(r);
+	assert_int_equal(store_take_session_id(p, &other), OK);
+	assert_int_equal(other, 4711);
+}
+
+static void ids_of_stored_sessions_are_taken_at_the_start(void **state)
+{
+	struct rig *r = *state;
+	uint32_t id = 0;
+
+	rig_put_session(r->ports[0].port, 1);
+	rig_put_session(r->ports[0].port, 2);
+	rig_put_session(r->ports[0].port, 70000);
+	store_drop_session(r->ports[0].port, 2);
+	store_submit(r->ports[0].port);
+	restart(r, &fsync_options);
+	assert_int_equal(store_take_session_id(r->ports[0].port, &id), OK);
+	assert_int_equal(id, 70001);
+}
+
+static void ids_of_messages_are_unique(void **state)
+{
+	struct rig *r = *state;
+	uint64_t id[RIG_PORTS] = {0}, last[RIG_PORTS] = {0}, highest = 0;
+	const struct store_msg m = {.topic = span_str("t")};
+
+	for (unsigned start = 0; start < 2; start++) {
+		for (unsigned k = 0; k < 600; k++) {
+			for (unsigned i = 0; i < RIG_PORTS; i++) {
+				assert_int_equal(store_put_msg(r->ports[i].port, &m, &id[i]), OK);
+				assert_true(id[i] > last[i]);
+				for (unsigned j = 0; j < i; j++)
+					assert_true(id[i] / STORE_SEGMENT_MSGS != id[j] / STORE_SEGMENT_MSGS);
+				last[i] = id[i];
+			}
+		}
+		for (unsigned i = 0; i < RIG_PORTS; i++) {
+			highest = id[i] > highest ? id[i] : highest;
+			store_submit(r->ports[i].port);
+		}
+		restart(r, &fsync_options);
+		for (unsigned i = 0; i < RIG_PORTS; i++)
+			last[i] = highest;
+	}
+}
+
+static int loaded_session(void *arg, const struct store_session *s)
+{
+	*(uint32_t *)arg += s->id;
+	return s->id == 3 ? ERR_CONFIG : OK;
+}
+
+static void an_error_of_the_loader_ends_the_load(void **state)
+{
+	struct store_backend *b;
+	struct rig *r = *state;
+	struct store *s;
+	uint32_t sum = 0;
+
+	for (uint32_t id = 1; id <= 4; id++)
+		rig_put_session(r->ports[0].port, id);
+	store_submit(r->ports[0].port);
+	rig_stop(r);
+	assert_int_equal(store_mem_open(r->disk, &b), OK);
+	assert_int_equal(store_create(r->loop, b, &fsync_options, &s), OK);
+	assert_int_equal(store_load(s, &(struct store_loader){.session = loaded_session}, &sum), ERR_CONFIG);
+	assert_int_equal(sum, 1 + 2 + 3);
+	store_destroy(s);
+	rig_start(r, &fsync_options);
+}
+
+static void time_does_not_run_behind_what_was_stored(void **state)
+{
+	struct rig *r = *state;
+	int64_t stored_ms;
+
+	rig_put_session(r->ports[0].port, 1);
+	store_submit(r->ports[0].port);
+	rig_settle(r);
+	stored_ms = loop_wall_ms(r->loop);
+	assert_int_equal(store_now_ms(r->store, stored_ms + 5), stored_ms + 5);
+	sim_step_wall(r->world, -86400000);
+	restart(r, &fsync_options);
+	assert_in_range(store_now_ms(r->store, loop_wall_ms(r->loop)), stored_ms - 100, stored_ms);
+	store_drop_session(r->ports[0].port, 1);
+	store_submit(r->ports[0].port);
+	restart(r, &fsync_options);
+	assert_in_range(store_now_ms(r->store, loop_wall_ms(r->loop)), stored_ms - 100, stored_ms);
+}
+
+/* ---- tidying, figures ---- */
+
+static void what_can_wait_is_done_when_it_is_quiet(void **state)
+{
+	struct rig *r = *state;
+	uint64_t tidied = store_mem_tidied(r->disk);
+
+	store_mem_set_untidy(r->disk, 5);
+	rig_run_ms(r, 1000);
+	assert_int_equal(store_mem_tidied(r->disk), tidied); /* nothing was written */
+	rig_put_session(r->ports[0].port, 1);
+	store_submit(r->ports[0].port);
+	rig_run_ms(r, 10);
+	assert_int_equal(store_mem_tidied(r->disk), tidied);
+	rig_run_ms(r, 1000);
+	assert_int_equal(store_mem_tidied(r->disk), tidied + 5);
+}
+
+static void what_can_wait_is_done_now_and_then_when_it_is_not_quiet(void **state)
+{
+	static uint8_t payload[1 << 20];
+	struct rig *r = *state;
+	struct store_port *p = r->ports[0].port;
+	struct store_row row = {.session = 1, .qos = 1, .msg.payload = {payload, sizeof(payload)}};
+	uint64_t tidied = store_mem_tidied(r->disk);
+
+	rig_put_session(p, 1);
+	for (row.seq = 1; row.seq <= 64; row.seq++) {
+		assert_int_equal(store_put_row(p, &row), OK);
+		store_drop_rows(p, 1, row.seq + 1);
+		store_submit(p);
+		rig_run_ms(r, 5);
+	}
+	assert_in_range(store_mem_tidied(r->disk) - tidied, 3, 5);
+}
+
+static void figures_tell_what_was_done(void **state)
+{
+	struct rig *r = *state;
+	struct store_figures f;
+
+	for (uint32_t i = 0; i < RIG_PORTS; i++) {
+		rig_put_session(r->ports[i].port, 1 + i);
+		rig_put_row(r->ports[i].port, 1 + i, 1);
+		rig_put_row(r->ports[i].port, 1 + i, 2);
+		store_submit(r->ports[i].port);
+		store_count_elided(r->ports[i].port, 10 + i);
+	}
+	rig_settle(r);
+	rig_run_ms(r, 100);
+	f = rig_figures(r);
+	assert_int_equal(f.commits, store_mem_commits(r->disk));
+	assert_int_equal(f.rows, 2 * RIG_PORTS);
+	assert_int_equal(f.elided, 33);
+	assert_int_equal(f.failures, 0);
+	assert_int_equal(f.health, STORE_OK);
+	assert_true(f.bytes > 0);
+	assert_true(f.commit_us_sum > 0);
+	assert_in_range(f.commit_us_max, 1, f.commit_us_sum);
+	assert_int_equal(rig_figures(r).commit_us_max, 0); /* since it was asked */
+}
+
+/* ---- memory ---- */
+
+static int put_nth(struct store_port *p, unsigned nth)
+{
+	static uint8_t large[100000];
+	const struct store_msg m = {.topic = span_str("t"), .payload = {large, sizeof(large)}};
+	uint64_t id;
+
+	switch (nth) {
+	case 0:
+		return store_put_session(p, &(struct store_session){.id = 1, .client_id = {large, 60000}});
+	case 1:
+		return store_put_sub(p, &(struct store_sub){.session = 1, .filter = {large, 60000}});
+	case 2:
+		return store_drop_sub(p, 1, span_of(large, 60000));
+	case 3:
+		return store_put_msg(p, &m, &id);
+	case 4:
+		return store_put_row(p, &(struct store_row){.session = 1, .seq = 1, .msg = m});
+	case 5:
+		return store_put_retained(p, &(struct store_retained){.msg = m, .stamp = 1});
+	default:
+		return store_clear_retained(p, span_of(large, 60000), 1);
+	}
+}
+
+static void a_put_without_memory_has_no_effect(void **state)
+{
+	struct rig *r = *state;
+	struct store_port *p = r->ports[0].port;
+
+	for (unsigned i = 0; i < 7; i++) {
+		bool hit = true;
+
+		for (long n = 1; hit; n++) {
+			uint64_t ticket = store_ticket(p), backlog = store_backlog(p);
+			int rc;
+
+			alloc_fail_at(n);
+			rc = put_nth(p, i);
+			hit = alloc_fail_end();
+			assert_int_equal(rc, hit ? ERR_NOMEM : OK);
+			if (hit) {
+				assert_int_equal(store_ticket(p), ticket);
+				assert_int_equal(store_backlog(p), backlog);
+			}
+		}
+		store_submit(p);
+	}
+	rig_settle(r);
+	assert_int_equal(count_rows(r, p, 1), 1);
+}
+
+static void what_must_not_fail_does_not(void **state)
+{
+	struct rig *r = *state;
+	struct store_port *p = r->ports[0].port;
+
+	rig_put_session(p, 1);
+	for (unsigned i = 0; i < 1200; i++) {
+		alloc_fail_at(1);
+		store_put_received(p, 1, (uint16_t)(1 + i));
+		(void)alloc_fail_end();
+	}
+	store_submit(p);
+	rig_settle(r);
+	/* And the reserve comes back. */
+	for (unsigned i = 0; i < 1200; i++) {
+		alloc_fail_at(1);
+		store_drop_received(p, 1, (uint16_t)(1 + i));
+		(void)alloc_fail_end();
+	}
+	store_submit(p);
+	rig_settle(r);
+}
+
+static void a_store_without_memory_is_not_made(void **state)
+{
+	struct rig *r = *state;
+	bool hit = true;
+
+	rig_stop(r);
+	for (long n = 1; hit; n++) {
+		struct store_backend *b = NULL;
+		struct store *s = NULL;
+		struct store_port *p = NULL;
+		int rc;
+
+		alloc_fail_at(n);
+		rc = store_mem_create(&b);
+		if (rc == OK) {
+			rc = store_create(r->loop, b, &fsync_options, &s);
+			if (rc < 0)
+				b->ops->close(b);
+		}
+		if (rc == OK)
+			rc = store_load(s, &(struct store_loader){0}, NULL);
+		if (rc == OK)
+			rc = store_port_open(s, 0, r->ports[0].loop, &(struct store_port_ops){0}, NULL, &p);
+		hit = alloc_fail_end();
+		/* A port makes do with the reserve, if one more chunk is not to be had. */
+		assert_true(rc == OK || (hit && rc == ERR_NOMEM));
+		store_port_close(p);
+		store_destroy(s);
+	}
+	rig_start(r, &fsync_options);
+}
+
+static void a_load_needs_memory_for_ids(void **state)
+{
+	struct rig *r = *state;
+	struct store_backend *b;
+	struct store *s;
+
+	rig_put_session(r->ports[0].port, 1);
+	store_submit(r->ports[0].port);
+	rig_stop(r);
+	assert_int_equal(store_mem_open(r->disk, &b), OK);
+	assert_int_equal(store_create(r->loop, b, &fsync_options, &s), OK);
+	alloc_fail_at(1);
+	assert_int_equal(store_load(s, &(struct store_loader){0}, NULL), ERR_NOMEM);
+	assert_true(alloc_fail_end());
+	store_destroy(s);
+	rig_start(r, &fsync_options);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(rows_are_read_as_they_were_put),
+		TEST(a_read_has_bounds),
+		TEST(reads_are_answered_in_order),
+		TEST(a_read_without_memory_says_so),
+		TEST(tickets_become_durable_in_order),
+		TEST(what_all_ports_submitted_goes_in_one_commit),
+		TEST(a_commit_is_bounded),
+		TEST(the_backlog_is_what_is_not_on_disk),
+		TEST(what_fails_is_written_later_in_order),
+		TEST(a_failing_disk_is_not_tried_all_the_time),
+		TEST(rows_are_read_while_commits_fail),
+		TEST(a_commit_without_memory_is_done_again),
+		TEST(a_database_at_its_limit_is_full),
+		TEST(with_none_nobody_waits_and_all_is_written),
+		TEST(with_none_much_is_written_at_once),
+		TEST(with_none_a_read_finds_what_was_put),
+		TEST(what_was_submitted_is_written_at_the_end),
+		TEST(what_cannot_be_written_at_the_end_is_lost),
+		TEST(reads_in_flight_are_dropped_at_the_end),
+		TEST(ids_of_sessions_come_again_when_the_drop_is_durable),
+		TEST(ids_of_stored_sessions_are_taken_at_the_start),
+		TEST(ids_of_messages_are_unique),
+		TEST(an_error_of_the_loader_ends_the_load),
+		TEST(time_does_not_run_behind_what_was_stored),
+		TEST(what_can_wait_is_done_when_it_is_quiet),
+		TEST(what_can_wait_is_done_now_and_then_when_it_is_not_quiet),
+		TEST(figures_tell_what_was_done),
+		TEST(a_put_without_memory_has_no_effect),
+		TEST(what_must_not_fail_does_not),
+		TEST(a_store_without_memory_is_not_made),
+		TEST(a_load_needs_memory_for_ids),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
