@@ -42,6 +42,11 @@ void rig_start(struct rig *r, const struct store_options *o)
 	struct store_backend *b;
 
 	assert_int_equal(store_mem_open(r->disk, &b), OK);
+	rig_start_on(r, b, o);
+}
+
+void rig_start_on(struct rig *r, struct store_backend *b, const struct store_options *o)
+{
 	assert_int_equal(store_create(r->loop, b, o, &r->store), OK);
 	assert_int_equal(store_load(r->store, &(struct store_loader){0}, NULL), OK);
 	for (unsigned i = 0; i < RIG_PORTS; i++) {
@@ -57,6 +62,9 @@ void rig_stop(struct rig *r)
 	for (unsigned i = 0; i < RIG_PORTS; i++)
 		store_port_close(r->ports[i].port);
 	store_destroy(r->store);
+	for (unsigned i = 0; i < RIG_PORTS; i++)
+		r->ports[i].port = NULL;
+	r->store = NULL;
 }
 
 void rig_crash(struct rig *r)

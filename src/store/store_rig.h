@@ -33,6 +33,7 @@ void rig_init(struct rig *r, uint64_t seed);
 void rig_fini(struct rig *r); /* after rig_stop() */
 /* A start of the program: opens, loads, opens ports. */
 void rig_start(struct rig *r, const struct store_options *o);
+void rig_start_on(struct rig *r, struct store_backend *b, const struct store_options *o);
 void rig_stop(struct rig *r);
 /* What is not committed by now is lost. */
 void rig_crash(struct rig *r);

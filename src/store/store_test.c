@@ -449,6 +449,47 @@ static void a_database_at_its_limit_is_full(void **state)
 	assert_true(rig_figures(r).bytes < 100000);
 }
 
+/* A backend that says itself how it is with the disk. */
+static enum store_health said;
+
+static enum store_health say_health(struct store_backend *b)
+{
+	(void)b;
+	return said;
+}
+
+static void the_backend_may_say_that_it_is_full_while_commits_succeed(void **state)
+{
+	struct rig *r = *state;
+	static struct store_backend_ops ops;
+	struct store_backend *b;
+	struct store_port *p;
+	uint64_t tidied;
+
+	rig_stop(r);
+	said = STORE_FULL;
+	assert_int_equal(store_mem_open(r->disk, &b), OK);
+	ops = *b->ops;
+	ops.health = say_health;
+	b->ops = &ops;
+	rig_start_on(r, b, &fsync_options);
+	p = r->ports[0].port;
+	assert_int_equal(store_health(p), STORE_FULL);
+	rig_put_session(p, 1);
+	store_submit(p);
+	tidied = store_mem_tidied(r->disk);
+	rig_run_ms(r, 10);
+	assert_int_equal(store_durable(p), 1);
+	assert_int_equal(store_health(p), STORE_FULL);
+	/* It is asked again by and by, when something was tidied away. */
+	rig_run_ms(r, 3500);
+	assert_in_range(store_mem_tidied(r->disk) - tidied, 3, 5);
+	said = STORE_OK;
+	rig_run_ms(r, 1100);
+	assert_int_equal(store_health(p), STORE_OK);
+	assert_int_equal(r->ports[0].seen_health, STORE_OK);
+}
+
 /* ---- durability none ---- */
 
 static void with_none_nobody_waits_and_all_is_written(void **state)
@@ -548,6 +589,58 @@ static void what_cannot_be_written_at_the_end_is_lost(void **state)
 	rig_crash(r);
 	rig_start(r, &fsync_options);
 	assert_int_equal(count_rows(r, r->ports[0].port, 1), 1);
+}
+
+/* One session of each port; rows from 1 on, put and dropped at random, until the end comes at some point. */
+struct history {
+	uint64_t put, submitted, durable; /* rows */
+	uint64_t ticket_put[400];         /* by ticket: rows put with it and before */
+};
+
+static void live(struct rig *r, struct history *h)
+{
+	for (unsigned i = 0; i < RIG_PORTS; i++) {
+		struct store_port *p = r->ports[i].port;
+
+		for (uint64_t n = sim_random(r->world, 4); n > 0; n--)
+			rig_put_row(p, 1 + i, ++h[i].put);
+		h[i].ticket_put[store_ticket(p)] = h[i].put;
+		if (sim_one_in(r->world, 3)) {
+			store_submit(p);
+			h[i].submitted = h[i].put;
+		}
+	}
+	if (sim_one_in(r->world, 20))
+		store_mem_fail(r->disk, (unsigned)sim_random(r->world, 4), ERR_IO);
+	rig_run_us(r, sim_random(r->world, sim_one_in(r->world, 20) ? 2000000 : 1000));
+	for (unsigned i = 0; i < RIG_PORTS; i++)
+		h[i].durable = h[i].ticket_put[store_durable(r->ports[i].port)];
+}
+
+static void what_is_durable_survives_a_crash(void **state)
+{
+	struct rig *r = *state;
+
+	rig_stop(r);
+	rig_fini(r);
+	for (uint64_t seed = 1; seed <= 200; seed++) {
+		struct history h[RIG_PORTS] = {0};
+
+		rig_init(r, seed);
+		rig_start(r, &fsync_options);
+		for (unsigned i = 0; i < RIG_PORTS; i++)
+			rig_put_session(r->ports[i].port, 1 + i);
+		for (uint64_t steps = 1 + sim_random(r->world, 300); steps > 0; steps--)
+			live(r, h);
+		rig_crash(r);
+		rig_start(r, &fsync_options);
+		for (unsigned i = 0; i < RIG_PORTS; i++)
+			assert_in_range(count_rows(r, r->ports[i].port, 1 + i), h[i].durable, h[i].submitted);
+		rig_stop(r);
+		rig_fini(r);
+	}
+	rig_init(r, 1);
+	rig_start(r, &fsync_options);
 }
 
 static void reads_in_flight_are_dropped_at_the_end(void **state)
@@ -888,11 +981,13 @@ int main(void)
 		TEST(rows_are_read_while_commits_fail),
 		TEST(a_commit_without_memory_is_done_again),
 		TEST(a_database_at_its_limit_is_full),
+		TEST(the_backend_may_say_that_it_is_full_while_commits_succeed),
 		TEST(with_none_nobody_waits_and_all_is_written),
 		TEST(with_none_much_is_written_at_once),
 		TEST(with_none_a_read_finds_what_was_put),
 		TEST(what_was_submitted_is_written_at_the_end),
 		TEST(what_cannot_be_written_at_the_end_is_lost),
+		TEST(what_is_durable_survives_a_crash),
 		TEST(reads_in_flight_are_dropped_at_the_end),
 		TEST(ids_of_sessions_come_again_when_the_drop_is_durable),
 		TEST(ids_of_stored_sessions_are_taken_at_the_start),
