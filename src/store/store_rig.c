@@ -9,6 +9,7 @@
 
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static void progress(void *arg)
 {
@@ -129,4 +130,78 @@ void rig_put_row(struct store_port *p, uint32_t session, uint64_t seq)
 	snprintf(payload, sizeof(payload), "%llu", (unsigned long long)seq);
 	row.msg.payload = span_str(payload);
 	assert_int_equal(store_put_row(p, &row), OK);
+}
+
+static void read_done(struct store_read *read)
+{
+	struct rig_read *r = (struct rig_read *)(void *)((char *)read - offsetof(struct rig_read, read));
+
+	r->answered = ++*r->order;
+}
+
+void rig_ask(struct store_port *p, struct rig_read *r, unsigned *order, uint32_t session, uint64_t from,
+	     uint32_t rows, uint64_t bytes)
+{
+	*r = (struct rig_read){
+		.read = {.session = session,
+			 .from_seq = from,
+			 .max_rows = rows,
+			 .max_bytes = bytes,
+			 .done = read_done},
+		.order = order,
+	};
+	store_read_rows(p, &r->read);
+}
+
+static bool is_answered(void *arg)
+{
+	return ((struct rig_read *)arg)->answered > 0;
+}
+
+void rig_await(struct rig *r, struct rig_read *reading)
+{
+	assert_int_equal(sim_run(r->world, 10000000, is_answered, reading), OK);
+}
+
+unsigned rig_count_rows(struct rig *r, struct store_port *p, uint32_t session)
+{
+	struct rig_read reading;
+	unsigned order = 0, n = 0;
+	struct store_row row;
+	uint32_t ids[1 + STORE_SUB_IDS_MAX];
+
+	rig_ask(p, &reading, &order, session, 0, UINT32_MAX, UINT64_MAX);
+	rig_await(r, &reading);
+	assert_int_equal(reading.read.rc, OK);
+	while (store_read_next(&reading.read, &row, ids))
+		n++;
+	assert_int_equal(n, reading.read.rows);
+	store_read_fini(&reading.read);
+	return n;
+}
+
+void rig_restart(struct rig *r, const struct store_options *o)
+{
+	rig_stop(r);
+	rig_start(r, o);
+}
+
+int rig_setup(void **state)
+{
+	struct rig *r = malloc(sizeof(*r));
+
+	rig_init(r, 1);
+	rig_start(r, &(struct store_options){.durability = STORE_FSYNC});
+	*state = r;
+	return 0;
+}
+
+int rig_teardown(void **state)
+{
+	struct rig *r = *state;
+
+	rig_stop(r);
+	rig_fini(r);
+	free(r);
+	return 0;
 }

@@ -35,6 +35,8 @@ void rig_fini(struct rig *r); /* after rig_stop() */
 void rig_start(struct rig *r, const struct store_options *o);
 void rig_start_on(struct rig *r, struct store_backend *b, const struct store_options *o);
 void rig_stop(struct rig *r);
+/* The same disk, started anew. */
+void rig_restart(struct rig *r, const struct store_options *o);
 /* What is not committed by now is lost. */
 void rig_crash(struct rig *r);
 /* Steps of the world, until all that was put is on disk and the ports know; at most ten seconds. */
@@ -43,8 +45,25 @@ void rig_run_us(struct rig *r, uint64_t us);
 void rig_run_ms(struct rig *r, uint64_t ms);
 struct store_figures rig_figures(struct rig *r);
 
+/* A read that counts itself when it is answered. */
+struct rig_read {
+	struct store_read read;
+	unsigned *order; /* counts answers */
+	unsigned answered;
+};
+
+void rig_ask(struct store_port *p, struct rig_read *r, unsigned *order, uint32_t session, uint64_t from,
+	     uint32_t rows, uint64_t bytes);
+void rig_await(struct rig *r, struct rig_read *reading);
+/* How many rows of the session there are, by a read of all. */
+unsigned rig_count_rows(struct rig *r, struct store_port *p, uint32_t session);
+
 /* Changes that must succeed: a session without more, a row with a message of its own. */
 void rig_put_session(struct store_port *p, uint32_t id);
 void rig_put_row(struct store_port *p, uint32_t session, uint64_t seq);
+
+/* For cmocka: *state is a rig that is started with fsync. */
+int rig_setup(void **state);
+int rig_teardown(void **state);
 
 #endif
