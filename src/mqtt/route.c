@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "mqtt/conn.h"
+#include "mqtt/promise.h"
 
 /*
  * What a topic matched the last times it was published: the workers to tell and the sessions here. An entry is good
@@ -330,6 +331,7 @@ static void deliver_here(struct worker *w, struct publication *p)
 		return;
 	}
 	w->steps += w->routes->ntargets;
+	p->many = w->routes->ntargets > 1;
 	for (uint32_t i = 0; i < w->routes->ntargets; i++)
 		deliver_target(w, p, &w->routes->targets[i]);
 }
@@ -453,13 +455,13 @@ static struct interest_share *share_of(struct routes *r, struct span key)
 	return NULL;
 }
 
-static void lane_send(struct worker *w, uint32_t to, const struct publication *p,
-		      const struct share_route *share)
+static void lane_send(struct worker *w, uint32_t to, struct publication *p, const struct share_route *share)
 {
 	struct lane *l = broker_lane(w->broker, w->index, to);
 
 	lane_put(l, p, share);
 	w->touched |= bit_of(to);
+	p->asked |= bit_of(to);
 	w->handed_bytes += lane_record_weight(p, share);
 	worker_count(w, handed_over, 1);
 }
@@ -505,17 +507,30 @@ static void share_publish(struct worker *w, struct publication *p, struct intere
 		worker_count(w, dropped_no_member, 1);
 }
 
+/*
+ * Of a retained message, it is seen by all before the message is stored: a subscriber who does not see the number yet is found
+ * (feed.c).
+ */
+static uint64_t number_next(struct worker *w, bool retain)
+{
+	uint64_t number = atomic_load_explicit(&w->published, memory_order_relaxed) + 1;
+
+	atomic_store_explicit(&w->published, number, retain ? memory_order_seq_cst : memory_order_relaxed);
+	return number;
+}
+
 static void share_record(struct worker *w, struct publication *p, struct share_route *route)
 {
 	struct routes *r = w->routes;
 	struct sub_found shares = {.share = found_share, .arg = r};
 	struct interest_share *share;
-	uint64_t lanes, kept;
+	uint64_t lanes, kept, number = p->number;
 
 	if (member_find(w, p, route))
 		return;
 	route->tried |= bit_of(w->index);
-	p->number = 0; /* it is no publish of the lane it goes on over */
+	p->number = number_next(w, false); /* as one of this worker it goes on */
+	p->asked = 0;
 	r->worker = w;
 	r->nshares = 0;
 	if (topic_levels_split(w->levels, w->broker->config.seed, p->topic))
@@ -523,6 +538,9 @@ static void share_record(struct worker *w, struct publication *p, struct share_r
 	share = share_of(r, route->key);
 	if (!share || !share_route(w, p, share, route))
 		worker_count(w, dropped_no_member, 1);
+	w->handed = p->number;
+	if (p->asked)
+		relay_add(w, p->origin, number, p->number, p->asked);
 }
 
 /* ---- publishing ---- */
@@ -616,18 +634,6 @@ static int publish(struct worker *w, struct publication *p, bool *matched)
 	return OK;
 }
 
-/*
- * Of a retained message, it is seen by all before the message is stored: a subscriber who does not see the number yet is found
- * (feed.c).
- */
-static uint64_t number_next(struct worker *w, bool retain)
-{
-	uint64_t number = atomic_load_explicit(&w->published, memory_order_relaxed) + 1;
-
-	atomic_store_explicit(&w->published, number, retain ? memory_order_seq_cst : memory_order_relaxed);
-	return number;
-}
-
 /* With a large payload in a blob, so that nobody copies it. */
 static int publish_large(struct worker *w, struct publication *p, bool *matched)
 {
@@ -653,8 +659,8 @@ int route_publish(struct worker *w, struct publication *p, bool *matched)
 	int rc;
 
 	*matched = false;
-	p->origin = w->index;
-	p->number = number_next(w, p->retain);
+	p->origin = p->first_origin = w->index;
+	p->number = p->first_number = number_next(w, p->retain);
 	rc = is_large ? publish_large(w, p, matched) : publish(w, p, matched);
 	w->handed = p->number; /* it is in no lane when it failed: nobody waits for it */
 	return rc;
