@@ -45,12 +45,13 @@ struct publication {
 	struct span
 		props; /* encoded v5 properties that are passed on: all but expiry, alias, subscription ids */
 	uint8_t qos;
-	bool retain;         /* as published */
-	bool refusable;      /* its publisher is told when it can't be retained: then it goes to nobody */
-	bool own;            /* the gateway's own: limits of what clients retain don't refuse it */
-	bool command;        /* never stored or replayed */
-	bool many;           /* it goes to more than one session here */
-	uint16_t first_origin; /* whose publish it was at first, and its number there: a share group may have passed it on */
+	bool retain;    /* as published */
+	bool refusable; /* its publisher is told when it can't be retained: then it goes to nobody */
+	bool own;       /* the gateway's own: limits of what clients retain don't refuse it */
+	bool command;   /* never stored or replayed */
+	bool many;      /* it goes to more than one session here */
+	uint16_t
+		first_origin; /* whose publish it was at first, and its number there: a share group may have passed it on */
 	uint64_t first_number;
 	bool conditional;    /* of QoS 2, its publisher would send it again: see struct store_row */
 	uint16_t origin;     /* worker that received it */
