@@ -306,6 +306,15 @@ static void explain_codes(const struct conn *c, struct mqtt_suback *ack)
 		}
 }
 
+/* Is there a filter that was not refused? A refusal speaks of nothing that has to be on disk. */
+static bool any_granted(struct span codes)
+{
+	for (size_t i = 0; i < codes.len; i++)
+		if (codes.p[i] < 0x80)
+			return true;
+	return false;
+}
+
 /* A code per filter in their order, in one packet made for it: [MQTT-3.9.3-1]; 5.0 [MQTT-3.11.3-1]. */
 static int send_codes(struct conn *c, enum mqtt_type type, uint16_t packet_id, struct span codes)
 {
@@ -320,7 +329,8 @@ static int send_codes(struct conn *c, enum mqtt_type type, uint16_t packet_id, s
 	if (at)
 		rc = mqtt_suback_encode(&w, c->version, type, &ack);
 	if (rc == OK)
-		conn_answer_packet(c, type, at, room - (uint32_t)w.left, &promise);
+		conn_answer_packet(c, type, at, room - (uint32_t)w.left,
+				   any_granted(codes) ? &promise : NULL);
 	free(at);
 	return rc;
 }

@@ -231,11 +231,8 @@ static void linger_fired(struct loop_timer *t)
 	keeps_linger(container_of(t, struct worker, linger));
 }
 
-int promises_open(struct worker *w)
+void promises_init(struct worker *w)
 {
-	static const struct store_port_ops ops = {.progress = progress};
-	struct store *store = w->broker->config.store;
-
 	list_init(&w->lingering);
 	list_init(&w->writing);
 	list_init(&w->holding);
@@ -245,6 +242,13 @@ int promises_open(struct worker *w)
 	list_init(&w->confirming);
 	list_init(&w->confirmed_writing);
 	loop_timer_init(&w->linger, linger_fired);
+}
+
+int promises_open(struct worker *w)
+{
+	static const struct store_port_ops ops = {.progress = progress};
+	struct store *store = w->broker->config.store;
+
 	if (!store)
 		return OK;
 	w->unsettled = malloc(BROKER_LANES_MAX * sizeof(*w->unsettled));

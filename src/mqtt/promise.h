@@ -69,6 +69,8 @@ void confirms_forget(struct session *s);
 
 /* ---- the turn ---- */
 
+void promises_init(struct worker *w);
+/* Opens the worker's port of the store, if there is one. ERR_NOMEM. */
 MUST_USE int promises_open(struct worker *w);
 void promises_close(struct worker *w);
 /* Look what is settled and durable by now; before answers are sent. */

@@ -456,13 +456,13 @@ static struct interest_share *share_of(struct routes *r, struct span key)
 	return NULL;
 }
 
-static void lane_send(struct worker *w, uint32_t to, struct publication *p, const struct share_route *share)
+static void lane_send(struct worker *w, uint32_t to, const struct publication *p,
+		      const struct share_route *share)
 {
 	struct lane *l = broker_lane(w->broker, w->index, to);
 
 	lane_put(l, p, share);
 	w->touched |= bit_of(to);
-	p->asked |= bit_of(to);
 	w->handed_bytes += lane_record_weight(p, share);
 	worker_count(w, handed_over, 1);
 }
@@ -489,6 +489,7 @@ static bool share_route(struct worker *w, struct publication *p, struct interest
 			    0)
 				return false;
 			lane_send(w, to, p, route);
+			p->asked |= bit_of(to);
 			return true;
 		}
 		if (member_find(w, p, route))
@@ -638,6 +639,7 @@ static int publish(struct worker *w, struct publication *p, bool *matched)
 	wait = r->nshares == 0 && shall_wait(w, others);
 	if (reserve_lanes(w, wait ? others | bit_of(w->index) : others, p) < 0)
 		return ERR_NOMEM;
+	p->asked = others & r->kept;
 	*matched = r->ntargets > 0 || others;
 	for (; others; others &= others - 1)
 		lane_send(w, (uint32_t)__builtin_ctzll(others), p, NULL);

@@ -241,6 +241,7 @@ int worker_create(struct broker *b, struct loop *loop, uint16_t index, struct wo
 	list_init(&w->dirty);
 	list_init(&w->unread);
 	list_init(&w->unripe);
+	promises_init(w);
 	list_init(&w->waiting);
 	loop_timer_init(&w->ripening, ripening_fired);
 	loop_timer_init(&w->sweeping, sweeping_fired);
