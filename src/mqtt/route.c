@@ -571,7 +571,11 @@ static int set_retained(struct worker *w, struct publication *p)
 
 	if (may_retain(w, p))
 		rc = retained_set(w->broker->retained, w->reader, w->levels, p, from, &change);
-	return rc == OK ? retained_put(w, p, &change) : rc;
+	if (rc < 0)
+		return rc;
+	if (p->expires_ms && !loop_timer_pending(&w->sweeping))
+		loop_timer_set(w->loop, &w->sweeping, SWEEP_MS);
+	return retained_put(w, p, &change);
 }
 
 static int store_retained(struct worker *w, struct publication *p)
@@ -581,8 +585,6 @@ static int store_retained(struct worker *w, struct publication *p)
 	if (p->payload.len == 0)
 		return clear_retained(w, p); /* [MQTT-3.3.1-6] */
 	rc = set_retained(w, p);
-	if (rc == OK && p->expires_ms && !loop_timer_pending(&w->sweeping))
-		loop_timer_set(w->loop, &w->sweeping, SWEEP_MS);
 	if (rc != ERR_FULL)
 		return rc;
 	worker_count(w, dropped_retained, 1);
