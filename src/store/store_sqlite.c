@@ -364,6 +364,7 @@ static void sq_destroy(struct store_sqlite *s)
 	sq_changes_fini(&s->changes);
 	sq_segments_fini(&s->segments);
 	free(s->session_ids);
+	free(s->confirmed);
 	free(s->folder);
 	free(s->path);
 	free(s->vfs);
@@ -490,7 +491,7 @@ static int open_database(struct store_sqlite *s, char *why, size_t size)
 		return rc;
 	measure(s);
 	s->health = STORE_OK;
-	return OK;
+	return s->read_only ? sq_exec(s, "BEGIN") : OK; /* all that is read is of one moment */
 }
 
 int store_sqlite_open(const struct store_sqlite_options *o, struct store_backend **out, char *why,

@@ -29,15 +29,19 @@ static const char help[] =
 	"  -j, --json         (info) everything, as one line of JSON\n"
 	"  -o, --output FILE  (export) there instead of standard output; written anew as a whole\n"
 	"  -i, --input FILE   (import) from there instead of standard input\n"
-	"  -r, --replace      (import) sessions and retained messages that are there already are replaced; else they stay\n"
+	"  -r, --replace      (import) sessions and retained messages that are there already are replaced; "
+	"else they stay\n"
 	"  -h, --help         say this\n"
 	"\n"
 	"Exit status: 0 done and in order; 1 not in order, or it failed; 2 wrong arguments.\n";
 
 static const struct option options[] = {
-	{"config", required_argument, NULL, 'c'}, {"json", no_argument, NULL, 'j'},
-	{"output", required_argument, NULL, 'o'}, {"input", required_argument, NULL, 'i'},
-	{"replace", no_argument, NULL, 'r'},      {"help", no_argument, NULL, 'h'},
+	{"config", required_argument, NULL, 'c'},
+	{"json", no_argument, NULL, 'j'},
+	{"output", required_argument, NULL, 'o'},
+	{"input", required_argument, NULL, 'i'},
+	{"replace", no_argument, NULL, 'r'},
+	{"help", no_argument, NULL, 'h'},
 	{NULL, 0, NULL, 0},
 };
 
@@ -46,8 +50,8 @@ static const struct {
 	const char *takes; /* its own options, as letters */
 	int (*run)(const struct store_tool *t);
 } commands[] = {
-	{"info", "j", store_tool_info},       {"check", "", store_tool_check},
-	{"compact", "", store_tool_compact},  {"export", "o", store_tool_export},
+	{"info", "j", store_tool_info},      {"check", "", store_tool_check},
+	{"compact", "", store_tool_compact}, {"export", "o", store_tool_export},
 	{"import", "ir", store_tool_import},
 };
 
@@ -133,8 +137,9 @@ static int read_options(int argc, char **argv, const char *takes, struct store_t
 	if (optind + 1 < argc)
 		return wrong(argv[optind + 1], " is one argument too many");
 	if ((t->config != NULL) == (optind < argc))
-		return wrong("", t->config ? "-c and FOLDER both say where it is"
-					   : "where is it? -c names the configuration, FOLDER the store itself");
+		return wrong("",
+			     t->config ? "-c and FOLDER both say where it is"
+				       : "where is it? -c names the configuration, FOLDER the store itself");
 	if (optind < argc)
 		snprintf(t->folder, sizeof(t->folder), "%s", argv[optind]);
 	return -1;

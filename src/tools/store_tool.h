@@ -12,10 +12,10 @@
 
 struct store_tool {
 	const char *command;
-	const char *config;       /* -c */
-	const char *file;         /* -o, -i; NULL: standard output, standard input */
+	const char *config; /* -c */
+	const char *file;   /* -o, -i; NULL: standard output, standard input */
 	bool json, replace;
-	char folder[4096];        /* of the store */
+	char folder[4096]; /* of the store */
 };
 
 int store_tool_info(const struct store_tool *t);

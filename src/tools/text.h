@@ -11,7 +11,8 @@
 /* Each returns buf. */
 const char *text_bytes(long long n, char *buf, size_t size);    /* "1.5 MiB" */
 const char *text_duration(long long s, char *buf, size_t size); /* "3 d 04:10:22" */
-const char *text_time(long long ms, char *buf, size_t size);    /* of Unix time, "2026-11-22T19:00:00Z"; "never" of 0 */
+const char *text_time(long long ms, char *buf,
+		      size_t size); /* of Unix time, "2026-11-22T19:00:00Z"; "never" of 0 */
 
 #define TABLE_CELL_BYTES  104u
 #define TABLE_COLUMNS_MAX 10u
