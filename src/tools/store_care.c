@@ -230,12 +230,12 @@ static int import_from(const struct store_tool *t, FILE *from)
 	care_draft_end(d);
 	if (rc == OK)
 		print_counts(t, "taken", &result.taken);
-	if (rc == OK && result.kept)
+	if (rc == OK && (result.kept || result.kept_retained))
 		fprintf(stderr,
-			"lineside store import: %llu sessions were there already and stay as they are; "
-			"--replace "
-			"takes those of the file\n",
-			(unsigned long long)result.kept);
+			"lineside store import: there already, and left as they are: sessions: %llu, "
+			"retained: %llu; "
+			"--replace takes those of the file\n",
+			(unsigned long long)result.kept, (unsigned long long)result.kept_retained);
 	return rc;
 }
 

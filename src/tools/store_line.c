@@ -33,7 +33,7 @@ static void put_text(json_t *object, const char *key, struct span s, int *rc)
 		*rc = ERR_MALFORMED;
 		return;
 	}
-	put(object, key, json_stringn_nocheck((const char *)s.p, s.len), rc);
+	put(object, key, json_stringn_nocheck(s.p ? (const char *)s.p : "", s.len), rc);
 }
 
 /* What is false is left out. */
