@@ -112,6 +112,7 @@ static uint8_t policy_ask(struct conn *c, const struct mqtt_publish *pub, bool *
 static uint8_t publish_route(struct conn *c, const struct mqtt_publish *pub, struct promise *promise)
 {
 	struct publication p;
+	struct confirm *confirm = NULL;
 	bool command, matched = false;
 	uint8_t reason = policy_ask(c, pub, &command);
 	int rc;
@@ -121,9 +122,17 @@ static uint8_t publish_route(struct conn *c, const struct mqtt_publish *pub, str
 	if (publication_of(c, pub, &p) < 0)
 		return MQTT_RC_QUOTA_EXCEEDED;
 	p.command = command;
+	p.conditional = pub->qos == 2 && c->session->stored;
+	if (p.conditional && !(confirm = malloc(sizeof(*confirm))))
+		return MQTT_RC_QUOTA_EXCEEDED;
 	rc = route_publish(c->worker, &p, &matched);
 	publication_fini(&p);
-	*promise = promise_now(c->worker);
+	if (rc < 0)
+		free(confirm);
+	else if (confirm)
+		*promise = confirm_add(c->session, confirm, pub->packet_id, &p);
+	else
+		*promise = promise_of(c->worker, &p, p.ticket);
 	if (rc == ERR_RANGE)
 		return MQTT_RC_TOPIC_NAME_INVALID;
 	if (rc == ERR_FULL && pub->qos == 0) /* others learn it from the answer */
@@ -297,6 +306,15 @@ static void explain_codes(const struct conn *c, struct mqtt_suback *ack)
 		}
 }
 
+/* Is there a filter that was not refused? A refusal speaks of nothing that has to be on disk. */
+static bool any_granted(struct span codes)
+{
+	for (size_t i = 0; i < codes.len; i++)
+		if (codes.p[i] < 0x80)
+			return true;
+	return false;
+}
+
 /* A code per filter in their order, in one packet made for it: [MQTT-3.9.3-1]; 5.0 [MQTT-3.11.3-1]. */
 static int send_codes(struct conn *c, enum mqtt_type type, uint16_t packet_id, struct span codes)
 {
@@ -311,7 +329,8 @@ static int send_codes(struct conn *c, enum mqtt_type type, uint16_t packet_id, s
 	if (at)
 		rc = mqtt_suback_encode(&w, c->version, type, &ack);
 	if (rc == OK)
-		conn_answer_packet(c, type, at, room - (uint32_t)w.left, &promise);
+		conn_answer_packet(c, type, at, room - (uint32_t)w.left,
+				   any_granted(codes) ? &promise : NULL);
 	free(at);
 	return rc;
 }
@@ -385,6 +404,7 @@ static uint8_t subscribe_one(struct conn *c, const struct mqtt_sub_item *item, u
 		.qos = item->qos,
 		.no_local = item->no_local,
 		.retain_as_published = item->retain_as_published,
+		.is_stored = s->stored != 0,
 		.id = id,
 	};
 	struct sub *sub;

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "mqtt/answer.h"
 #include "mqtt/route.h"
+#include "mqtt/shelf.h"
 
 #define RECEIVED_BYTES    (65536 / 8)
 #define SESSION_ELSEWHERE 128 /* bytes */
@@ -122,6 +123,9 @@ void session_free(struct session *s)
 	session_feeds_clear(s);
 	session_forget_will(s);
 	loop_timer_cancel(w->loop, &s->expiry);
+	if (s->stored)
+		confirms_forget(s);
+	shelf_free(s->shelf);
 	inflight_clear(&s->inflight);
 	queue_destroy(s->queue);
 	answers_free(s->left);
@@ -192,6 +196,7 @@ void session_detach(struct session *s, bool publish_will)
 		return;
 	}
 	forget_commands(s);
+	shelf_away(s);
 	if (s->expiry_s != EXPIRY_NEVER)
 		loop_timer_set(loop, &s->expiry, 1000u * (uint64_t)s->expiry_s);
 	if (s->will && s->will->delay_s == 0) /* [MQTT-3.1.2-8] */

@@ -10,6 +10,7 @@
 #define MQTT_SESSION_H
 
 #include "mqtt/inflight.h"
+#include "mqtt/promise.h"
 #include "mqtt/worker.h"
 
 #define EXPIRY_NEVER UINT32_MAX
@@ -40,7 +41,8 @@ struct session {
 	/* to the client */
 	struct inflight inflight;
 	uint16_t *resend;     /* ids of the last connection not sent again yet, in order */
-	struct queue *queue;  /* NULL: nothing waited yet */
+	struct queue *queue;  /* what waits, or its head (shelf.h); NULL: nothing waited yet */
+	struct shelf *shelf;  /* of a stored session; NULL: nothing was there yet */
 	size_t queued_qos0;   /* of these, sent with QoS 0: only behind a feed */
 	struct feeds *feeds;  /* retained messages that are to be sent (feed.c); NULL: none */
 	struct answers *left; /* PUBACKs that its last connection waited for (answer.h); NULL: none */
@@ -136,6 +138,8 @@ bool session_queue_is_large(const struct session *s);
 bool session_can_take(const struct session *s, uint8_t qos);
 /* Deliver or keep a message. What can't be is counted. */
 void session_deliver(struct session *s, struct publication *p, const struct delivery *d);
+/* The disk has what was waited for: send what may leave by now. */
+void session_let_go(struct session *s);
 /* Room came up: send what waits. */
 void session_pump(struct session *s);
 

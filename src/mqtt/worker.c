@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "mqtt/answer.h"
 #include "mqtt/port.h"
+#include "mqtt/promise.h"
 #include "mqtt/route.h"
 #include "mqtt/session.h"
 #include "mqtt/sys.h"
@@ -99,8 +100,8 @@ void worker_gauges_set(struct worker *w)
 		{&w->gauge.sessions, w->nsessions},
 		{&w->gauge.subscriptions, sub_tree_count(w->subs) - shared},
 		{&w->gauge.shared_subscriptions, shared},
-		{&w->gauge.queued_messages, queue_pool_len(w->queues)},
-		{&w->gauge.queued_payload, queue_pool_payload(w->queues)},
+		{&w->gauge.queued_messages, queue_pool_len(w->queues) + w->shelved},
+		{&w->gauge.queued_payload, queue_pool_payload(w->queues) + w->shelved_bytes},
 	};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
@@ -142,13 +143,13 @@ static void turn_end(struct loop_hook *h)
 		feeds_ripen(w);
 	worker_gauges_set(w);
 	worker_count(w, turns, 1);
-	answers_send(w);
 	route_flush(w); /* first: then the others deliver while this one does */
+	promises_look(w);
+	answers_send(w);
 	conns_flush(w);
-	route_flush(w);       /* wills of those that went */
+	route_flush(w); /* wills of those that went */
+	promises_pass(w);
 	worker_gauges_set(w); /* without them: it may be long until the next turn */
-	if (worker_has_store(w))
-		store_submit(w->disk);
 	worker_count_queues(w);
 	budget_settle(&w->budget);
 	if (worker_memory(w) == BUDGET_FULL)
@@ -169,13 +170,6 @@ static void after_sleep(struct loop_hook *h)
 }
 
 /* ---- life ---- */
-
-static void disk_progress(void *arg)
-{
-	((struct worker *)arg)->progressed = true; /* the end of this turn sees to it */
-}
-
-static const struct store_port_ops disk_ops = {.progress = disk_progress};
 
 static size_t stored_cost(const struct msg *m)
 {
@@ -201,9 +195,10 @@ static int worker_make_parts(struct worker *w)
 	    (rc = sub_tree_create(w->broker->interest, w->reader, c->seed, w->index, c->max_topic_levels,
 				  &w->subs)) < 0)
 		return rc;
-	if (c->store && (rc = store_port_open(c->store, w->index, w->loop, &disk_ops, w, &w->disk)) < 0)
-		return rc;
 	out_pool_count(w->out_pool, &w->budget);
+	rc = promises_open(w);
+	if (rc < 0)
+		return rc;
 	w->input = malloc(INPUT_BYTES);
 	w->levels = topic_levels_create(c->max_topic_levels);
 	w->walk = malloc((c->max_topic_levels + 2) * sizeof(*w->walk));
@@ -245,6 +240,7 @@ int worker_create(struct broker *b, struct loop *loop, uint16_t index, struct wo
 	list_init(&w->dirty);
 	list_init(&w->unread);
 	list_init(&w->unripe);
+	promises_init(w);
 	list_init(&w->waiting);
 	loop_timer_init(&w->ripening, ripening_fired);
 	loop_timer_init(&w->sweeping, sweeping_fired);
@@ -291,7 +287,7 @@ void worker_destroy(struct worker *w)
 	while ((n = hmap_any(&w->sessions, &from)))
 		session_free(container_of(n, struct session, by_id));
 	port_destroy(w->port);
-	store_port_close(w->disk);
+	promises_close(w);
 	hmap_fini(&w->sessions);
 	sub_tree_destroy(w->subs);
 	routes_destroy(w->routes, &w->budget);

@@ -619,8 +619,9 @@ void store_destroy(struct store *s)
 	if (!s)
 		return;
 	assert(list_empty(&s->ports));
+	loop_source_remove(&s->work); /* no turn of its own meanwhile */
+	loop_timer_cancel(s->loop, &s->timer);
 	write_rest(s);
-	loop_source_remove(&s->work);
 	loop_timer_cancel(s->loop, &s->timer);
 	s->backend->ops->close(s->backend);
 	session_ids_fini(&s->ids);
