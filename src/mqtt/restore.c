@@ -231,6 +231,7 @@ int broker_restore(struct broker *b)
 	if (!b->config.store)
 		return OK;
 	rc = store_load(b->config.store, &loader, &r);
+	retained_begin_stamps(b->retained, store_last_stamp(b->config.store));
 	if (rc == OK)
 		sessions_age(&r);
 	free(r.all);
