@@ -69,6 +69,35 @@ static int fault_of(sqlite3 *db, int rc, const struct reason *why)
 	}
 }
 
+/* Nobody can change it, and its log is empty: SQLite need not, and could not, make the shared memory that readers agree in. */
+static bool is_frozen(const char *folder)
+{
+	return access(folder, W_OK) < 0 && errno == EROFS && file_bytes(folder, SQ_FILE_NAME "-wal") == 0;
+}
+
+/* As a URI: what has a meaning there is written as %XX. */
+static void uri_of(const char *path, char uri[3 * PATH_BYTES])
+{
+	size_t n = (size_t)snprintf(uri, 3 * PATH_BYTES, "file:");
+
+	for (; *path; path++)
+		n += (size_t)snprintf(uri + n, 3 * PATH_BYTES - n, strchr("?#%", *path) ? "%%%02X" : "%c",
+				      (unsigned char)*path);
+	snprintf(uri + n, 3 * PATH_BYTES - n, "?immutable=1");
+}
+
+int sq_open_to_read(const char *folder, sqlite3 **db)
+{
+	char path[PATH_BYTES], uri[3 * PATH_BYTES + 16];
+	int flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+
+	path_of(folder, SQ_FILE_NAME, path);
+	if (!is_frozen(folder))
+		return sqlite3_open_v2(path, db, flags, NULL);
+	uri_of(path, uri);
+	return sqlite3_open_v2(uri, db, flags | SQLITE_OPEN_URI, NULL);
+}
+
 static int open_database(const char *folder, int flags, sqlite3 **db, const struct reason *why)
 {
 	char path[PATH_BYTES];
@@ -78,7 +107,10 @@ static int open_database(const char *folder, int flags, sqlite3 **db, const stru
 	path_of(folder, SQ_FILE_NAME, path);
 	if (access(path, F_OK) < 0)
 		return say(why, ERR_NOT_FOUND, "there is no store here: %s", strerror(errno));
-	rc = sqlite3_open_v2(path, db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+	if (flags == SQLITE_OPEN_READONLY)
+		rc = sq_open_to_read(folder, db);
+	else
+		rc = sqlite3_open_v2(path, db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_busy_timeout(*db, BUSY_MS);
 	if (rc == SQLITE_OK)

@@ -220,6 +220,11 @@ MUST_USE int sq_meta_put(struct store_sqlite *s, const char *key, int64_t value)
 MUST_USE int sq_connect(struct store_sqlite *s);
 void sq_disconnect(struct store_sqlite *s);
 
+/* ---- care.c ---- */
+
+/* Open the database of a folder to read it, also where nobody can write. An SQLite result code; *db is to be closed. */
+MUST_USE int sq_open_to_read(const char *folder, sqlite3 **db);
+
 /* ---- store_sqlite_schema.c ---- */
 
 /* Make the tables, or bring them to this version, and prepare the statements. Also ERR_UNSUPPORTED; `why` says it. */

@@ -439,9 +439,9 @@ static int set_limits(struct store_sqlite *s)
 
 int sq_connect(struct store_sqlite *s)
 {
-	int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
-		    (s->read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
-	int rc = sqlite3_open_v2(s->path, &s->db, flags, s->vfs);
+	int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+	int rc = s->read_only && !s->vfs ? sq_open_to_read(s->folder, &s->db)
+					 : sqlite3_open_v2(s->path, &s->db, flags, s->vfs);
 
 	if (rc != SQLITE_OK)
 		return sq_error(s, rc, "open it");
