@@ -171,6 +171,7 @@ static int restore_sub(void *arg, const struct store_sub *in)
 		.qos = in->qos,
 		.no_local = in->no_local,
 		.retain_as_published = in->retain_as_published,
+		.is_stored = true,
 		.id = in->id,
 	};
 	struct worker *w = s ? s->worker : NULL;
