@@ -199,10 +199,11 @@ struct importing {
 	struct reader reader;
 	struct store_backend *b;
 	struct store_clients clients;
-	struct hmap topics; /* hashes of those that are there: for the count, the stamps decide */
+	struct hmap topics; /* hashes of those that are there */
 	struct store_import_result *out;
 	struct store_line *lines; /* of the open transaction, which looks at them until it ends */
 	size_t nlines, bytes;
+	bool is_open;
 	uint64_t stamp; /* of the next retained message */
 	bool replace;
 	int64_t wall_ms;
@@ -239,12 +240,14 @@ static void topics_fini(struct hmap *topics)
 	hmap_fini(topics);
 }
 
-static int flush(struct importing *i)
+/* End the transaction: `rc` is what it came to so far. */
+static int finish(struct importing *i, int rc)
 {
-	int rc = i->nlines ? i->b->ops->commit(i->b, i->wall_ms) : OK;
-
-	if (rc < 0)
+	if (i->is_open && rc == OK)
+		rc = i->b->ops->commit(i->b, i->wall_ms);
+	if (i->is_open && rc < 0)
 		i->b->ops->rollback(i->b);
+	i->is_open = false;
 	for (size_t k = 0; k < i->nlines; k++)
 		store_line_fini(&i->lines[k]);
 	i->nlines = i->bytes = 0;
@@ -297,11 +300,13 @@ static int take_of_session(struct importing *i, struct store_line *l)
 	return i->b->ops->apply(i->b, &l->op);
 }
 
-/* What is there has a higher stamp than 1, so it stands. */
+/* Stamps begin at 2, so what is there stands against one with 1. */
 static int take_retained(struct importing *i, struct store_line *l)
 {
-	l->op.retained.stamp = i->replace ? i->stamp++ : 1;
-	if (!i->replace && hmap_find(&i->topics, hash_span(1, l->op.retained.msg.topic)))
+	bool is_there = hmap_find(&i->topics, hash_span(1, l->op.retained.msg.topic)) != NULL;
+
+	l->op.retained.stamp = is_there && !i->replace ? 1 : i->stamp++;
+	if (is_there && !i->replace)
 		i->out->kept_retained++;
 	else
 		i->out->taken.retained++;
@@ -334,17 +339,16 @@ static int take_line(struct importing *i)
 		store_line_fini(l);
 		return rc;
 	}
-	if (i->nlines == 0 && (rc = i->b->ops->begin(i->b)) < 0) {
+	if (!i->is_open && (rc = i->b->ops->begin(i->b)) < 0) {
 		store_line_fini(l);
 		return rc;
 	}
+	i->is_open = true;
 	i->nlines++;
 	i->bytes += bytes;
-	if ((rc = take(i, l)) < 0) {
-		i->b->ops->rollback(i->b);
+	if ((rc = take(i, l)) < 0)
 		return rc;
-	}
-	return i->nlines == BATCH_LINES || i->bytes > BATCH_BYTES ? flush(i) : OK;
+	return i->nlines == BATCH_LINES || i->bytes > BATCH_BYTES ? finish(i, OK) : OK;
 }
 
 int store_import(struct store_backend *b, FILE *from, bool replace, int64_t wall_ms,
@@ -363,10 +367,7 @@ int store_import(struct store_backend *b, FILE *from, bool replace, int64_t wall
 	i.stamp = rc == OK ? b->ops->last_stamp(b) + 2 : 0;
 	while (rc == OK)
 		rc = take_line(&i);
-	if (rc == ERR_EXISTS)
-		rc = flush(&i);
-	for (size_t k = 0; k < i.nlines; k++)
-		store_line_fini(&i.lines[k]);
+	rc = finish(&i, rc == ERR_EXISTS ? OK : rc);
 	free(i.lines);
 	store_clients_fini(&i.clients);
 	topics_fini(&i.topics);
