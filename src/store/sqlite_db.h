@@ -99,6 +99,11 @@ struct sq_changes {
 	size_t sub_ids_len, sub_ids_room;
 };
 
+/* Up to which number publishes of an origin count, in the boot that it was said in. */
+struct sq_confirmed {
+	uint64_t boot, number;
+};
+
 /* What the folder holds beside the database; nothing of it when a VFS is named. */
 struct sq_folder {
 	int lock_fd;
@@ -127,7 +132,9 @@ struct store_sqlite {
 	uint32_t wal_frames, wal_checkpointed; /* in the log; of these, copied into the database */
 	uint64_t wal_limit;                    /* bytes: more are checkpointed at once */
 
-	bool loaded; /* counts in `segments` are complete */
+	struct sq_confirmed *
+		confirmed; /* read_only: by origin, so that rows which do not count are not read; NULL: all are */
+	bool loaded;       /* counts in `segments` are complete */
 	uint64_t boot;
 	uint64_t last_stamp, last_msg_id;
 	int64_t last_ms, meta_ms; /* of the last commit; as it stands in the database */
@@ -212,6 +219,11 @@ MUST_USE int sq_meta_put(struct store_sqlite *s, const char *key, int64_t value)
 /* Open the connection and set it up; nothing is read yet. OK or ERR_*. */
 MUST_USE int sq_connect(struct store_sqlite *s);
 void sq_disconnect(struct store_sqlite *s);
+
+/* ---- care.c ---- */
+
+/* Open the database of a folder to read it, also where nobody can write. An SQLite result code; *db is to be closed. */
+MUST_USE int sq_open_to_read(const char *folder, sqlite3 **db);
 
 /* ---- store_sqlite_schema.c ---- */
 

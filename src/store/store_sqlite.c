@@ -364,6 +364,7 @@ static void sq_destroy(struct store_sqlite *s)
 	sq_changes_fini(&s->changes);
 	sq_segments_fini(&s->segments);
 	free(s->session_ids);
+	free(s->confirmed);
 	free(s->folder);
 	free(s->path);
 	free(s->vfs);
@@ -438,9 +439,9 @@ static int set_limits(struct store_sqlite *s)
 
 int sq_connect(struct store_sqlite *s)
 {
-	int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
-		    (s->read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
-	int rc = sqlite3_open_v2(s->path, &s->db, flags, s->vfs);
+	int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+	int rc = s->read_only && !s->vfs ? sq_open_to_read(s->folder, &s->db)
+					 : sqlite3_open_v2(s->path, &s->db, flags, s->vfs);
 
 	if (rc != SQLITE_OK)
 		return sq_error(s, rc, "open it");
@@ -490,7 +491,7 @@ static int open_database(struct store_sqlite *s, char *why, size_t size)
 		return rc;
 	measure(s);
 	s->health = STORE_OK;
-	return OK;
+	return s->read_only ? sq_exec(s, "BEGIN") : OK; /* all that is read is of one moment */
 }
 
 int store_sqlite_open(const struct store_sqlite_options *o, struct store_backend **out, char *why,

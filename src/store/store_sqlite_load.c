@@ -14,18 +14,14 @@ struct waiting {
 	uint64_t first_seq, next_seq, rows, row_bytes;
 };
 
-struct confirmed {
-	uint64_t boot, number;
-};
-
 struct load {
 	struct store_sqlite *s;
 	const struct store_loader *l;
 	void *arg;
 	struct waiting *waiting; /* by session */
 	size_t count, room;
-	struct confirmed *confirmed; /* by origin */
-	int64_t *moot;               /* keys of rows that do not count */
+	struct sq_confirmed *confirmed; /* by origin */
+	int64_t *moot;                  /* keys of rows that do not count */
 	size_t moot_count, moot_room;
 	size_t inflight; /* rows that were sent or released */
 };
@@ -70,13 +66,19 @@ static int found_confirmed(void *arg, sqlite3_stmt *st)
 }
 
 /* A row of the last boot whose publisher was not told that it arrived: it will send the message again. */
+static bool is_moot_by(const struct store_sqlite *s, const struct sq_confirmed *confirmed, uint64_t cond,
+		       uint64_t number)
+{
+	const struct sq_confirmed *c = &confirmed[cond & 0xffff];
+
+	if (number == 0 || cond >> 16 != s->boot)
+		return false;
+	return c->boot != s->boot || number > c->number;
+}
+
 static bool is_moot(const struct load *d, uint64_t cond, uint64_t number)
 {
-	const struct confirmed *c = &d->confirmed[cond & 0xffff];
-
-	if (number == 0 || cond >> 16 != d->s->boot)
-		return false;
-	return c->boot != d->s->boot || number > c->number;
+	return is_moot_by(d->s, d->confirmed, cond, number);
 }
 
 static int add_moot(struct load *d, int64_t key)
@@ -396,7 +398,10 @@ int sq_load(struct store_sqlite *s, const struct store_loader *l, void *arg)
 	s->session_count = 0;
 	if ((d.confirmed = calloc(UINT16_MAX + 1, sizeof(*d.confirmed))))
 		rc = load_all(&d);
-	free(d.confirmed);
+	free(s->confirmed);
+	s->confirmed = s->read_only ? d.confirmed : NULL; /* else they were deleted */
+	if (!s->read_only)
+		free(d.confirmed);
 	free(d.waiting);
 	free(d.moot);
 	return rc;
@@ -447,6 +452,9 @@ int sq_read(struct store_sqlite *s, uint32_t session, uint64_t from_seq,
 	sqlite3_bind_int64(st, 1, sq_row_key(session, from_seq));
 	sqlite3_bind_int64(st, 2, sq_row_key(session, STORE_SEQ_MAX));
 	while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
+		if (s->confirmed && is_moot_by(s, s->confirmed, (uint64_t)sqlite3_column_int64(st, 3),
+					       (uint64_t)sqlite3_column_int64(st, 4)))
+			continue;
 		if (!row_of(st, &row, sub_ids))
 			log_warning("store", "%s: a message of session %u is not there", s->path, session);
 		else if (!found(arg, &row))
