@@ -81,9 +81,33 @@ void ledger_unsubscribe(struct ledger *l, unsigned client, const char *filter)
 	}
 }
 
+void ledger_unsubscribed(struct ledger *l, unsigned client)
+{
+	for (uint32_t i = 0; i < l->nsubs; i++)
+		if (l->subs[i].client == client && l->subs[i].until && !l->subs[i].gone)
+			l->subs[i].gone = ++l->tick;
+}
+
+bool ledger_was_subscribed(const struct ledger *l, unsigned client, const struct ledger_message *m)
+{
+	struct span name, filter;
+
+	for (uint32_t i = 0; i < l->nsubs; i++) {
+		const struct ledger_sub *s = &l->subs[i];
+
+		filter = span_str(s->filter);
+		(void)mqtt_filter_shared(filter, &name, &filter);
+		if (s->client == client && (!s->gone || s->gone > m->sent) &&
+		    mqtt_filter_matches(filter, span_str(m->topic)))
+			return true;
+	}
+	return false;
+}
+
 void ledger_session_ends(struct ledger *l, unsigned client)
 {
 	ledger_unsubscribe(l, client, NULL);
+	ledger_unsubscribed(l, client);
 	memset(l->copies[client], 0, sizeof(l->copies[client]));
 	l->session_ended[client] = ++l->tick;
 }

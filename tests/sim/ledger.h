@@ -33,6 +33,7 @@ struct ledger_sub {
 	char filter[LEDGER_FILTER];
 	uint8_t client, qos;
 	uint64_t from, until; /* ticks; until 0: still there */
+	uint64_t gone;        /* when UNSUBACK had come, or the session's end was known; 0: not */
 };
 
 struct ledger {
@@ -59,6 +60,10 @@ void ledger_acked(struct ledger *l, uint32_t id);
 void ledger_subscribed(struct ledger *l, unsigned client, const char *filter, uint8_t qos);
 /* UNSUBSCRIBE is about to be sent. */
 void ledger_unsubscribe(struct ledger *l, unsigned client, const char *filter);
+/* UNSUBACK came for all that the client had asked to be rid of. */
+void ledger_unsubscribed(struct ledger *l, unsigned client);
+/* Had the client any subscription for it left when it was sent? */
+bool ledger_was_subscribed(const struct ledger *l, unsigned client, const struct ledger_message *m);
 /* The client starts anew: its session, subscriptions and deliveries do not count any more. */
 void ledger_session_ends(struct ledger *l, unsigned client);
 /* A message arrived at the application of a client. */
