@@ -342,22 +342,6 @@ static uint64_t backend_last_msg_id(struct store_backend *b)
 	return sq_of(b)->last_msg_id;
 }
 
-static bool backend_session_id_used(struct store_backend *b, uint32_t id)
-{
-	const struct store_sqlite *s = sq_of(b);
-	size_t lo = 0, hi = s->session_count;
-
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (s->session_ids[mid] < id)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < s->session_count && s->session_ids[lo] == id;
-}
-
 static void say_clean(struct store_sqlite *s)
 {
 	int rc;
@@ -406,7 +390,6 @@ static const struct store_backend_ops backend_ops = {
 	.last_stamp = backend_last_stamp,
 	.last_ms = backend_last_ms,
 	.last_msg_id = backend_last_msg_id,
-	.session_id_used = backend_session_id_used,
 	.bytes = backend_bytes,
 	.close = backend_close,
 };
@@ -419,14 +402,14 @@ static int set_up(struct store_sqlite *s)
 
 	/*
 	 * No memory mapping: a read error would be a signal and end the process. Pages that were freed need not be overwritten.
-	 * Shared memory beside the log, for other processes, only where there are some.
+	 * Shared memory beside the log, for other processes, only where there are some; which has to be said before anything is read.
 	 */
 	snprintf(sql, sizeof(sql),
-		 "PRAGMA page_size = %d; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -%d; PRAGMA "
+		 "%sPRAGMA page_size = %d; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -%d; PRAGMA "
 		 "cache_spill = OFF;"
 		 "PRAGMA secure_delete = OFF; PRAGMA trusted_schema = OFF; PRAGMA wal_autocheckpoint = 0;"
-		 "PRAGMA mmap_size = 0; PRAGMA cell_size_check = ON;%s%s",
-		 PAGE_SIZE, CACHE_KIB, s->vfs ? "PRAGMA locking_mode = EXCLUSIVE;" : "",
+		 "PRAGMA mmap_size = 0; PRAGMA cell_size_check = ON;%s",
+		 s->vfs ? "PRAGMA locking_mode = EXCLUSIVE;" : "", PAGE_SIZE, CACHE_KIB,
 		 s->read_only ? "" : "PRAGMA journal_mode = WAL;");
 	return sq_exec(s, sql);
 }
