@@ -304,7 +304,8 @@ static void check_asked_for(struct sim_client *c, uint32_t id)
 {
 	const struct ledger_message *m = &c->ledger->messages[id];
 
-	if (id < c->ledger->nmessages && !asked_for(c, m->topic) && !ledger_was_subscribed(c->ledger, c->index, m))
+	if (id < c->ledger->nmessages && !asked_for(c, m->topic) &&
+	    !ledger_was_subscribed(c->ledger, c->index, m))
 		ledger_broken(c->ledger, "client %u: %s of client %u: %u came, long after UNSUBACK", c->index,
 			      m->topic, m->publisher, m->seq);
 }
@@ -373,7 +374,8 @@ static void subscribe_again(void *arg)
 	struct sim_client *c = arg;
 
 	for (unsigned i = 0; i < SIM_FILTERS && c->connected; i++)
-		if (c->filters[i].wanted && !c->filters[i].acked && !c->filters[i].waits && !c->filters[i].going)
+		if (c->filters[i].wanted && !c->filters[i].acked && !c->filters[i].waits &&
+		    !c->filters[i].going)
 			send_subscribe(c, &c->filters[i]);
 }
 
@@ -388,7 +390,8 @@ static void on_unsuback(struct sim_client *c, const struct mqtt_frame *f)
 		if (filter->waits != ack.packet_id)
 			continue;
 		filter->waits = 0;
-		if (ack.codes.len > 0 && ack.codes.p[0] >= 0x80 && refused(c, "UNSUBSCRIBE", ack.codes.p[0])) {
+		if (ack.codes.len > 0 && ack.codes.p[0] >= 0x80 &&
+		    refused(c, "UNSUBSCRIBE", ack.codes.p[0])) {
 			filter->going = true; /* with the next connection */
 			continue;
 		}

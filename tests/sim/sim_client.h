@@ -38,17 +38,17 @@ struct sim_client {
 	enum mqtt_version version;
 	uint16_t receive_maximum;
 	uint16_t last_packet_id; /* of those that it uses: they wrap after it */
-	bool durable;            /* its broker is to remember it: a session that is not there is a broken promise */
-	bool transient;          /* its session ends with the connection */
-	bool may_be_refused;     /* the broker's disk is in trouble, or was a moment ago */
+	bool durable;   /* its broker is to remember it: a session that is not there is a broken promise */
+	bool transient; /* its session ends with the connection */
+	bool may_be_refused; /* the broker's disk is in trouble, or was a moment ago */
 
 	/* the connection */
 	struct stream *stream;
-	bool greeted;    /* CONNECT is sent; WRITABLE may come again before its answer */
-	bool connected;  /* CONNACK came */
-	bool want_clean; /* the next CONNECT starts anew */
-	bool leaving;    /* DISCONNECT is sent: what comes is the end */
-	bool deaf;       /* does not read for now */
+	bool greeted;           /* CONNECT is sent; WRITABLE may come again before its answer */
+	bool connected;         /* CONNACK came */
+	bool want_clean;        /* the next CONNECT starts anew */
+	bool leaving;           /* DISCONNECT is sent: what comes is the end */
+	bool deaf;              /* does not read for now */
 	uint64_t away_until_us; /* it does not come back before */
 	uint8_t input[SIM_INPUT];
 	size_t input_len;

@@ -3,6 +3,7 @@
  * while the store opens; then it is opened again and compared with what was put. One thread, virtual time; LINESIDE_SEED=n
  * replays a run, LINESIDE_SEEDS=n runs as many.
  */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -39,7 +40,7 @@ struct port {
 	struct store_port *store;
 	struct model_port model;
 	uint64_t first_turn, submitted; /* turns: the first of this life, the last that was passed on */
-	uint64_t tickets[TURNS_MAX]; /* of the turns from `first_turn` on */
+	uint64_t tickets[TURNS_MAX];    /* of the turns from `first_turn` on */
 	struct shared_msg shared[SHARED_MAX];
 	uint64_t number; /* of publishes, as origin */
 	bool acts;
@@ -69,6 +70,10 @@ struct run {
 };
 
 static struct run the_run; /* large */
+
+static struct {
+	uint64_t power_cuts, process_crashes, while_opening, failing, turns, rows, reads;
+} seen; /* of all seeds */
 
 static uint64_t any(struct run *r, uint64_t bound)
 {
@@ -118,7 +123,8 @@ static bool all_durable(void *arg)
 	for (unsigned i = 0; i < r->nports; i++) {
 		struct port *p = &r->ports[i];
 
-		if (store_durable(p->store) < store_ticket(p->store) || p->reading || store_backlog(p->store) > 0)
+		if (store_durable(p->store) < store_ticket(p->store) || p->reading ||
+		    store_backlog(p->store) > 0)
 			return false;
 	}
 	return true;
@@ -144,7 +150,8 @@ static void put_head(struct port *p, unsigned slot, const struct model_head *hea
 {
 	struct model_op op = {.kind = MODEL_SESSION, .slot = slot, .head = *head};
 	uint8_t bytes[MODEL_MSG_BYTES];
-	struct store_will will = {.delay_s = head->will_delay_s, .expires = head->will % 2, .expiry_s = head->will};
+	struct store_will will = {
+		.delay_s = head->will_delay_s, .expires = head->will % 2, .expiry_s = head->will};
 	struct store_session s = {.id = head->id, .expiry_s = head->expiry_s, .away_ms = head->away_ms};
 	char client[16];
 
@@ -232,7 +239,8 @@ static const struct shared_msg *share(struct port *p)
 	struct store_msg m;
 
 	if (s->until_us < sim_now_us(r->world)) {
-		*s = (struct shared_msg){.content = ++r->content, .until_us = sim_now_us(r->world) + SHARED_US};
+		*s = (struct shared_msg){.content = ++r->content,
+					 .until_us = sim_now_us(r->world) + SHARED_US};
 		model_msg(s->content, bytes, &m);
 		assert_int_equal(store_put_msg(p->store, &m, &s->id), OK);
 	}
@@ -485,6 +493,7 @@ static void read_done(struct store_read *read)
 			check_read_row(p, &row);
 			came = row.seq;
 			n++;
+			seen.reads++;
 		}
 		if (n == 0)
 			check_gap(p, came, UINT64_MAX);
@@ -556,6 +565,7 @@ static void progress(void *arg)
 	struct port *p = arg;
 
 	advance(p);
+	seen.failing += store_health(p->store) != STORE_OK;
 }
 
 /* ---- what is found when it is opened ---- */
@@ -593,7 +603,8 @@ static uint32_t will_content(const struct store_will *w)
 		return UINT32_MAX;
 	model_msg(content, bytes, &m);
 	m.expires_ms = 0;
-	return model_msg_equal(&m, &w->msg) && w->expires == content % 2 && (!w->expires || w->expiry_s == content)
+	return model_msg_equal(&m, &w->msg) && w->expires == content % 2 &&
+			       (!w->expires || w->expiry_s == content)
 		       ? content
 		       : UINT32_MAX;
 }
@@ -692,7 +703,8 @@ static int load_retained(void *arg, const struct store_retained *value)
 			for (size_t n = 0; n < r->ports[p].model.nlog; n++) {
 				const struct model_op *op = &r->ports[p].model.log[n];
 
-				if (op->kind == MODEL_RETAINED && op->at == i && op->retained.stamp == value->stamp)
+				if (op->kind == MODEL_RETAINED && op->at == i &&
+				    op->retained.stamp == value->stamp)
 					f->content = op->retained.content;
 			}
 		model_msg(f->content, bytes, &m);
@@ -727,6 +739,7 @@ static void find_turns(struct run *r)
 			       (unsigned long long)m->turn);
 			return;
 		}
+		seen.turns += turn - m->base_turn;
 		model_advance(m, turn);
 		model_forget_rest(m);
 	}
@@ -775,8 +788,8 @@ static bool sub_equal(const struct model_sub *a, const struct model_sub *b)
 
 static bool head_equal(const struct model_head *a, const struct model_head *b)
 {
-	return a->id == b->id && a->expiry_s == b->expiry_s && a->away_ms == b->away_ms && a->will == b->will &&
-	       a->will_delay_s == b->will_delay_s;
+	return a->id == b->id && a->expiry_s == b->expiry_s && a->away_ms == b->away_ms &&
+	       a->will == b->will && a->will_delay_s == b->will_delay_s;
 }
 
 /* What of the rows is told at the start. */
@@ -810,7 +823,9 @@ static const char *compare_rows(const struct model_session *want, const struct m
 	if (want->nrows > 0 && (t->first_seq > want->rows[0].seq || t->first_seq == 0 ||
 				got->next_seq <= want->rows[want->nrows - 1].seq))
 		return "the range of its rows";
-	return sum.rows != t->rows ? "the number of its rows" : sum.bytes != t->bytes ? "the bytes of its rows" : NULL;
+	return sum.rows != t->rows     ? "the number of its rows"
+	       : sum.bytes != t->bytes ? "the bytes of its rows"
+				       : NULL;
 }
 
 static void compare_session(struct run *r, unsigned port, unsigned slot)
@@ -831,7 +846,8 @@ static void compare_session(struct run *r, unsigned port, unsigned slot)
 		broken(r, "session %u of p%u-s%u: %s is not as it was put", want->head.id, port, slot, what);
 	/* a gap of the numbers may be used again when the rows are gone */
 	if (want->nrows == 0 && want->head.id)
-		want->next_seq = r->ports[port].model.now.sessions[slot].next_seq = got->next_seq ? got->next_seq : 1;
+		want->next_seq = r->ports[port].model.now.sessions[slot].next_seq =
+			got->next_seq ? got->next_seq : 1;
 }
 
 static void compare_retained(struct run *r)
@@ -884,7 +900,8 @@ static void read_all_done(struct store_read *read)
 
 		while (p->asked.nrows > 0 && p->asked.rows[0].state == STORE_RELEASED &&
 		       p->asked.rows[0].seq < row.seq)
-			memmove(&p->asked.rows[0], &p->asked.rows[1], --p->asked.nrows * sizeof(p->asked.rows[0]));
+			memmove(&p->asked.rows[0], &p->asked.rows[1],
+				--p->asked.nrows * sizeof(p->asked.rows[0]));
 		want = p->asked.nrows > 0 ? &p->asked.rows[0] : NULL;
 		if (!want || want->seq != row.seq || want->state != row.state ||
 		    (row.state != STORE_WAITS && want->packet_id != row.packet_id) || !row_equal(&row, want))
@@ -893,6 +910,7 @@ static void read_all_done(struct store_read *read)
 			       (unsigned long long)(want ? want->seq : 0));
 		if (p->run->broken[0])
 			break;
+		seen.rows++;
 		memmove(&p->asked.rows[0], &p->asked.rows[1], --p->asked.nrows * sizeof(p->asked.rows[0]));
 		read->from_seq = row.seq + 1;
 	}
@@ -969,8 +987,8 @@ static int open_store(struct run *r)
 	for (unsigned i = 0; rc == OK && i < r->nports; i++) {
 		struct port *p = &r->ports[i];
 
-		assert_int_equal(
-			store_port_open(r->store, (uint16_t)i, p->loop, &port_ops, p, &p->store), OK);
+		assert_int_equal(store_port_open(r->store, (uint16_t)i, p->loop, &port_ops, p, &p->store),
+				 OK);
 	}
 	return rc;
 }
@@ -997,10 +1015,13 @@ static void stop_store(struct run *r)
 			model_advance(&r->ports[i].model, r->ports[i].submitted);
 }
 
-static enum sim_disk_crash crash_kind(struct run *r)
+static void restart(struct run *r)
 {
-	return r->durability == STORE_FSYNC && !sim_one_in(r->world, 3) ? SIM_DISK_POWER_CUT :
-									  SIM_DISK_PROCESS_CRASH;
+	bool power = r->durability == STORE_FSYNC && !sim_one_in(r->world, 3);
+
+	seen.power_cuts += power;
+	seen.process_crashes += !power;
+	sim_disk_restart(r->disk, power ? SIM_DISK_POWER_CUT : SIM_DISK_PROCESS_CRASH);
 }
 
 /* Until it succeeds: some are cut off on the way. */
@@ -1012,7 +1033,8 @@ static void open_at_last(struct run *r)
 		if (open_store(r) == OK && !sim_disk_crashed(r->disk))
 			break;
 		close_store(r);
-		sim_disk_restart(r->disk, crash_kind(r));
+		seen.while_opening++;
+		restart(r);
 	}
 	sim_disk_crash_at(r->disk, 0);
 }
@@ -1115,7 +1137,7 @@ static void live(struct run *r)
 		sim_disk_crash(r->disk); /* else it is closed, unless it crashed or does on the way */
 	stop_store(r);
 	if (sim_disk_crashed(r->disk))
-		sim_disk_restart(r->disk, crash_kind(r));
+		restart(r);
 	else
 		sim_disk_crash_at(r->disk, 0);
 }
@@ -1161,8 +1183,8 @@ static bool run_seed(uint64_t seed, uint64_t *trace)
 	*trace = sim_trace_hash(r->world);
 	kept = !r->broken[0];
 	if (!kept)
-		fprintf(stderr, "# LINESIDE_SEED=%llu: %u ports, durability %d: %s\n", (unsigned long long)seed,
-			r->nports, r->durability, r->broken);
+		fprintf(stderr, "# LINESIDE_SEED=%llu: %u ports, durability %d: %s\n",
+			(unsigned long long)seed, r->nports, r->durability, r->broken);
 	for (unsigned i = 0; i < r->nports; i++)
 		model_fini(&r->ports[i].model);
 	sim_world_destroy(r->world);
@@ -1170,9 +1192,22 @@ static bool run_seed(uint64_t seed, uint64_t *trace)
 	return kept;
 }
 
+static void summary(void)
+{
+	printf("# %llu power cuts and %llu crashes of the process, %llu of them while opening; %llu turns "
+	       "that were there but not known "
+	       "to be; %llu rows read while it ran, %llu after a start; %llu times told of a disk that "
+	       "fails\n",
+	       (unsigned long long)seen.power_cuts, (unsigned long long)seen.process_crashes,
+	       (unsigned long long)seen.while_opening, (unsigned long long)seen.turns,
+	       (unsigned long long)seen.reads, (unsigned long long)seen.rows,
+	       (unsigned long long)seen.failing);
+}
+
 int main(void)
 {
-	static const struct seeds seeds = {.count = SEEDS, .run = run_seed};
+	static const struct seeds seeds = {.count = SEEDS, .run = run_seed, .summary = summary};
 
+	log_set_fd(open("/dev/null", O_WRONLY | O_CLOEXEC)); /* it is full of what the disk does */
 	return seeds_main(&seeds);
 }
