@@ -64,7 +64,7 @@ struct run {
 	unsigned nports;
 	uint64_t stamp;
 	uint32_t content;
-	bool busy, damaged;
+	bool busy, slow;
 	unsigned lives;
 	char broken[BROKEN_BYTES];
 };
@@ -535,6 +535,13 @@ static void submit(struct port *p)
 	p->submitted = p->model.turn;
 }
 
+static uint64_t pause_of(struct run *r)
+{
+	if (r->slow)
+		return any(r, 2 * SECOND);
+	return 100 + any(r, sim_one_in(r->world, 3) ? 20000 : 2000);
+}
+
 static void act(void *arg)
 {
 	struct port *p = arg;
@@ -557,7 +564,7 @@ static void act(void *arg)
 	}
 	if (sim_one_in(r->world, 3))
 		read_some(p);
-	assert_int_equal(sim_at(r->world, 100 + any(r, sim_one_in(r->world, 3) ? 20000 : 2000), act, p), OK);
+	assert_int_equal(sim_at(r->world, pause_of(r), act, p), OK);
 }
 
 static void progress(void *arg)
@@ -1085,6 +1092,11 @@ static void work(struct run *r)
 	for (unsigned i = 0; i < r->nports; i++)
 		act(&r->ports[i]);
 	wait(r, any(r, SECOND / 4));
+	if (sim_one_in(r->world, 3)) { /* so long that messages without rows go */
+		r->slow = true;
+		wait(r, any(r, 30 * SECOND));
+		r->slow = false;
+	}
 	if (sim_one_in(r->world, 3))
 		sim_step_wall(r->world, (int64_t)any(r, 200000000) - 100000000);
 	if (faults)
@@ -1132,7 +1144,7 @@ static void live(struct run *r)
 		work(r);
 	if (!has_crashed(r) && sim_one_in(r->world, 2))
 		settle(r);
-	(void)!sim_run(r->world, SECOND, nobody_acts, r);
+	(void)!sim_run(r->world, 3 * SECOND, nobody_acts, r);
 	if (crashes && sim_one_in(r->world, 2))
 		sim_disk_crash(r->disk); /* else it is closed, unless it crashed or does on the way */
 	stop_store(r);
