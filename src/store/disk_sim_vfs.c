@@ -217,7 +217,6 @@ static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int 
 	struct handle *h = handle_of(file);
 	struct sim_disk *d = disk_of(vfs);
 	bool create = flags & SQLITE_OPEN_CREATE || !name;
-	bool is_new = !name || !sim_file_find(d, name);
 	int rc;
 
 	*h = (struct handle){.disk = d, .life = d->life};
@@ -226,7 +225,7 @@ static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int 
 		return rc == ERR_NOMEM ? SQLITE_NOMEM : SQLITE_CANTOPEN;
 	h->base.pMethods = &methods;
 	h->file->handles++;
-	h->sync_names = is_new && flags & (SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_WAL);
+	h->sync_names = create && flags & (SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_WAL);
 	if (out_flags)
 		*out_flags = flags;
 	return SQLITE_OK;
