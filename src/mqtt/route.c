@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "mqtt/conn.h"
+#include "mqtt/promise.h"
 
 /*
  * What a topic matched the last times it was published: the workers to tell and the sessions here. An entry is good
@@ -33,7 +34,7 @@ struct id_link {
 
 struct cached_route {
 	uint64_t local, global; /* generations */
-	uint64_t lanes;
+	uint64_t lanes, kept;
 	uint32_t topic_len, ntargets;
 	size_t room;    /* bytes of the block */
 	uint8_t *topic; /* behind the targets, in one block */
@@ -60,6 +61,8 @@ struct routes {
 	struct worker *worker;
 	uint64_t publisher;
 	uint64_t lanes;
+	uint64_t
+		kept; /* of `lanes`, own one included: where a session of the store gets it with QoS above 0 */
 	struct interest_share **shares;
 	uint32_t nshares, shares_room;
 	bool cacheable;
@@ -186,7 +189,7 @@ static void match(struct worker *w, const struct publication *p, bool shares)
 	r->ntargets = r->nlinks = r->nshares = 0;
 	r->stamp++;
 	r->cacheable = true;
-	w->steps += sub_tree_match(w->subs, w->levels, w->walk, &found, &r->lanes);
+	w->steps += sub_tree_match(w->subs, w->levels, w->walk, &found, &r->lanes, &r->kept);
 	w->steps += r->nlinks;
 }
 
@@ -218,6 +221,7 @@ static bool cache_get(struct worker *w, struct span topic, uint64_t hash, uint64
 	    !span_equal(span_of(c->topic, c->topic_len), topic))
 		return false;
 	r->lanes = c->lanes;
+	r->kept = c->kept;
 	r->ntargets = c->ntargets;
 	targets_copy(r->targets, c->targets, c->ntargets);
 	r->nshares = 0;
@@ -267,6 +271,7 @@ static void cache_put(struct worker *w, struct span topic, uint64_t hash, uint64
 		.local = sub_tree_generation(w->subs),
 		.global = global,
 		.lanes = r->lanes,
+		.kept = r->kept,
 		.topic_len = (uint32_t)topic.len,
 		.room = c->room,
 		.ntargets = r->ntargets,
@@ -326,6 +331,7 @@ static void deliver_here(struct worker *w, struct publication *p)
 		return;
 	}
 	w->steps += w->routes->ntargets;
+	p->many = w->routes->ntargets > 1;
 	for (uint32_t i = 0; i < w->routes->ntargets; i++)
 		deliver_target(w, p, &w->routes->targets[i]);
 }
@@ -482,6 +488,7 @@ static bool share_route(struct worker *w, struct publication *p, struct interest
 			    0)
 				return false;
 			lane_send(w, to, p, route);
+			p->asked |= bit_of(to);
 			return true;
 		}
 		if (member_find(w, p, route))
@@ -501,24 +508,40 @@ static void share_publish(struct worker *w, struct publication *p, struct intere
 		worker_count(w, dropped_no_member, 1);
 }
 
+/*
+ * Of a retained message, it is seen by all before the message is stored: a subscriber who does not see the number yet is found
+ * (feed.c).
+ */
+static uint64_t number_next(struct worker *w, bool retain)
+{
+	uint64_t number = atomic_load_explicit(&w->published, memory_order_relaxed) + 1;
+
+	atomic_store_explicit(&w->published, number, retain ? memory_order_seq_cst : memory_order_relaxed);
+	return number;
+}
+
 static void share_record(struct worker *w, struct publication *p, struct share_route *route)
 {
 	struct routes *r = w->routes;
 	struct sub_found shares = {.share = found_share, .arg = r};
 	struct interest_share *share;
-	uint64_t lanes;
+	uint64_t lanes, kept, number = p->number;
 
 	if (member_find(w, p, route))
 		return;
 	route->tried |= bit_of(w->index);
-	p->number = 0; /* it is no publish of the lane it goes on over */
+	p->number = number_next(w, false); /* as one of this worker it goes on */
+	p->asked = 0;
 	r->worker = w;
 	r->nshares = 0;
 	if (topic_levels_split(w->levels, w->broker->config.seed, p->topic))
-		sub_tree_match(w->subs, w->levels, w->walk, &shares, &lanes);
+		sub_tree_match(w->subs, w->levels, w->walk, &shares, &lanes, &kept);
 	share = share_of(r, route->key);
 	if (!share || !share_route(w, p, share, route))
 		worker_count(w, dropped_no_member, 1);
+	w->handed = p->number;
+	if (p->asked)
+		relay_add(w, p->origin, number, p->number, p->asked);
 }
 
 /* ---- publishing ---- */
@@ -600,6 +623,7 @@ static int publish(struct worker *w, struct publication *p, bool *matched)
 	wait = r->nshares == 0 && shall_wait(w, others);
 	if (reserve_lanes(w, wait ? others | bit_of(w->index) : others, p) < 0)
 		return ERR_NOMEM;
+	p->asked = others & r->kept;
 	*matched = r->ntargets > 0 || others;
 	for (; others; others &= others - 1)
 		lane_send(w, (uint32_t)__builtin_ctzll(others), p, NULL);
@@ -610,18 +634,6 @@ static int publish(struct worker *w, struct publication *p, bool *matched)
 	for (uint32_t i = 0; i < r->nshares; i++)
 		share_publish(w, p, r->shares[i], matched);
 	return OK;
-}
-
-/*
- * Of a retained message, it is seen by all before the message is stored: a subscriber who does not see the number yet is found
- * (feed.c).
- */
-static uint64_t number_next(struct worker *w, bool retain)
-{
-	uint64_t number = atomic_load_explicit(&w->published, memory_order_relaxed) + 1;
-
-	atomic_store_explicit(&w->published, number, retain ? memory_order_seq_cst : memory_order_relaxed);
-	return number;
 }
 
 /* With a large payload in a blob, so that nobody copies it. */
@@ -649,8 +661,8 @@ int route_publish(struct worker *w, struct publication *p, bool *matched)
 	int rc;
 
 	*matched = false;
-	p->origin = w->index;
-	p->number = number_next(w, p->retain);
+	p->origin = p->first_origin = w->index;
+	p->number = p->first_number = number_next(w, p->retain);
 	rc = is_large ? publish_large(w, p, matched) : publish(w, p, matched);
 	w->handed = p->number; /* it is in no lane when it failed: nobody waits for it */
 	return rc;

@@ -16,7 +16,7 @@
 /* Of this store; each is written by one thread at a time, but those of `waiting`. */
 struct store_counts {
 	_Atomic uint64_t commits, rows, elided;
-	_Atomic uint64_t commit_us_sum, commit_us_max;
+	_Atomic uint64_t commit_us_sum, commit_us_max, commit_us_max_before;
 	_Atomic uint64_t waiting, waiting_bytes;
 	_Atomic uint64_t bytes, failures;
 };
@@ -36,6 +36,7 @@ struct store {
 	struct store_options options;
 	struct list ports;
 	bool loaded;
+	uint64_t window_us; /* when commit_us_max began anew */
 	uint64_t last_stamp;
 	/* all threads */
 	struct session_ids ids;
