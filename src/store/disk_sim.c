@@ -221,17 +221,6 @@ static void names_to_medium(struct sim_disk *d)
 	sim_disk_sweep(d);
 }
 
-/* File systems of Linux keep the name of a file that is synced, whoever made it. */
-static void own_name_to_medium(struct sim_disk *d, const struct sim_file *f)
-{
-	list_for_each (node, &d->names) {
-		struct sim_name *n = container_of(node, struct sim_name, node);
-
-		if (n->now == f)
-			n->medium = n->now;
-	}
-}
-
 /* ---- operations ---- */
 
 /*
@@ -392,7 +381,6 @@ int sim_file_sync(struct sim_disk *d, struct sim_file *f, bool and_names)
 	if (d->faults.sync_lies)
 		return OK;
 	rc = changes_to_medium(f);
-	own_name_to_medium(d, f);
 	if (rc == OK && and_names) {
 		rc = begin_op(d, d->faults.sync_one_in);
 		if (rc == OK)

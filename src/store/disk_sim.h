@@ -8,9 +8,8 @@
  *                  sector by sector or at any byte, in any order; files that were made or removed may not have been
  *   process crash  all that was written is there; the operation in hand may be done in part
  *
- * As on Linux, a sync of a file keeps its own name; and as the real file system of SQLite does there, the first sync of a journal
- * or log that was opened syncs the whole directory, and so does a removal that is asked to. Writes of a byte do not endanger
- * those beside it. There is no shared memory: a database in WAL mode needs exclusive locking.
+ * As with the real file system of SQLite on Linux, the first sync of a journal or log that was opened syncs the directory too, and
+ * so does a removal that is asked to. Writes of a byte do not endanger those beside it. There is no shared memory: a database in WAL mode needs exclusive locking.
  *
  * One thread. SQLite's own random numbers, which are global, begin anew with each disk, so that runs replay.
  */
