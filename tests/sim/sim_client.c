@@ -117,8 +117,8 @@ static void send_connect(struct sim_client *c)
 	}
 	if (c->transient)
 		p.clean_start = true;
-	if (p.clean_start && c->session == SIM_SESSION_MUST)
-		c->session = SIM_SESSION_MAY;
+	if (p.clean_start || c->session == SIM_SESSION_NONE)
+		c->session = SIM_SESSION_MAY; /* until CONNACK tells */
 	written(c, &w, mqtt_connect_encode(&w, &p));
 }
 
