@@ -160,19 +160,21 @@ static void answer_wait(struct conn *c, const struct answer *one, const struct p
 	conn_close(c, MQTT_RC_SERVER_BUSY, "out of memory");
 }
 
-void conn_answer(struct conn *c, enum mqtt_type type, uint16_t packet_id, uint8_t reason,
-		 const struct promise *p)
+void conn_answer_promised(struct conn *c, enum mqtt_type type, uint16_t packet_id, uint8_t reason,
+			  const struct promise *p)
 {
 	if (may_go_now(c, p))
 		conn_send_ack(c, type, packet_id, reason);
 	else
-		answer_wait(c, &(struct answer){.type = type, .packet_id = packet_id, .reason = reason}, p);
+		answer_wait(c,
+			    &(struct answer){.type = (uint8_t)type, .packet_id = packet_id, .reason = reason},
+			    p);
 }
 
 void conn_answer_packet(struct conn *c, enum mqtt_type type, uint8_t *packet, uint32_t len,
 			const struct promise *p)
 {
-	struct answer one = {.type = type, .packet = packet, .len = len};
+	struct answer one = {.type = (uint8_t)type, .packet = packet, .len = len};
 
 	if (may_go_now(c, p))
 		answer_write(c, &one);

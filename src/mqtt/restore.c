@@ -171,6 +171,7 @@ static int restore_sub(void *arg, const struct store_sub *in)
 		.qos = in->qos,
 		.no_local = in->no_local,
 		.retain_as_published = in->retain_as_published,
+		.is_stored = true,
 		.id = in->id,
 	};
 	struct worker *w = s ? s->worker : NULL;
@@ -231,6 +232,7 @@ int broker_restore(struct broker *b)
 	if (!b->config.store)
 		return OK;
 	rc = store_load(b->config.store, &loader, &r);
+	retained_begin_stamps(b->retained, store_last_stamp(b->config.store));
 	if (rc == OK)
 		sessions_age(&r);
 	free(r.all);

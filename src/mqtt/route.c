@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "mqtt/conn.h"
 #include "mqtt/promise.h"
+#include "mqtt/retained_disk.h"
 
 /*
  * What a topic matched the last times it was published: the workers to tell and the sessions here. An entry is good
@@ -552,28 +553,45 @@ static bool may_retain(struct worker *w, const struct publication *p)
 	return worker_memory(w) == BUDGET_OK || p->own || retained_get(w->broker->retained, w->levels);
 }
 
-/* w->levels is the topic's. */
+/* w->levels is the topic's, as in the next two. */
+static int clear_retained(struct worker *w, struct publication *p)
+{
+	struct retained_change change;
+	int rc = retained_clear(w->broker->retained, w->reader, w->levels, &change);
+
+	return rc == OK ? retained_put(w, p, &change) : rc;
+}
+
+static int set_retained(struct worker *w, struct publication *p)
+{
+	/* what the gateway says itself is as much as its configuration makes it */
+	enum retained_from from = p->own ? RETAINED_OWN : RETAINED_CLIENT;
+	struct retained_change change;
+	int rc = ERR_FULL;
+
+	if (may_retain(w, p))
+		rc = retained_set(w->broker->retained, w->reader, w->levels, p, from, &change);
+	if (rc < 0)
+		return rc;
+	if (p->expires_ms && !loop_timer_pending(&w->sweeping))
+		loop_timer_set(w->loop, &w->sweeping, SWEEP_MS);
+	return retained_put(w, p, &change);
+}
+
 static int store_retained(struct worker *w, struct publication *p)
 {
-	struct broker *b = w->broker;
 	int rc;
 
-	if (p->payload.len == 0) {
-		retained_clear(b->retained, w->reader, w->levels); /* [MQTT-3.3.1-6] */
-		return OK;
-	}
-	/* what the gateway says itself is as much as its configuration makes it */
-	rc = may_retain(w, p) ? retained_set(b->retained, w->reader, w->levels, p, !p->own) : ERR_FULL;
-	if (rc == OK && p->expires_ms && !loop_timer_pending(&w->sweeping))
-		loop_timer_set(w->loop, &w->sweeping, SWEEP_MS);
+	if (p->payload.len == 0)
+		return clear_retained(w, p); /* [MQTT-3.3.1-6] */
+	rc = set_retained(w, p);
 	if (rc != ERR_FULL)
 		return rc;
 	worker_count(w, dropped_retained, 1);
 	if (p->refusable)
 		return rc;
 	/* it is delivered all the same; what it would have replaced is older, and nobody's last value any more */
-	retained_clear(b->retained, w->reader, w->levels);
-	return OK;
+	return clear_retained(w, p);
 }
 
 static int reserve_lanes(struct worker *w, uint64_t lanes, const struct publication *p)

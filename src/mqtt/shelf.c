@@ -505,6 +505,11 @@ void shelf_dirty(struct shelf *sh)
 		list_append(&sh->session->worker->dirty_shelves, &sh->dirty);
 }
 
+bool shelf_is_first(const struct shelf *sh, const struct keep *k)
+{
+	return sh->keeps.next == &k->in_session && !(sh->rows && sh->first < k->seq);
+}
+
 static uint64_t rows_needed_from(const struct shelf *sh)
 {
 	const struct keep *first =
@@ -554,7 +559,10 @@ int session_restore_rows(struct session *s, uint64_t first_seq, uint64_t next_se
 int session_restore_inflight(struct session *s, const struct store_row *row)
 {
 	struct keep *k = keep_of_row(s, row);
-	struct inflight_slot *slot = k ? inflight_put(&s->inflight, row->packet_id) : NULL;
+	struct inflight_slot *slot;
+
+	slot_forget(s, row->packet_id); /* an older row that has it was done with */
+	slot = k ? inflight_put(&s->inflight, row->packet_id) : NULL;
 
 	if (!slot) {
 		if (k)

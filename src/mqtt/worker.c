@@ -6,6 +6,7 @@
 #include "mqtt/answer.h"
 #include "mqtt/port.h"
 #include "mqtt/promise.h"
+#include "mqtt/retained_disk.h"
 #include "mqtt/route.h"
 #include "mqtt/session.h"
 #include "mqtt/sys.h"
@@ -127,8 +128,8 @@ static void sweeping_fired(struct loop_timer *t)
 	struct retained_store *r = w->broker->retained;
 	uint32_t most = retained_slots(r) / SWEEP_TURNS;
 
-	if (retained_sweep(r, w->reader, loop_now_ms(w->loop), most > SWEEP_MIN ? most : SWEEP_MIN,
-			   w->levels))
+	if (retained_sweep(r, w->reader, loop_now_ms(w->loop), most > SWEEP_MIN ? most : SWEEP_MIN, w->levels,
+			   retained_put_expired, w))
 		loop_timer_set(w->loop, &w->sweeping, SWEEP_MS);
 }
 

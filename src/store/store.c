@@ -186,6 +186,13 @@ static void take_all(struct store *s)
 
 /* ---- committing ---- */
 
+/* At the end no loop runs any more. */
+static void let_others_in(struct store *s)
+{
+	if (!s->ending)
+		loop_interleave(s->loop);
+}
+
 /* The batches of one commit: from the first in the queue up to `end`. */
 struct commit {
 	struct batch *end; /* NULL: all */
@@ -223,7 +230,7 @@ static int write_batches(struct store *s, const struct batch *end, int64_t now_m
 	for (const struct batch *b = s->queue.first; rc == OK && b != end; b = b->next)
 		rc = apply_batch(s, b);
 	/* While it is on its way to the disk, the others go on. */
-	loop_interleave(s->loop);
+	let_others_in(s);
 	if (rc == OK)
 		rc = ops->commit(s->backend, now_ms);
 	if (rc < 0)
@@ -273,7 +280,7 @@ static void committed(struct store *s, const struct commit *c)
 	for (; b != c->end; b = next) {
 		next = b->next;
 		batch_is_durable(s, b);
-		loop_interleave(s->loop);
+		let_others_in(s);
 	}
 }
 
@@ -603,6 +610,7 @@ static void write_rest(struct store *s)
 {
 	struct batch *next;
 
+	s->ending = true;
 	while (s->queue.first && commit(s) == OK)
 		;
 	if (s->queue.first)

@@ -50,7 +50,8 @@ struct store {
 	struct batch_queue queue; /* in the order of the submits of each port */
 	struct read_queue reads;
 	bool reads_next; /* a commit was before */
-	bool failed;     /* the last commit did */
+	bool ending;
+	bool failed; /* the last commit did */
 	uint64_t commit_limit;
 	uint64_t untidy_bytes;  /* committed since tidy() had nothing to do any more */
 	uint64_t began_us;      /* the commit of the turn before; 0: there was none */
