@@ -403,14 +403,14 @@ static int set_up(struct store_sqlite *s)
 
 	/*
 	 * No memory mapping: a read error would be a signal and end the process. Pages that were freed need not be overwritten.
-	 * Shared memory beside the log, for other processes, only where there are some.
+	 * Shared memory beside the log, for other processes, only where there are some; which has to be said before anything is read.
 	 */
 	snprintf(sql, sizeof(sql),
-		 "PRAGMA page_size = %d; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -%d; PRAGMA "
+		 "%sPRAGMA page_size = %d; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -%d; PRAGMA "
 		 "cache_spill = OFF;"
 		 "PRAGMA secure_delete = OFF; PRAGMA trusted_schema = OFF; PRAGMA wal_autocheckpoint = 0;"
-		 "PRAGMA mmap_size = 0; PRAGMA cell_size_check = ON;%s%s",
-		 PAGE_SIZE, CACHE_KIB, s->vfs ? "PRAGMA locking_mode = EXCLUSIVE;" : "",
+		 "PRAGMA mmap_size = 0; PRAGMA cell_size_check = ON;%s",
+		 s->vfs ? "PRAGMA locking_mode = EXCLUSIVE;" : "", PAGE_SIZE, CACHE_KIB,
 		 s->read_only ? "" : "PRAGMA journal_mode = WAL;");
 	return sq_exec(s, sql);
 }
