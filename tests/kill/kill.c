@@ -442,8 +442,10 @@ int main(int argc, char **argv)
 		turn(&w);
 	if (w.broker.pid > 0)
 		status = broker_stop(&w.broker);
-	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		ledger_fault(&w.ledger, LEDGER_DIED, "broker at SIGTERM", 0, (uint64_t)status);
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+		ledger_fault(&w.ledger, LEDGER_DIED, "broker at SIGTERM", 0, w.killed);
+		fprintf(stderr, "wait status %#x\n", (unsigned)status);
+	}
 	report(&w);
 	status = ledger_faults(&w.ledger) > 0;
 	world_fini(&w);
