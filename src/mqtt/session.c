@@ -176,7 +176,8 @@ static void forget_commands(struct session *s)
 	for (uint32_t i = 0; i < s->inflight.cap; i++) {
 		struct inflight_slot *slot = &s->inflight.slots[i];
 
-		if (slot->state == INFLIGHT_PUBLISHED && slot->msg->command)
+		/* one that was sent before a start is without its message until that is read */
+		if (slot->state == INFLIGHT_PUBLISHED && slot->msg && slot->msg->command)
 			inflight_remove(&s->inflight, slot); /* may leave a table of no slots */
 	}
 }

@@ -173,6 +173,23 @@ static int look_through_messages(struct load *d)
 	return rc;
 }
 
+/* A page that cannot be read shows now, while nothing was told that would have to be taken back. */
+static int look_through_rest(struct load *d)
+{
+	static const char *const all[] = {
+		"SELECT sum(length(client)) FROM session",
+		"SELECT sum(length(filter)) FROM sub",
+		"SELECT total(key) FROM received",
+		"SELECT sum(length(topic) + length(payload)) FROM retained",
+	};
+	int64_t sum;
+	int rc = OK;
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]) && rc == OK; i++)
+		rc = sq_number(d->s, all[i], &sum);
+	return rc;
+}
+
 static int take_id(struct store_sqlite *s, uint32_t id)
 {
 	if ((s->session_count & (s->session_count - 1)) == 0) {
@@ -292,6 +309,7 @@ static int tell(struct load *d)
 	struct store_sqlite *s = d->s;
 	int rc;
 
+	s->told = true;
 	if ((rc = query(s, "SELECT * FROM session ORDER BY id", found_session, d)) < 0 ||
 	    (rc = query(s, "SELECT * FROM sub ORDER BY session", found_sub, d)) < 0 ||
 	    (rc = query(s, "SELECT key FROM received ORDER BY key", found_received, d)) < 0)
@@ -373,7 +391,8 @@ static int load_all(struct load *d)
 	struct store_sqlite *s = d->s;
 	int rc;
 
-	if ((rc = look_through_queue(d)) < 0 || (rc = look_through_messages(d)) < 0)
+	if ((rc = look_through_queue(d)) < 0 || (rc = look_through_messages(d)) < 0 ||
+	    (rc = look_through_rest(d)) < 0)
 		return rc;
 	sq_segments_commit(s);
 	s->loaded = !s->read_only;
@@ -396,6 +415,7 @@ int sq_load(struct store_sqlite *s, const struct store_loader *l, void *arg)
 	sq_segments_fini(&s->segments);
 	sq_segments_init(&s->segments);
 	s->session_count = 0;
+	s->told = s->loaded = false;
 	if ((d.confirmed = calloc(UINT16_MAX + 1, sizeof(*d.confirmed))))
 		rc = load_all(&d);
 	free(s->confirmed);
