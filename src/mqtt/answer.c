@@ -160,8 +160,8 @@ static void answer_wait(struct conn *c, const struct answer *one, const struct p
 	conn_close(c, MQTT_RC_SERVER_BUSY, "out of memory");
 }
 
-void conn_answer(struct conn *c, enum mqtt_type type, uint16_t packet_id, uint8_t reason,
-		 const struct promise *p)
+void conn_answer_promised(struct conn *c, enum mqtt_type type, uint16_t packet_id, uint8_t reason,
+			  const struct promise *p)
 {
 	if (may_go_now(c, p))
 		conn_send_ack(c, type, packet_id, reason);

@@ -34,8 +34,16 @@ struct answers {
 };
 
 /* An acknowledgement. The promise may be NULL: it waits only for those before it. Out of memory closes the connection. */
-void conn_answer(struct conn *c, enum mqtt_type type, uint16_t packet_id, uint8_t reason,
-		 const struct promise *p);
+void conn_answer_promised(struct conn *c, enum mqtt_type type, uint16_t packet_id, uint8_t reason,
+			  const struct promise *p);
+static inline void conn_answer(struct conn *c, enum mqtt_type type, uint16_t packet_id, uint8_t reason,
+			       const struct promise *p)
+{
+	if (worker_has_store(c->worker))
+		conn_answer_promised(c, type, packet_id, reason, p);
+	else /* nothing ever waits */
+		conn_send_ack(c, type, packet_id, reason);
+}
 /* An encoded packet, which is copied. With CONNACK the connection opens (conn_opened). */
 void conn_answer_packet(struct conn *c, enum mqtt_type type, uint8_t *packet, uint32_t len,
 			const struct promise *p);

@@ -25,7 +25,7 @@ static void up(struct rig *r, uint32_t nworkers)
 static struct peer *come(struct rig *r, const char *id, bool clean)
 {
 	struct peer *p = peer_open(r, MQTT_V5);
-	char payload[64];
+	char payload[160];
 
 	snprintf(payload, sizeof(payload), "<%s>", id);
 	peer_connect(p, clean ? 0x02 : 0x00, EXPIRY_100, payload);
@@ -372,6 +372,42 @@ static void sessions_and_subscriptions_are_there_after_a_crash(void **state)
 	}
 }
 
+static void a_session_that_came_back_is_owed_messages_as_before(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	for (uint32_t nworkers = 1; nworkers <= RIG_LOOPS; nworkers++) {
+		struct peer *p, *q[RIG_LOOPS];
+
+		up(&r, RIG_LOOPS);
+		p = come_up(&r, "p", false);
+		peer_subscribe(p, "t", 1, "", 0x01);
+		r.nloops = nworkers; /* others have the session now */
+		rig_restart(&r, true, 0);
+		for (uint32_t i = 0; i < nworkers; i++)
+			q[i] = peer_up(&r, MQTT_V5, (const char *[]){"0", "1", "2", "3"}[i]);
+		rig_disk_stands(&r, true);
+		for (uint32_t i = 0; i < nworkers; i++) {
+			peer_publish(q[i], 2, 1, "t", "", "owed");
+			peer_quiet(q[i]);
+		}
+		rig_disk_stands(&r, false);
+		for (uint32_t i = 0; i < nworkers; i++)
+			peer_expect(q[i], "PUBACK m1 00");
+		rig_restart(&r, true, 0);
+		p = come_up(&r, "p", true);
+		for (uint32_t i = 0; i < nworkers; i++) {
+			char line[64];
+
+			snprintf(line, sizeof(line), "PUBLISH d0 q1 r0 m%u t=owed", i + 1);
+			peer_expect(p, line);
+		}
+		peer_quiet(p);
+		rig_fini(&r);
+	}
+}
+
 static void what_was_not_durable_is_not_there_after_a_crash(void **state)
 {
 	struct rig r;
@@ -463,6 +499,140 @@ static void ids_of_qos_2_are_known_after_a_crash(void **state)
 	peer_expect(p, "PUBLISH d0 q0 r0 m0 t=another");
 	peer_expect(p, "PUBREC m7 00");
 	rig_fini(&r);
+}
+
+/* ---- all of it, many times ---- */
+
+#define CLIENTS 6u
+#define FILTERS 3u
+
+struct model {
+	char id[8];
+	struct peer *peer; /* NULL: away */
+	bool is_there;     /* its session, as it was acknowledged */
+	bool subscribed[FILTERS];
+	bool is_unsure; /* something was not acknowledged */
+};
+
+static uint64_t draw(uint64_t *state, uint64_t bound)
+{
+	*state = *state * 6364136223846793005u + 1442695040888963407u;
+	return (*state >> 33) % bound;
+}
+
+static void model_ends(struct model *m)
+{
+	*m = (struct model){.peer = m->peer, .is_unsure = m->is_unsure, .id = {m->id[0], m->id[1]}};
+}
+
+static void model_comes(struct rig *r, struct model *m, bool clean)
+{
+	m->peer = come(r, m->id, clean);
+	if (clean)
+		model_ends(m);
+	if (!r->disk.stands)
+		peer_expect(m->peer, m->is_there ? "CONNACK s1 00" : "CONNACK s0 00");
+	m->is_there = true;
+}
+
+static void model_subscribes(struct rig *r, struct model *m, unsigned filter, bool wanted)
+{
+	char body[64];
+
+	snprintf(body, sizeof(body), wanted ? "00 01 [] <f%u> 00" : "00 01 [] <f%u>", filter);
+	peer_send(m->peer, wanted ? 0x82 : 0xA2, body);
+	if (r->disk.stands)
+		return;
+	if (wanted || m->subscribed[filter])
+		peer_expect(m->peer, wanted ? "SUBACK m1 00" : "UNSUBACK m1 00");
+	else
+		peer_expect(m->peer, "UNSUBACK m1 11");
+	m->subscribed[filter] = wanted;
+}
+
+static void model_goes(struct rig *r, struct model *m, bool for_good)
+{
+	peer_send(m->peer, 0xE0, for_good ? "00 [11 00 00 00 00]" : "00");
+	if (!r->disk.stands)
+		peer_expect(m->peer, "closed");
+	m->peer = NULL;
+	if (for_good)
+		model_ends(m);
+}
+
+static void model_acts(struct rig *r, struct model *m, uint64_t *random)
+{
+	uint64_t what = draw(random, 12);
+
+	if (!m->peer)
+		model_comes(r, m, what == 0);
+	else if (what < 2)
+		model_goes(r, m, what == 0);
+	else
+		model_subscribes(r, m, (unsigned)draw(random, FILTERS), what < 8);
+}
+
+/* What was acknowledged is there, and nothing else. */
+static void model_check(struct rig *r, struct model *m, struct peer *publisher)
+{
+	model_comes(r, m, m->is_unsure);
+	m->is_unsure = false;
+	for (unsigned i = 0; i < FILTERS; i++) {
+		char topic[8], line[64];
+
+		snprintf(topic, sizeof(topic), "f%u", i);
+		snprintf(line, sizeof(line), "PUBLISH d0 q0 r0 m0 %s=x", topic);
+		peer_publish(publisher, 0, 0, topic, "", "x");
+		if (m->subscribed[i])
+			peer_expect(m->peer, line);
+	}
+	peer_ping(publisher);
+	rig_run(r, 2); /* it may be on the way between workers */
+	peer_ping(m->peer);
+	model_goes(r, m, false);
+}
+
+static void model_crash(struct rig *r, struct model *all, uint64_t *random)
+{
+	struct peer *publisher;
+
+	rig_disk_stands(r, true);
+	for (unsigned i = 0; i < CLIENTS / 2; i++) {
+		struct model *m = &all[draw(random, CLIENTS)];
+
+		if (!m->is_unsure)
+			model_acts(r, m, random);
+		m->is_unsure = true;
+	}
+	rig_run(r, draw(random, 3));
+	for (unsigned i = 0; i < CLIENTS; i++)
+		all[i].peer = NULL;
+	r->nloops = 1 + (uint32_t)draw(random, RIG_LOOPS);
+	rig_restart(r, true, 0);
+	publisher = peer_up(r, MQTT_V5, "publisher");
+	for (unsigned i = 0; i < CLIENTS; i++)
+		model_check(r, &all[i], publisher);
+}
+
+static void what_was_acknowledged_is_there_after_any_crash(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 100; seed++) {
+		struct model all[CLIENTS] = {0};
+		uint64_t random = seed;
+		struct rig r;
+
+		up(&r, RIG_LOOPS);
+		for (unsigned i = 0; i < CLIENTS; i++)
+			snprintf(all[i].id, sizeof(all[i].id), "c%u", i);
+		for (unsigned crash = 0; crash < 3; crash++) {
+			for (unsigned i = 0; i < 4 * CLIENTS && r.npeers < RIG_PEERS - 3 * CLIENTS; i++)
+				model_acts(&r, &all[draw(&random, CLIENTS)], &random);
+			if (r.npeers < RIG_PEERS - 2 * CLIENTS)
+				model_crash(&r, all, &random);
+		}
+		rig_fini(&r);
+	}
 }
 
 /* ---- wills ---- */
@@ -680,10 +850,12 @@ int main(void)
 		cmocka_unit_test(a_message_sent_again_while_its_answer_waits_is_not_routed_again),
 		cmocka_unit_test(what_a_client_does_not_ask_for_again_is_forgotten),
 		cmocka_unit_test(sessions_and_subscriptions_are_there_after_a_crash),
+		cmocka_unit_test(a_session_that_came_back_is_owed_messages_as_before),
 		cmocka_unit_test(what_was_not_durable_is_not_there_after_a_crash),
 		cmocka_unit_test(a_session_expires_while_the_broker_is_down),
 		cmocka_unit_test(what_is_left_of_its_expiry_runs_on),
 		cmocka_unit_test(ids_of_qos_2_are_known_after_a_crash),
+		cmocka_unit_test(what_was_acknowledged_is_there_after_any_crash),
 		cmocka_unit_test(a_will_fires_when_its_client_stays_away_after_a_crash),
 		cmocka_unit_test(a_client_that_is_back_in_time_keeps_its_will),
 		cmocka_unit_test(a_will_that_was_taken_back_is_none_after_a_crash),

@@ -294,7 +294,8 @@ static bool packets_handle(struct conn *c, struct span in, size_t *used)
 			rc = conn_packet(c, &f);
 		if (outcome == CONNECT_MOVED)
 			return false;
-		c->unhandled = rc == ERR_AGAIN || worker_is_busy(c->worker) || conn_is_held(c);
+		if (rc == ERR_AGAIN || worker_is_busy(c->worker) || conn_is_held(c))
+			c->unhandled = true;
 		if (rc == ERR_AGAIN)
 			break;
 		if (rc < 0)

@@ -208,7 +208,7 @@ void keep_done(struct keep *k)
 		store_count_elided(w->disk, 1);
 	} else {
 		/* out of turn, its packet id must not be found on disk when it is used anew */
-		if (k->qos == 2 && k->in_session.prev != &s->shelf->keeps)
+		if (k->qos == 2 && !shelf_is_first(s->shelf, k))
 			store_drop_row(w->disk, s->stored, k->seq);
 		shelf_dirty(s->shelf);
 	}

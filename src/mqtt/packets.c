@@ -132,7 +132,7 @@ static uint8_t publish_route(struct conn *c, const struct mqtt_publish *pub, str
 		free(confirm);
 	else if (confirm)
 		*promise = confirm_add(c->session, confirm, pub->packet_id, &p);
-	else
+	else if (worker_has_store(c->worker))
 		*promise = promise_of(c->worker, &p, p.ticket);
 	if (rc == ERR_IO) { /* with a reason of its own, should the store have become well again meanwhile */
 		reason = store_refusal(c->worker);
@@ -266,21 +266,28 @@ static struct promise session_promise(const struct session *s)
 }
 
 /* After PUBCOMP the id is new: 3.1.1 [MQTT-4.3.3-2], 5.0 [MQTT-4.3.3-11], [MQTT-4.3.3-12]. */
-static void on_pubrel(struct conn *c, uint16_t packet_id)
+static int on_pubrel(struct conn *c, const struct mqtt_frame *f)
 {
 	struct session *s = c->session;
-	bool known = session_received_remove(s, packet_id);
+	struct mqtt_ack ack;
 	struct promise promise;
+	bool known;
+	int rc = mqtt_ack_decode(f, c->version, &ack);
 
+	if (rc < 0)
+		return rc;
+	known = session_received_remove(s, ack.packet_id);
 	if (known && s->stored)
-		store_drop_received(c->worker->disk, s->stored, packet_id);
+		store_drop_received(c->worker->disk, s->stored, ack.packet_id);
 	promise =
 		session_promise(s); /* a repeat waits, too: for what an earlier connection did not hear of */
 	/* to send PUBREL once more is no mistake of who lost the connection before PUBCOMP (3.7.2.1) */
-	conn_answer(c, MQTT_PUBCOMP, packet_id,
+	conn_answer(c, MQTT_PUBCOMP, ack.packet_id,
 		    known || c->is_resumed ? MQTT_RC_SUCCESS : MQTT_RC_PACKET_ID_NOT_FOUND, &promise);
+	return OK;
 }
 
+/* PUBACK, PUBREC, PUBCOMP: the client's answers. */
 static int on_ack(struct conn *c, const struct mqtt_frame *f)
 {
 	struct mqtt_ack ack;
@@ -293,11 +300,8 @@ static int on_ack(struct conn *c, const struct mqtt_frame *f)
 		return session_puback(c->session, ack.packet_id);
 	case MQTT_PUBREC:
 		return session_pubrec(c->session, ack.packet_id, ack.reason);
-	case MQTT_PUBCOMP:
-		return session_pubcomp(c->session, ack.packet_id);
 	default:
-		on_pubrel(c, ack.packet_id);
-		return OK;
+		return session_pubcomp(c->session, ack.packet_id);
 	}
 }
 
@@ -634,9 +638,10 @@ int conn_packet(struct conn *c, const struct mqtt_frame *f)
 		return on_publish(c, f);
 	case MQTT_PUBACK:
 	case MQTT_PUBREC:
-	case MQTT_PUBREL:
 	case MQTT_PUBCOMP:
 		return on_ack(c, f);
+	case MQTT_PUBREL:
+		return on_pubrel(c, f);
 	case MQTT_SUBSCRIBE:
 		return on_subscribe(c, f);
 	case MQTT_UNSUBSCRIBE:

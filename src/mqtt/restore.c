@@ -171,6 +171,7 @@ static int restore_sub(void *arg, const struct store_sub *in)
 		.qos = in->qos,
 		.no_local = in->no_local,
 		.retain_as_published = in->retain_as_published,
+		.is_stored = true,
 		.id = in->id,
 	};
 	struct worker *w = s ? s->worker : NULL;
@@ -238,6 +239,7 @@ int broker_restore(struct broker *b)
 	for (uint32_t i = 0; i < b->nlanes; i++) {
 		store_submit(b->workers[i]->disk);
 		budget_settle(&b->workers[i]->budget);
+		worker_gauges_set(b->workers[i]);
 	}
 	return rc;
 }

@@ -176,7 +176,8 @@ static void forget_commands(struct session *s)
 	for (uint32_t i = 0; i < s->inflight.cap; i++) {
 		struct inflight_slot *slot = &s->inflight.slots[i];
 
-		if (slot->state == INFLIGHT_PUBLISHED && slot->msg->command)
+		/* one that was sent before a start is without its message until that is read */
+		if (slot->state == INFLIGHT_PUBLISHED && slot->msg && slot->msg->command)
 			inflight_remove(&s->inflight, slot); /* may leave a table of no slots */
 	}
 }
@@ -222,13 +223,16 @@ int session_received_add(struct session *s, uint16_t packet_id, bool *fresh)
 	return OK;
 }
 
+bool session_received_has(const struct session *s, uint16_t packet_id)
+{
+	return s->received && (s->received[packet_id / 64] & UINT64_C(1) << packet_id % 64);
+}
+
 bool session_received_remove(struct session *s, uint16_t packet_id)
 {
-	uint64_t bit = UINT64_C(1) << packet_id % 64;
-
-	if (!s->received || !(s->received[packet_id / 64] & bit))
+	if (!session_received_has(s, packet_id))
 		return false;
-	s->received[packet_id / 64] &= ~bit;
+	s->received[packet_id / 64] &= ~(UINT64_C(1) << packet_id % 64);
 	s->nreceived--;
 	return true;
 }

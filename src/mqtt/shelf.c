@@ -247,6 +247,10 @@ void shelf_away(struct session *s)
 	list_remove(&sh->holding);
 	if (!list_empty(&sh->keeps) && !container_of(sh->keeps.prev, struct keep, in_session)->seq)
 		keep_write(container_of(sh->keeps.prev, struct keep, in_session));
+	if (sh->reading) { /* it may begin behind what goes back now */
+		sh->reading->shelf = NULL;
+		sh->reading = NULL;
+	}
 	head_shelve(s);
 }
 
@@ -305,15 +309,18 @@ static bool row_is_due(const struct session *s, const struct store_row *row)
 	       slot->keep->seq == row->seq;
 }
 
+/* They are rows of the range; what is behind is on disk by now, and in the tail still. */
 static void rows_take(struct session *s, struct store_read *r)
 {
 	struct shelf *sh = s->shelf;
 	uint32_t ids[1 + STORE_SUB_IDS_MAX];
+	bool is_past = r->rows == 0;
 	struct store_row row;
 	struct queue_item item;
 
-	while (store_read_next(r, &row, ids)) {
-		if (row.seq < sh->first || row.state == STORE_RELEASED)
+	while (!is_past && store_read_next(r, &row, ids)) {
+		is_past = row.seq >= sh->end;
+		if (is_past || row.seq < sh->first || row.state == STORE_RELEASED)
 			continue;
 		if (!row_is_due(s, &row)) {
 			passed(s, 1);
@@ -329,7 +336,7 @@ static void rows_take(struct session *s, struct store_read *r)
 		sh->first = row.seq + 1;
 		rows_gone(sh, 1);
 	}
-	if (r->rows == 0) { /* what was counted went unread */
+	if (is_past) { /* what was counted and is not there */
 		passed(s, sh->rows);
 		rows_gone(sh, sh->rows);
 	}
@@ -498,6 +505,11 @@ void shelf_dirty(struct shelf *sh)
 		list_append(&sh->session->worker->dirty_shelves, &sh->dirty);
 }
 
+bool shelf_is_first(const struct shelf *sh, const struct keep *k)
+{
+	return sh->keeps.next == &k->in_session && !(sh->rows && sh->first < k->seq);
+}
+
 static uint64_t rows_needed_from(const struct shelf *sh)
 {
 	const struct keep *first =
@@ -547,7 +559,10 @@ int session_restore_rows(struct session *s, uint64_t first_seq, uint64_t next_se
 int session_restore_inflight(struct session *s, const struct store_row *row)
 {
 	struct keep *k = keep_of_row(s, row);
-	struct inflight_slot *slot = k ? inflight_put(&s->inflight, row->packet_id) : NULL;
+	struct inflight_slot *slot;
+
+	slot_forget(s, row->packet_id); /* an older row that has it was done with */
+	slot = k ? inflight_put(&s->inflight, row->packet_id) : NULL;
 
 	if (!slot) {
 		if (k)

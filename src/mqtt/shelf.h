@@ -57,6 +57,8 @@ void shelf_away(struct session *s);
 void shelf_take_durable(struct session *s);
 /* The keep of the oldest of the tail, or NULL. */
 struct keep *shelf_tail_first(const struct shelf *sh);
+/* Is it the oldest that is owed, in memory and on disk? */
+bool shelf_is_first(const struct shelf *sh, const struct keep *k);
 /* Rows may have become superfluous. */
 void shelf_dirty(struct shelf *sh);
 /* At the end of a turn: drop them. */

@@ -92,7 +92,7 @@ static void lanes_drained(struct loop_source *s)
 }
 
 /* Before the turn's output leaves: who has got an answer finds it in the figures. */
-static void gauges_set(struct worker *w)
+void worker_gauges_set(struct worker *w)
 {
 	uint32_t shared = sub_tree_shared(w->subs);
 	const struct {
@@ -143,7 +143,7 @@ static void turn_end(struct loop_hook *h)
 	w->steps = 0;
 	if (!list_empty(&w->unripe))
 		feeds_ripen(w);
-	gauges_set(w);
+	worker_gauges_set(w);
 	worker_count(w, turns, 1);
 	route_flush(w); /* first: then the others deliver while this one does */
 	promises_look(w);
@@ -151,7 +151,7 @@ static void turn_end(struct loop_hook *h)
 	conns_flush(w);
 	route_flush(w); /* wills of those that went */
 	promises_pass(w);
-	gauges_set(w); /* without them: it may be long until the next turn */
+	worker_gauges_set(w); /* without them: it may be long until the next turn */
 	worker_count_queues(w);
 	budget_settle(&w->budget);
 	if (worker_memory(w) == BUDGET_FULL)

@@ -213,6 +213,8 @@ static inline enum budget_level worker_memory(const struct worker *w)
  * At the end of a turn with BUDGET_FULL: if this worker is among those that hold most, its largest backlog is cut. In overload.c.
  */
 void backlog_cut(struct worker *w);
+/* How it stands, for others: at the end of a turn, and after a restore. */
+void worker_gauges_set(struct worker *w);
 /* Bring what the store holds into the budget. */
 void worker_count_queues(struct worker *w);
 /* Publishers are not read for now (hand-over backlog)? */

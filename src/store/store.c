@@ -11,6 +11,7 @@
 #define RETRY_US         UINT64_C(1000000)    /* while the disk is not well */
 #define RETRY_EARLY_US   UINT64_C(100000)     /* after a failure, when something new came */
 #define TIDY_US          UINT64_C(20000)      /* of quiet before tidying */
+#define MAX_WINDOW_US    UINT64_C(10000000)   /* in which the longest commit is told */
 #define TIDY_BYTES       (UINT64_C(16) << 20) /* committed without any quiet */
 
 /* ---- health ---- */
@@ -185,6 +186,13 @@ static void take_all(struct store *s)
 
 /* ---- committing ---- */
 
+/* At the end no loop runs any more. */
+static void let_others_in(struct store *s)
+{
+	if (!s->ending)
+		loop_interleave(s->loop);
+}
+
 /* The batches of one commit: from the first in the queue up to `end`. */
 struct commit {
 	struct batch *end; /* NULL: all */
@@ -222,7 +230,7 @@ static int write_batches(struct store *s, const struct batch *end, int64_t now_m
 	for (const struct batch *b = s->queue.first; rc == OK && b != end; b = b->next)
 		rc = apply_batch(s, b);
 	/* While it is on its way to the disk, the others go on. */
-	loop_interleave(s->loop);
+	let_others_in(s);
 	if (rc == OK)
 		rc = ops->commit(s->backend, now_ms);
 	if (rc < 0)
@@ -272,7 +280,7 @@ static void committed(struct store *s, const struct commit *c)
 	for (; b != c->end; b = next) {
 		next = b->next;
 		batch_is_durable(s, b);
-		loop_interleave(s->loop);
+		let_others_in(s);
 	}
 }
 
@@ -323,8 +331,20 @@ static void measure(struct store *s)
 	s->began_us = 0;
 	count_add(&n->commit_us_sum, us);
 	max = count_of(&n->commit_us_max);
-	while (us > max && !atomic_compare_exchange_weak(&n->commit_us_max, &max, us))
-		;
+	if (loop_now_us(s->loop) - s->window_us > MAX_WINDOW_US) {
+		atomic_store_explicit(&n->commit_us_max_before, max, memory_order_relaxed);
+		s->window_us = loop_now_us(s->loop);
+		max = 0;
+	}
+	atomic_store_explicit(&n->commit_us_max, us > max ? us : max, memory_order_relaxed);
+}
+
+/* The longest of the last one or two windows in which there were commits; anybody may ask, however often. */
+static uint64_t longest(const struct store_counts *n)
+{
+	uint64_t max = count_of(&n->commit_us_max), before = count_of(&n->commit_us_max_before);
+
+	return max > before ? max : before;
 }
 
 /* ---- reads ---- */
@@ -548,7 +568,7 @@ void store_figures(const struct store *s, struct store_figures *out)
 		.rows = count_of(&n->rows),
 		.elided = count_of(&n->elided),
 		.commit_us_sum = count_of(&n->commit_us_sum),
-		.commit_us_max = atomic_exchange(&n->commit_us_max, 0),
+		.commit_us_max = longest(n),
 		.waiting = count_of(&n->waiting),
 		.waiting_bytes = count_of(&n->waiting_bytes),
 		.bytes = count_of(&n->bytes),
@@ -590,6 +610,7 @@ static void write_rest(struct store *s)
 {
 	struct batch *next;
 
+	s->ending = true;
 	while (s->queue.first && commit(s) == OK)
 		;
 	if (s->queue.first)

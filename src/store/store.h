@@ -116,6 +116,9 @@ enum store_health {
 	STORE_FAILING, /* I/O error, read-only */
 };
 
+/* "ok", "full", "failing": for people and for programs that read it. */
+const char *store_health_word(enum store_health h);
+
 struct store_port_ops {
 	void (*progress)(void *arg); /* on the port's loop */
 };
@@ -241,7 +244,7 @@ uint64_t store_last_stamp(const struct store *s);
 struct store_figures {                  /* any thread */
 	uint64_t commits, rows, elided; /* rows written; `elided` counts what store_count_elided() said */
 	uint64_t commit_us_sum,
-		commit_us_max; /* of the last commits' time; max: since the figures were last asked */
+		commit_us_max; /* of the last commits' time; max: in the last 10 to 20 s of commits */
 	uint64_t waiting;      /* batches submitted and not durable */
 	uint64_t waiting_bytes;
 	uint64_t bytes;    /* of the database with its log */

@@ -16,7 +16,7 @@
 /* Of this store; each is written by one thread at a time, but those of `waiting`. */
 struct store_counts {
 	_Atomic uint64_t commits, rows, elided;
-	_Atomic uint64_t commit_us_sum, commit_us_max;
+	_Atomic uint64_t commit_us_sum, commit_us_max, commit_us_max_before;
 	_Atomic uint64_t waiting, waiting_bytes;
 	_Atomic uint64_t bytes, failures;
 };
@@ -36,6 +36,7 @@ struct store {
 	struct store_options options;
 	struct list ports;
 	bool loaded;
+	uint64_t window_us; /* when commit_us_max began anew */
 	uint64_t last_stamp;
 	/* all threads */
 	struct session_ids ids;
@@ -49,7 +50,8 @@ struct store {
 	struct batch_queue queue; /* in the order of the submits of each port */
 	struct read_queue reads;
 	bool reads_next; /* a commit was before */
-	bool failed;     /* the last commit did */
+	bool ending;
+	bool failed; /* the last commit did */
 	uint64_t commit_limit;
 	uint64_t untidy_bytes;  /* committed since tidy() had nothing to do any more */
 	uint64_t began_us;      /* the commit of the turn before; 0: there was none */
