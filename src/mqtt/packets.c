@@ -216,7 +216,8 @@ static int on_publish_qos2(struct conn *c, const struct mqtt_publish *pub)
 		conn_answer(c, MQTT_PUBREC, pub->packet_id, MQTT_RC_SUCCESS, &promise);
 		return OK;
 	}
-	if (c->session->nreceived > c->worker->broker->config.max_inflight && c->version == MQTT_V5)
+	if (c->session->nreceived > c->worker->broker->config.max_inflight + c->received_before &&
+	    c->version == MQTT_V5)
 		rc = CONN_ERR_REASON(MQTT_RC_RECEIVE_MAXIMUM_EXCEEDED); /* [MQTT-3.3.4-7] */
 	else
 		rc = qos2_take(c, pub);
