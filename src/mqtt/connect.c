@@ -427,10 +427,7 @@ void conn_opened(struct conn *c)
 	struct worker *w = c->worker;
 
 	c->state = CONN_OPEN;
-	c->last_read_ms = loop_now_ms(w->loop);
-	loop_timer_cancel(w->loop, &c->timer);
-	if (c->keep_alive_s) /* the client's own value [MQTT-3.2.2-22] */
-		loop_timer_set(w->loop, &c->timer, (uint64_t)c->keep_alive_s * 1500);
+	conn_keep_alive(c);
 	log_info("mqtt", "client %s %s: connected, MQTT %s%s",
 		 log_quote((char[64]){0}, 64, session_id(c->session)),
 		 conn_peer(c, (char[STREAM_PEER_MAX]){0}),
