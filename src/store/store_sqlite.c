@@ -472,8 +472,10 @@ int sq_connect(struct store_sqlite *s)
 	if (rc != SQLITE_OK)
 		return sq_error(s, rc, "open it");
 	sqlite3_busy_timeout(s->db, BUSY_MS);
-	sqlite3_wal_hook(s->db, on_wal, s);
-	return set_up(s);
+	if ((rc = set_up(s)) < 0)
+		return rc;
+	sqlite3_wal_hook(s->db, on_wal, s); /* wal_autocheckpoint takes away the one there was */
+	return OK;
 }
 
 void sq_disconnect(struct store_sqlite *s)
