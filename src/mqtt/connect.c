@@ -354,8 +354,8 @@ static uint8_t session_refusal(struct worker *w, const struct mqtt_connect *p, s
 	if (!worker_has_store(w) || (expiry_of(p) == 0 && !(s && s->stored)))
 		return MQTT_RC_SUCCESS;
 	switch (store_health(w->disk)) {
-	case STORE_FULL:
-		return MQTT_RC_QUOTA_EXCEEDED;
+	case STORE_FULL: /* who takes what waits makes room; there is a reserve for the little that is written for it */
+		return s && s->stored ? MQTT_RC_SUCCESS : MQTT_RC_QUOTA_EXCEEDED;
 	case STORE_FAILING:
 		return MQTT_RC_SERVER_UNAVAILABLE;
 	default:
