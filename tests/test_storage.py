@@ -7,6 +7,7 @@ import sqlite3
 import stat
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import paho.mqtt.client as mqtt
@@ -146,6 +147,52 @@ def test_without_a_path_nothing_survives(lineside):
         restart(gw, "term")
         with Paho(gw.port, client_id="panel", clean=False) as c:
             assert not c.session_present
+
+
+def test_the_will_of_a_session_is_published_after_a_restart_when_its_client_stays_away(gw):
+    will = {"topic": "w/gone", "payload": b"gone", "qos": 1}
+    lost = Raw(gw.port, V5).connect("lost", clean=False, will=will, SESSION_EXPIRY=3600)
+    back = Raw(gw.port, V5).connect("back", clean=False, will={**will, "topic": "w/back"}, SESSION_EXPIRY=3600)
+    gw.kill()
+    lost.close()
+    back.close()
+    gw.start()
+    with Raw(gw.port, V5) as watch, Raw(gw.port, V5) as back:
+        watch.connect("watch")
+        watch.subscribe("w/#")
+        assert back.connect("back", clean=False, SESSION_EXPIRY=3600).connack.present
+        # clients have 30 s to come back
+        p = wait_until("the will", lambda: wait_for(watch, 40), timeout=45)
+        assert (p.topic, p.payload) == ("w/gone", b"gone") and watch.pending() == []
+
+
+def wait_for(client, seconds):
+    client.sock.settimeout(seconds)
+    return client.message()
+
+
+@pytest.mark.release
+def test_a_million_retained_messages_are_there_at_once(lineside):
+    n, queued = 1_000_000, 100_000
+    with Gateway(STORED, workers=4) as gw:
+        gw.stop()
+        with open(gw.dir / "export", "w") as f:
+            f.write('{"type":"lineside-store","version":1}\n')
+            f.writelines(f'{{"type":"session","client":"c{i}"}}\n' for i in range(100))
+            f.writelines(f'{{"type":"retained","message":{{"topic":"plant/{i % 100}/{i // 100}","payload":"{i}","qos":1,"retain":true}}}}\n'
+                         for i in range(n))
+            f.writelines(f'{{"type":"message","client":"c{i // 1000}","qos":1,"message":{{"topic":"t","payload":"{i}","qos":1}}}}\n'
+                         for i in range(queued))
+            f.write(f'{{"type":"end","lines":{101 + n + queued}}}\n')
+        assert store(lineside, "import", "-c", gw.config_path, "-i", gw.dir / "export").returncode == 0
+        begin = time.monotonic()
+        gw.start()
+        with Raw(gw.port, V5) as c:
+            c.connect("c")
+            assert time.monotonic() - begin < 3
+        all_of_them = subprocess.run(["mosquitto_sub", "-h", HOST, "-p", str(gw.port), "-t", "plant/#", "-C", str(n), "-W", "60"],
+                                     capture_output=True, timeout=90)
+        assert len(set(all_of_them.stdout.split())) == n
 
 
 # ---- the folder ----

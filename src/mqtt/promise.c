@@ -183,7 +183,7 @@ static void confirms_put(struct worker *w)
 
 		if (!promise_is_kept(w, &c->promise))
 			return;
-		if (c->session)
+		if (c->session && session_received_has(c->session, c->packet_id)) /* else PUBREL came early */
 			store_put_received(w->disk, c->session->stored, c->packet_id);
 		store_confirm(w->disk, c->number);
 		c->ticket = store_ticket(w->disk);

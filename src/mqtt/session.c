@@ -223,13 +223,16 @@ int session_received_add(struct session *s, uint16_t packet_id, bool *fresh)
 	return OK;
 }
 
+bool session_received_has(const struct session *s, uint16_t packet_id)
+{
+	return s->received && (s->received[packet_id / 64] & UINT64_C(1) << packet_id % 64);
+}
+
 bool session_received_remove(struct session *s, uint16_t packet_id)
 {
-	uint64_t bit = UINT64_C(1) << packet_id % 64;
-
-	if (!s->received || !(s->received[packet_id / 64] & bit))
+	if (!session_received_has(s, packet_id))
 		return false;
-	s->received[packet_id / 64] &= ~bit;
+	s->received[packet_id / 64] &= ~(UINT64_C(1) << packet_id % 64);
 	s->nreceived--;
 	return true;
 }

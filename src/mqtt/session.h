@@ -150,6 +150,7 @@ MUST_USE int session_pubcomp(struct session *s, uint16_t packet_id);
 
 /* Incoming QoS 2 ids. received_add: false when it is there already; ERR_NOMEM. */
 MUST_USE int session_received_add(struct session *s, uint16_t packet_id, bool *fresh);
+bool session_received_has(const struct session *s, uint16_t packet_id);
 bool session_received_remove(struct session *s, uint16_t packet_id);
 
 /* Does anything wait to be sent? */

@@ -341,16 +341,17 @@ static void crash(struct run *r)
 	bool broken_off = one_in(r, 2);
 
 	ledger_crashed(&r->ledger);
+	let_refuse(r, true); /* it has seen that the disk fails */
 	/* what is on its way to clients may get there, or not */
 	for (unsigned i = 0; i < r->nclients; i++)
-		if (broken_off || one_in(r, 2))
+		if (broken_off || r->clients[i].deaf || one_in(r, 2))
 			sim_client_reconnect(&r->clients[i], true);
 	if (!sim_disk_crashed(r->disk) && one_in(r, 2))
 		sim_disk_crash(r->disk); /* else it is closed as it stands */
 	life_close(r);
 	restart_disk(r);
+	(void)!sim_run(r->world, SECOND / 50 + any(r, one_in(r, 3) ? 2 * SECOND : SECOND / 20), NULL, NULL);
 	let_refuse(r, false);
-	(void)!sim_run(r->world, any(r, one_in(r, 3) ? 2 * SECOND : SECOND / 20), NULL, NULL);
 }
 
 static void live(struct run *r)

@@ -6,9 +6,10 @@
 
 #include "wire/mqtt.h"
 
-/* ledger.copies: a bit and a count */
+/* ledger.copies: two bits and a count */
 #define RETAINED 1u
-#define ONE_LIVE 2u
+#define BY_QOS_2 2u
+#define ONE_LIVE 4u
 
 void ledger_broken(struct ledger *l, const char *fmt, ...)
 {
@@ -188,10 +189,13 @@ void ledger_delivered(struct ledger *l, unsigned client, uint32_t id, uint8_t qo
 		*copies |= RETAINED;
 		return;
 	}
-	if (qos == 2 && *copies >= ONE_LIVE)
+	/* one that came by QoS 1 before a subscription was changed may come again */
+	if (qos == 2 && *copies & BY_QOS_2)
 		ledger_broken(l, "client %u: %s of client %u: %u of QoS 2 came twice", client, m->topic,
 			      m->publisher, m->seq);
 	*copies += ONE_LIVE;
+	if (qos == 2)
+		*copies |= BY_QOS_2;
 }
 
 /* covers 3.1.1 [MQTT-4.5.0-1] [MQTT-3.1.2-5]; 5.0 [MQTT-4.5.0-1] */
@@ -210,7 +214,7 @@ static void settle_group(struct ledger *l, const struct ledger_sub *group, uint3
 {
 	const struct ledger_message *m = &l->messages[id];
 	struct span name, rest;
-	unsigned copies = 0;
+	unsigned copies = 0, by_qos_2 = 0;
 	uint8_t qos = 2;
 
 	if (!mqtt_filter_shared(span_str(group->filter), &name, &rest) || group->from > m->sent ||
@@ -226,15 +230,16 @@ static void settle_group(struct ledger *l, const struct ledger_sub *group, uint3
 		if (strcmp(s->filter, group->filter) != 0 || s->until)
 			continue;
 		copies += l->copies[s->client][id] / ONE_LIVE;
+		by_qos_2 += (l->copies[s->client][id] & BY_QOS_2) != 0;
 		if (s->qos < qos)
 			qos = s->qos;
 	}
 	if (qos > 0 && m->qos > 0 && copies == 0 && !take_one(&l->may_miss_shared) && !take_one(&l->may_miss))
 		ledger_broken(l, "group %s: %s of client %u: %u never came", group->filter, m->topic,
 			      m->publisher, m->seq);
-	if (qos == 2 && m->qos == 2 && copies > 1)
+	if (by_qos_2 > 1)
 		ledger_broken(l, "group %s: %s of client %u: %u of QoS 2 came %u times", group->filter,
-			      m->topic, m->publisher, m->seq, copies);
+			      m->topic, m->publisher, m->seq, by_qos_2);
 }
 
 /* The next message that was published with RETAIN to the topic of `id`, or NULL. */

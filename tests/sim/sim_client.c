@@ -511,8 +511,11 @@ bool sim_client_subscribe(struct sim_client *c, const char *filter, uint8_t qos)
 {
 	unsigned i = 0;
 
-	while (i < SIM_FILTERS && c->filters[i].wanted && strcmp(c->filters[i].filter, filter) != 0)
+	while (i < SIM_FILTERS && !(c->filters[i].wanted && strcmp(c->filters[i].filter, filter) == 0))
 		i++;
+	if (i == SIM_FILTERS) /* a new one */
+		for (i = 0; i < SIM_FILTERS && c->filters[i].wanted;)
+			i++;
 	if (!c->connected || c->leaving || i == SIM_FILTERS || c->filters[i].waits || c->filters[i].going ||
 	    c->output_len > sizeof(c->output) / 2)
 		return false;
