@@ -60,9 +60,11 @@ static int refuse_undecoded(struct conn *c, const struct mqtt_connect *p, int er
 	return OK;
 }
 
-/* May a client have this id? Any that is not empty [MQTT-3.1.3-5]; in 3.1 it is never empty. */
-static bool client_id_ok(const struct mqtt_connect *p)
+/* May a client have this id? Any that is not empty [MQTT-3.1.3-5] and not ours; in 3.1 it is never empty. */
+static bool client_id_ok(const struct conn *c, const struct mqtt_connect *p)
 {
+	if (!c->own && p->client_id.len > 0 && p->client_id.p[0] == '$')
+		return false;
 	if (p->client_id.len > 0 || p->version == MQTT_V5)
 		return true;
 	return p->version == MQTT_V311 && p->clean_start; /* 3.1.1 [MQTT-3.1.3-7], [MQTT-3.1.3-8] */
@@ -343,11 +345,12 @@ static void accept_with(struct conn *c, const struct mqtt_connect *p, bool prese
 }
 
 /* May there be a new session? */
-static bool session_is_permitted(struct worker *w, struct span client_id)
+static bool session_is_permitted(const struct conn *c, struct span client_id)
 {
+	struct worker *w = c->worker;
 	const struct broker *b = w->broker;
 
-	return session_find(w, client_id) ||
+	return c->own || session_find(w, client_id) ||
 	       (worker_memory(w) == BUDGET_OK && atomic_load(&b->sessions) < b->config.max_sessions);
 }
 
@@ -355,7 +358,7 @@ static bool session_is_permitted(struct worker *w, struct span client_id)
 static void start(struct conn *c, const struct mqtt_connect *p, struct span client_id, bool will_is_command)
 {
 	struct worker *w = c->worker;
-	bool present, permitted = session_is_permitted(w, client_id);
+	bool present, permitted = session_is_permitted(c, client_id);
 	struct session *s = permitted ? session_for(w, client_id, p->clean_start, &present) : NULL;
 
 	if (!s) {
@@ -386,9 +389,9 @@ static uint8_t judge(struct conn *c, const struct mqtt_connect *p, bool *will_is
 {
 	const struct redirect *elsewhere = c->worker->redirect;
 
-	if (elsewhere)
+	if (elsewhere && !c->own)
 		return elsewhere->reason;
-	if (!client_id_ok(p))
+	if (!client_id_ok(c, p))
 		return MQTT_RC_CLIENT_ID_NOT_VALID;
 	/* no enhanced authentication here [MQTT-4.12.0-1] */
 	if (p->version == MQTT_V5 && mqtt_props_has(&p->props, MQTT_P_AUTH_METHOD))
