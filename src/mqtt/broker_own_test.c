@@ -148,9 +148,9 @@ static void what_is_older_than_its_age_is_dropped_and_counted(void **state)
 	publish_numbers(source, 4, 4, 0);
 	rig_run(&o.r, 2000);
 	/* the first one was sent before; the others have the rest of their time */
-	peer_expect(p, "PUBLISH d0 q1 r0 m1 t/x=1 expiry=5");
+	peer_expect(p, "PUBLISH d0 q1 r0 m1 t/x=1 MESSAGE_EXPIRY=5");
 	peer_ack(p, MQTT_PUBACK, 1);
-	peer_expect(p, "PUBLISH d0 q1 r0 m4 t/x=4 expiry=3");
+	peer_expect(p, "PUBLISH d0 q1 r0 m4 t/x=4 MESSAGE_EXPIRY=3");
 	assert_int_equal(o.terms.dropped_expired, 2);
 
 	own_fini(&o);
