@@ -32,6 +32,24 @@ static uint64_t subscriptions(const struct buffer *b)
 	return atomic_load(&b->terms->subscriptions);
 }
 
+void uplink_terms_set(struct mqtt_session_terms *terms, const struct config_uplink *cfg)
+{
+	atomic_store(&terms->max_messages, UINT64_MAX);
+	atomic_store(&terms->max_bytes, cfg->buffer.max_bytes);
+	atomic_store(&terms->max_age_ms, cfg->buffer.max_age_ms);
+	atomic_store(&terms->drop_oldest, cfg->buffer.drop_oldest);
+}
+
+/* Both sessions together have max_bytes; what comes has a tenth of it at least. */
+static void share_bytes(struct uplink *u)
+{
+	uint64_t most = u->cfg.buffer.max_bytes;
+	uint64_t used = atomic_load(&u->buffers[!u->live].terms->queued_bytes);
+	uint64_t left = used < most ? most - used : 0;
+
+	atomic_store(&u->buffers[u->live].terms->max_bytes, left > most / 10 ? left : most / 10);
+}
+
 /* ---- filters ---- */
 
 static int subscribe(struct buffer *b, uint8_t retain_handling, uintptr_t token)
@@ -145,6 +163,7 @@ static void joined(struct uplink *u, const struct mqtt_client_answer *e)
 		return;
 	}
 	u->live = !u->live;
+	share_bytes(u);
 	u->phase = PHASE_BOTH;
 	loop_timer_set(u->loop, &u->overlap, UPLINK_OVERLAP_MS);
 	log_info("uplink", "%s: %" PRIu64 " records wait: live values go first", u->cfg.name,
@@ -170,6 +189,7 @@ void buffers_look(struct uplink *u)
 		u->phase = PHASE_ALONE;
 	if (u->phase == PHASE_ALONE && u->is_up && buffer_queued(&u->buffers[u->live]) > backlog_max(u))
 		join(u);
+	share_bytes(u);
 	uplink_settle(u);
 }
 

@@ -30,16 +30,30 @@ static void tell(struct loop_timer *t)
 		u->on.changed(u->arg);
 }
 
+/* What goes on being wrong, as every attempt to connect, is told once. */
+static void log_failure(const struct uplink *u, bool is_new)
+{
+	if (is_new)
+		log_warning("uplink", "%s: %s", u->cfg.name, u->error);
+	else
+		log_info("uplink", "%s: again: %s", u->cfg.name, u->error);
+}
+
 void uplink_failed(struct uplink *u, const char *fmt, ...)
 {
+	char text[UPLINK_ERROR_BYTES];
+	bool is_new;
 	va_list args;
 
 	va_start(args, fmt);
-	vsnprintf(u->error, sizeof(u->error), fmt, args);
+	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
+	is_new = strcmp(text, u->error) != 0;
+	memcpy(u->error, text, sizeof(text));
 	u->error_ms = loop_wall_ms(u->loop);
-	log_warning("uplink", "%s: %s", u->cfg.name, u->error);
-	tell_changed(u);
+	log_failure(u, is_new);
+	if (is_new)
+		tell_changed(u);
 }
 
 void uplink_settle(struct uplink *u)
@@ -74,7 +88,9 @@ const char *uplink_why(const struct mqtt_client_disconnected *e, enum mqtt_versi
 {
 	const char *reason = v == MQTT_V5 ? mqtt_reason_text(e->reason) : v3_text(e->reason);
 
-	if (e->is_refused)
+	if (!e->was_connected && e->err == ERR_IO)
+		snprintf(buf, size, "no connection to it: nobody answers there, or there is no such host");
+	else if (e->is_refused)
 		snprintf(buf, size, "refused: %s", reason);
 	else if (e->err == ERR_REMOTE)
 		snprintf(buf, size, "disconnected by the other side: %s", mqtt_reason_text(e->reason));

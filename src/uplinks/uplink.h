@@ -36,6 +36,9 @@ struct uplink;
 /* The client id of session `index`, 0 or 1, of an uplink; `buf` has UPLINK_ID_MAX bytes. Returns buf. */
 const char *uplink_session_id(const char *name, unsigned index, char *buf);
 
+/* The limits of its buffer for either session; may be called while the session is in use. */
+void uplink_terms_set(struct mqtt_session_terms *terms, const struct config_uplink *cfg);
+
 struct uplink_events {
 	void (*changed)(void *arg); /* its state or its last error; not from inside uplink_create() */
 	void (*stopped)(void *arg); /* after uplink_stop(); may destroy it */
@@ -43,10 +46,9 @@ struct uplink_events {
 
 struct uplink_places {
 	struct loop *loop;
-	struct dialer *local;  /* to our broker, by broker_accept_own(); borrowed */
-	struct dialer *remote; /* taken, also on failure */
-	struct mqtt_session_terms
-		*terms[2]; /* of the sessions; with the limits of the configuration; they outlive it */
+	struct dialer *local;                /* to our broker, by broker_accept_own(); borrowed */
+	struct dialer *remote;               /* taken, also on failure */
+	struct mqtt_session_terms *terms[2]; /* of the sessions, by uplink_terms_set(); they outlive it */
 };
 
 /*

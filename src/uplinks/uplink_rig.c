@@ -121,16 +121,13 @@ void rig_init(struct rig *r, uint64_t seed, uint32_t nworkers)
 	r->here.policy.session = terms_of;
 	assert_int_equal(sim_loop_create(r->world, &r->loop), OK);
 	assert_int_equal(sim_net_dialer(r->here.net, "broker", &r->local), OK);
-	for (unsigned i = 0; i < 2; i++) {
-		r->terms[i].max_messages = UINT64_MAX;
-		r->terms[i].max_bytes = UINT64_MAX;
-	}
 	r->cfg = (struct config_uplink){.name = "up",
 					.version = MQTT_V5,
 					.keep_alive_ms = 10000,
 					.qos = 1,
 					.publish = publish,
 					.npublish = 2,
+					.buffer = {.max_bytes = 1u << 30},
 					.reconnect = {100, 2000}};
 }
 
@@ -158,6 +155,8 @@ void rig_uplink(struct rig *r)
 	const struct uplink_setup setup = {
 		.cfg = &r->cfg, .client_id = "gw-up", .max_packet_size = 1 << 20, .seed = 1};
 
+	for (unsigned i = 0; i < 2; i++)
+		uplink_terms_set(&r->terms[i], &r->cfg);
 	assert_int_equal(sim_net_dialer(r->there.net, "broker", &places.remote), OK);
 	assert_int_equal(uplink_create(&places, &setup, &events, r, &r->uplink), OK);
 }

@@ -212,8 +212,7 @@ static void what_is_missing_after_a_full_buffer_is_what_was_counted(void **state
 		uint64_t dropped;
 
 		rig_init(&r, 5, 2);
-		r.terms[0].max_bytes = r.terms[1].max_bytes = 50000;
-		r.terms[0].drop_oldest = r.terms[1].drop_oldest = oldest;
+		r.cfg.buffer = (struct config_uplink_buffer){.max_bytes = 50000, .drop_oldest = oldest};
 		rig_up(&r, "none", "#");
 		rig_cut(&r);
 		rig_run(&r, 1000);
