@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from gateway import HOST, Gateway, can_connect, free_port, wait_until
-from rawmqtt import CONNACK, CONNECT, DISCONNECT, PINGREQ, PINGRESP, PUBACK, PUBLISH, SUBACK, SUBSCRIBE, packet
+from rawmqtt import CONNACK, CONNECT, DISCONNECT, PINGREQ, PINGRESP, PUBACK, PUBLISH, SUBACK, SUBSCRIBE, Raw, packet
 
 ROOT = Path(__file__).resolve().parent.parent
 MAN = ROOT / "docs" / "man" / "lineside-bench.1"
@@ -183,6 +183,34 @@ def test_nothing_is_left_in_the_broker(lineside, broker):
     assert left.returncode == 27 and left.stdout == ""
 
 
+@pytest.mark.parametrize("options, copies", [(["--publishers", 2, "--sessions", 6], 1), (["--sessions", 6, "--to-all"], 6),
+                                              (["--publishers", 3, "--sessions", 1, "--to-all"], 1)])
+@pytest.mark.parametrize("qos", [1, 2])
+def test_a_message_goes_to_one_session_or_to_all(lineside, broker, options, copies, qos):
+    report = bench(lineside, broker.port, "offline", *options, "-q", qos, "-L", 601, "--pid", broker.pid)
+    assert_faultless(report)
+    assert report["rows_per_second"] == pytest.approx(copies * report["queue_per_second"], rel=0.01)
+    assert report["drain_per_second"] * report["drain_seconds"] == pytest.approx(601 * copies, rel=0.3)  # of rounded times
+    assert report["drain_growth_bytes"] >= 0
+
+
+@pytest.mark.parametrize("mode", [["retained", "--topics", 200, "-q", 1], ["offline", "-c", 3, "-L", 300]], ids=lambda m: m[0])
+def test_what_one_run_leaves_another_fetches(lineside, broker, mode):
+    mode = [*mode, "--prefix", f"{mode[0]}-left"]
+    assert_faultless(bench(lineside, broker.port, *mode, "--leave"))
+    report = bench(lineside, broker.port, *mode, "--resume")
+    assert_faultless(report)
+    assert "set_seconds" not in report and "queue_seconds" not in report
+    assert bench(lineside, broker.port, *mode, "--resume", "--drain", 0.2, status=1)["lost"] in (200, 300)
+
+
+def test_persistent_sessions_of_an_exchange_are_removed_at_the_end(lineside, gw):
+    report = bench(lineside, gw.port, "exchange", "-q", 1, "--persistent", "--prefix", "stay", *SHORT)
+    assert_faultless(report)
+    with Raw(gw.port).connect("stays0", clean=False) as c:
+        assert not c.connack.present
+
+
 def test_a_report_for_people_and_a_progress_line_on_a_terminal_only(lineside, broker):
     command = [str(lineside), "bench", "exchange", "-c", "2", "--seconds", "1.2", "-p", str(broker.port)]
     plain = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
@@ -224,6 +252,11 @@ def test_a_report_for_people_and_a_progress_line_on_a_terminal_only(lineside, br
         (["fan-out", "--filters", "2"], "--filters is for"),
         (["offline", "-q", "0"], "nothing is kept with QoS 0"),
         (["offline", "--rate", "5"], "no rate"),
+        (["offline", "--publishers", "2", "--sessions", "5"], "no multiple of 2 publishers"),
+        (["exchange", "--to-all"], "--to-all is for offline"),
+        (["idle", "--persistent"], "--persistent is for"),
+        (["exchange", "--leave"], "are for retained and offline"),
+        (["offline", "--resume"], "need a --prefix"),
         (["exchange", "--rate", "5", "--interval", "5"], "both say how fast"),
         (["connect", "--interval", "5"], "connect has none"),
         (["pub", "-t", "a/#"], "wildcard"),
@@ -437,6 +470,8 @@ def test_every_row_of_the_speed_table_has_a_floor_and_an_aim(table):
         ("idle-connection", [1024], [5], 1024, False),
         ("idle-connection", [1025], [5], 1025, True),
         ("retained-1m", [251], None, 251, True),
+        ("offline-1000", [60000], None, 60000, False),
+        ("offline-1000", [59999], None, 59999, True),
     ],
 )
 def test_a_floor_is_judged_by_medians(table, name, ours, other, figure, missed):

@@ -85,7 +85,10 @@ WRONG = [
     (["devices", 0, "tags"], [{"name": "a", "address": "do0"}], "devices[0].tags[0].address"),
     (["broker"], {"connect_timeout": 10}, "broker.connect_timeout"),
     (["broker"], {"max_packet_size": "1MB"}, "broker.max_packet_size"),
-    (["storage"], {"path": "x"}, "storage"),
+    (["users"], [{"name": "x"}], "users"),
+    (["storage"], {"path": "x", "linger": 5}, "storage.linger"),
+    (["storage"], {"path": "x", "durability": "sync"}, "storage.durability"),
+    (["storage"], {"path": 5}, "storage.path"),
     (["devices"], {}, "devices"),
 ]
 

@@ -167,8 +167,9 @@ def test_a_faulty_file_changes_nothing_and_is_reported(gateway):
 def test_what_needs_a_new_start_is_said_in_the_log(gateway):
     config = plant("rack", broker={"workers": 1, "max_inflight": 7})
     config["gateway"]["root"] = "elsewhere"
+    config["storage"] = {"path": "data"}
     gateway.reload(config)
-    for what in ("gateway", "broker"):
+    for what in ("gateway", "broker", "storage"):
         gateway.wait_log(f"{what} changed: that takes effect when the gateway is started again")
     gateway.wait_log("was read again")
     with Client(gateway.port, "site/g/rack/ai0") as client:
@@ -199,10 +200,10 @@ def test_an_address_in_use_ends_it_with_nothing_started(lineside, tmp_path, gate
 
 def test_a_faulty_file_starts_nothing(lineside, tmp_path):
     file = tmp_path / "g.yaml"
-    file.write_text("gateway: {nam: a}\nstorage: {path: x}\n")
+    file.write_text("gateway: {nam: a}\nusers: {name: x}\n")
     done = subprocess.run([lineside, "serve", "-c", file], capture_output=True, text=True, timeout=10)
     assert done.returncode == 1
-    assert len(done.stderr.splitlines()) == 2 and "g.yaml:2:10: storage: is not in this version" in done.stderr
+    assert len(done.stderr.splitlines()) == 2 and "g.yaml:2:8: users: is not in this version" in done.stderr
 
 
 @pytest.mark.parametrize("args", [["-x"], ["x"], ["--log-level", "loud"]])

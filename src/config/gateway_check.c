@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define DATABASE_LEAST     (1024u * 1024)      /* its tables, and what one commit writes */
 #define MEMORY_LIMIT_LEAST (16u * 1024 * 1024) /* with less, the first few clients could not do a thing */
 
 void gateway_check_unique(struct checker *c, struct name_set *set, const struct doc_node *node,
@@ -168,6 +169,22 @@ static void check_broker(struct checker *c, const struct doc_node *node)
 		schema_fault_key(c->r, node, "move_permanently", "found true, allowed: only beside move_to");
 }
 
+static void check_storage(struct checker *c, const struct doc_node *node)
+{
+	static const char *const of_path[] = {"durability", "linger", "max_bytes"};
+	const struct config_storage *s = &c->cfg->storage;
+
+	if (!node || node->kind != DOC_MAP)
+		return;
+	for (size_t i = 0; !doc_get(node, "path") && i < sizeof(of_path) / sizeof(of_path[0]); i++)
+		if (doc_get(node, of_path[i]))
+			schema_fault_key(c->r, node, of_path[i],
+					 "applies only beside path, the folder of the database");
+	if (s->max_bytes > 0 && s->max_bytes < DATABASE_LEAST)
+		schema_fault_key(c->r, node, "max_bytes",
+				 "found %" PRIu64 " bytes, allowed: 0 or at least 1MiB", s->max_bytes);
+}
+
 int gateway_check(struct checker *c, const struct doc_node *file)
 {
 	int rc;
@@ -175,6 +192,7 @@ int gateway_check(struct checker *c, const struct doc_node *file)
 	if (!c->cfg->gateway.root)
 		c->cfg->gateway.root = c->cfg->gateway.name;
 	check_broker(c, doc_get(file, "broker"));
+	check_storage(c, doc_get(file, "storage"));
 	if ((rc = check_listeners(c, doc_get(file, "listeners"))) < 0)
 		return rc;
 	if ((rc = check_lines(c, doc_get(file, "lines"))) < 0)

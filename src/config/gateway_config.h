@@ -59,6 +59,15 @@ struct config_broker {
 	uint64_t memory_limit; /* for what clients make the broker hold; 0: half of what the machine has */
 };
 
+enum config_durability { CONFIG_DURABILITY_FSYNC, CONFIG_DURABILITY_OS, CONFIG_DURABILITY_NONE };
+
+struct config_storage {
+	const char *path;   /* a folder; NULL: nothing outlives the process */
+	int durability;     /* enum config_durability */
+	uint32_t linger_ms; /* 0..1000 */
+	uint64_t max_bytes; /* 0: no limit */
+};
+
 enum config_protocol { CONFIG_PROTOCOL_MQTT };
 
 struct config_listener {
@@ -192,6 +201,7 @@ struct gateway_config {
 	struct config_gateway gateway;
 	struct config_broker broker;
 	struct config_log log;
+	struct config_storage storage;
 	struct config_listener *listeners;
 	size_t nlisteners;
 	struct config_line *lines;
@@ -228,6 +238,7 @@ void gateway_config_destroy(struct gateway_config *cfg);
 /* Of the broker: all but sys_interval_ms and move_*, which take effect at a reload. */
 bool config_broker_equal(const struct config_broker *a, const struct config_broker *b);
 bool config_move_equal(const struct config_broker *a, const struct config_broker *b);
+bool config_storage_equal(const struct config_storage *a, const struct config_storage *b);
 bool config_listener_equal(const struct config_listener *a, const struct config_listener *b);
 bool config_line_equal(const struct config_line *a, const struct config_line *b);
 bool config_device_equal(const struct config_device *a, const struct config_device *b);

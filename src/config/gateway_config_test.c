@@ -130,6 +130,49 @@ static void nothing_listens_beyond_this_machine(void **state)
 	CHECK_ROWS(rows);
 }
 
+static void storage_keys_are_checked(void **state)
+{
+	static const struct row rows[] = {
+		{"storage: {}\n", NULL},
+		{"storage: {path: data}\n", NULL},
+		{"storage: {path: /var/lib/lineside, durability: os, linger: 1s, max_bytes: 1MiB}\n", NULL},
+		{"storage: {path: d, durability: none, linger: 0, max_bytes: 0}\n", NULL},
+		{"storage: {path: ''}\n", "storage.path: found \"\", allowed: a file name"},
+		{"storage: {path: d, durability: sync}\n",
+		 "storage.durability: found \"sync\", allowed: fsync, os, none; did you mean \"fsync\"?"},
+		{"storage: {path: d, linger: 1001ms}\n",
+		 "storage.linger: found \"1001ms\", allowed: a time in ms, s, min, h or d, 0..1s"},
+		{"storage: {path: d, max_bytes: 1023KiB}\n",
+		 "storage.max_bytes: found 1047552 bytes, allowed: 0 or at least 1MiB"},
+		{"storage: {durability: fsync}\n",
+		 "storage.durability: applies only beside path, the folder of the database"},
+		{"storage: {linger: 1ms}\n",
+		 "storage.linger: applies only beside path, the folder of the database"},
+	};
+
+	(void)state;
+	CHECK_ROWS(rows);
+}
+
+static void storage_is_complete_with_its_defaults(void **state)
+{
+	struct gateway_config *cfg = NULL;
+	struct faults faults;
+
+	(void)state;
+	assert_int_equal(parse("storage: {path: data}\n", &cfg, &faults), OK);
+	assert_string_equal(cfg->storage.path, "data");
+	assert_int_equal(cfg->storage.durability, CONFIG_DURABILITY_FSYNC);
+	assert_int_equal(cfg->storage.linger_ms, 5);
+	assert_int_equal(cfg->storage.max_bytes, 0);
+	gateway_config_destroy(cfg);
+	faults_fini(&faults);
+	assert_int_equal(parse("gateway: {name: a}\n", &cfg, &faults), OK);
+	assert_null(cfg->storage.path);
+	gateway_config_destroy(cfg);
+	faults_fini(&faults);
+}
+
 static void clients_are_kept_alive_and_sent_elsewhere_in_reason(void **state)
 {
 #define WHERE "allowed: a server such as other.example:1883, or several with a space between, up to 256 bytes"
@@ -339,9 +382,78 @@ static void keys_of_a_tag_fit_its_type(void **state)
 	CHECK_ROWS(rows);
 }
 
+#define UP(rest) "uplinks: [{name: u, url: \"mqtt://h\", publish: [a], " rest "}]\n"
+
+static void uplink_keys_are_checked(void **state)
+{
+	static const struct row rows[] = {
+		{"uplinks: [{name: u, url: \"mqtt://h\", publish: [\"plant1/#\"]}]\n", NULL},
+		{UP("version: 3.1.1, qos: 0, clean: true, drain_rate: 5"), NULL},
+		{UP("subscribe: [b, {filter: \"+/c\", strip: x/, prefix: y/, retain: false}]"), NULL},
+		{UP("subscribe: [{filter: \"#\", template: \"a/{topic}/{2}/{8+}\"}]"), NULL},
+		{"uplinks: [{name: u, url: \"mqtt://[fe80::1]:99\", subscribe: [a]}]\n", NULL},
+		{"uplinks: [{name: u, url: \"mqtts://h\", publish: [a]}]\n",
+		 "uplinks[0].url: mqtts:// is not in this version: found \"mqtts://h\", allowed: mqtt://HOST:PORT"},
+		{"uplinks: [{name: u, url: \"http://h\", publish: [a]}]\n",
+		 "uplinks[0].url: found \"http://h\", allowed: mqtt://HOST or mqtt://HOST:PORT, an IPv6 address in "
+		 "brackets"},
+		{"uplinks: [{name: u, url: \"mqtt://h:0\", publish: [a]}]\n",
+		 "uplinks[0].url: found port 0, allowed: 1..65535"},
+		{"uplinks: [{name: u, url: \"mqtt://h\"}]\n",
+		 "uplinks[0]: found neither publish nor subscribe, allowed: at least one of them"},
+		{UP("qos: 2"), "uplinks[0].qos: found \"2\", allowed: a whole number, 0..1"},
+		{UP("keep_alive: 1500ms"), "uplinks[0].keep_alive: found 1500 ms, allowed: whole seconds"},
+		{UP("reconnect: {first: 2s, max: 1s}"),
+		 "uplinks[0].reconnect.max: found 1000 ms, allowed: no less than first, 2000 ms"},
+		{UP("version: 3.1.1, password_file: p"),
+		 "uplinks[0].password_file: found no username beside it, which MQTT 3.1.1 needs with a password"},
+		{UP("subscribe: [{filter: \"a/b#\"}]"),
+		 "uplinks[0].subscribe[0].filter: found \"a/b#\", allowed: a topic filter such as plant1/#, at most "
+		 "1000 characters"},
+		{UP("subscribe: [\"a+\"]"),
+		 "uplinks[0].subscribe[0]: found \"a+\", allowed: a topic filter such as plant1/#, at most 1000 "
+		 "characters"},
+		{UP("subscribe: [[]]"), "uplinks[0].subscribe[0]: found a list, allowed: a map, a filter"},
+		{UP("subscribe: [{filter: a, template: \"{9}\"}]"),
+		 "uplinks[0].subscribe[0].template: found \"{9}\", allowed: a topic with {topic}, {1} to {8}, or {1+} "
+		 "to {8+} in it, without + # otherwise"},
+		{UP("subscribe: [{filter: a, template: b, prefix: c}]"),
+		 "uplinks[0].subscribe[0].template: found beside prefix, allowed: either template, or strip and "
+		 "prefix"},
+	};
+
+	(void)state;
+	CHECK_ROWS(rows);
+}
+
+static void an_uplink_is_taken_apart(void **state)
+{
+	struct gateway_config *cfg = NULL;
+	struct faults faults;
+	const struct config_uplink *u;
+
+	(void)state;
+	assert_int_equal(parse("gateway: {name: g}\n"
+			       "uplinks: [{name: u, url: \"mqtt://[::1]:2883\", publish: [a, {filter: b}]}]\n",
+			       &cfg, &faults),
+			 OK);
+	u = &cfg->uplinks[0];
+	assert_string_equal(u->scheme, "mqtt");
+	assert_string_equal(u->host, "::1");
+	assert_int_equal(u->port, 2883);
+	assert_string_equal(u->client_id, "g-u");
+	assert_int_equal(u->version, 5);
+	assert_int_equal(u->npublish, 2);
+	assert_string_equal(u->publish[0].filter, "a");
+	assert_true(u->publish[0].retain && u->publish[1].retain && u->buffer.drop_oldest);
+	assert_true(config_uplink_equal(u, u));
+	gateway_config_destroy(cfg);
+	faults_fini(&faults);
+}
+
 static void features_to_come_are_refused_by_name(void **state)
 {
-	static const char *const keys[] = {"storage", "users", "roles", "templates", "uplinks", "views"};
+	static const char *const keys[] = {"users", "roles", "templates", "views"};
 	char text[64];
 
 	(void)state;
@@ -406,7 +518,8 @@ static const char full[] =
 	"70, spread_after: 5, "
 	"connect_timeout: 8s, max_retained_messages: 7000, max_retained_bytes: 80KiB, "
 	"sys_interval: 3s, max_keep_alive: 2min, move_to: \"b.example:1883 c\", move_permanently: true, "
-	"max_sessions: 90, memory_limit: 64MiB}\n" LISTENERS "lines:\n"
+	"max_sessions: 90, memory_limit: 64MiB}\n"
+	"storage: {path: data, durability: none, linger: 7ms, max_bytes: 3GiB}\n" LISTENERS "lines:\n"
 	"  - {name: press, type: modbus-tcp, host: 10.0.0.9, port: 1502, timeout: 250ms, retries: 3, "
 	"backoff: {first: "
 	"1s, max: 1min}, max_in_flight: 4}\n"
@@ -447,6 +560,10 @@ static void check_full(const struct gateway_config *cfg)
 	assert_true(cfg->broker.move_permanently);
 	assert_int_equal(cfg->broker.max_sessions, 90);
 	assert_true(cfg->broker.memory_limit == 64 << 20);
+	assert_string_equal(cfg->storage.path, "data");
+	assert_int_equal(cfg->storage.durability, CONFIG_DURABILITY_NONE);
+	assert_int_equal(cfg->storage.linger_ms, 7);
+	assert_true(cfg->storage.max_bytes == (uint64_t)3 << 30);
 	assert_int_equal(cfg->broker.queue_policy, CONFIG_QUEUE_DISCONNECT);
 	assert_int_equal(cfg->broker.max_retained_messages, 7000);
 	assert_true(cfg->broker.max_retained_bytes == 81920);
@@ -584,6 +701,10 @@ int main(void)
 		cmocka_unit_test(devices_and_groups_refer_to_what_is_there),
 		cmocka_unit_test(addresses_hold_what_their_area_has),
 		cmocka_unit_test(keys_of_a_tag_fit_its_type),
+		cmocka_unit_test(storage_keys_are_checked),
+		cmocka_unit_test(storage_is_complete_with_its_defaults),
+		cmocka_unit_test(uplink_keys_are_checked),
+		cmocka_unit_test(an_uplink_is_taken_apart),
 		cmocka_unit_test(features_to_come_are_refused_by_name),
 		cmocka_unit_test(all_faults_are_found_at_once_in_order),
 		cmocka_unit_test(the_longer_of_two_lists_of_one_key_is_not_read_past_the_other),

@@ -25,6 +25,12 @@ bool config_move_equal(const struct config_broker *a, const struct config_broker
 	return text_equal(a->move_to, b->move_to) && a->move_permanently == b->move_permanently;
 }
 
+bool config_storage_equal(const struct config_storage *a, const struct config_storage *b)
+{
+	return text_equal(a->path, b->path) && a->durability == b->durability &&
+	       a->linger_ms == b->linger_ms && a->max_bytes == b->max_bytes;
+}
+
 bool config_listener_equal(const struct config_listener *a, const struct config_listener *b)
 {
 	return text_equal(a->name, b->name) && a->protocol == b->protocol &&

@@ -96,6 +96,34 @@ static const struct schema_field broker_fields[] = {
 
 static const struct schema broker_table = {"broker", sizeof(struct config_broker), TABLE(broker_fields)};
 
+/* ---- storage ---- */
+
+#define STORAGE_AT(member) SCHEMA_AT(struct config_storage, member)
+
+static const struct schema_word durabilities[] = {
+	{"fsync", CONFIG_DURABILITY_FSYNC},
+	{"os", CONFIG_DURABILITY_OS},
+	{"none", CONFIG_DURABILITY_NONE},
+	{NULL, 0},
+};
+
+static const struct schema_field storage_fields[] = {
+	{"path", "Folder of the database, made if it is not there; relative to this file", SCHEMA_PATH,
+	 STORAGE_AT(path), .unset = "everything is kept in memory and ends with the process"},
+	{"durability",
+	 "When what is acknowledged is safe: on the medium (survives the power), with the operating system "
+	 "(survives the process), or nobody waits for it",
+	 SCHEMA_ENUM, STORAGE_AT(durability), .words = durabilities, .preset = "fsync"},
+	{"linger",
+	 "How long a subscriber that is connected may take to acknowledge a QoS 1 message before the message "
+	 "is written",
+	 SCHEMA_TIME, STORAGE_AT(linger_ms), .min = 0, .max = 1 * MS_PER_S, .preset = "5ms"},
+	{"max_bytes", "Largest size of the database, at least 1MiB; 0 is no limit", SCHEMA_SIZE,
+	 STORAGE_AT(max_bytes), .min = 0, .max = 1024 * 1024.0 * GIB, .preset = "0"},
+};
+
+static const struct schema storage_table = {"storage", sizeof(struct config_storage), TABLE(storage_fields)};
+
 /* ---- listeners ---- */
 
 #define LISTENER_AT(member) SCHEMA_AT(struct config_listener, member)
@@ -296,13 +324,14 @@ static const struct schema_field file_fields[] = {
 	{"gateway", "The gateway itself", SCHEMA_MAP, FILE_AT(gateway), .sub = &gateway_table},
 	{"log", "The log on standard error", SCHEMA_MAP, FILE_AT(log), .sub = &log_table},
 	{"broker", "Limits of the MQTT broker", SCHEMA_MAP, FILE_AT(broker), .sub = &broker_table},
+	{"storage", "What survives a restart, and where", SCHEMA_MAP, FILE_AT(storage),
+	 .sub = &storage_table},
 	{"listeners", "Where clients connect", SCHEMA_MAPS, FILE_LIST_AT(listeners, nlisteners),
 	 .sub = &listener_table, .unset = "none"},
 	{"lines", "Serial ports, TCP endpoints and racks", SCHEMA_MAPS, FILE_LIST_AT(lines, nlines),
 	 .sub = &line_table, .unset = "none"},
 	{"devices", "Devices on the lines", SCHEMA_MAPS, FILE_LIST_AT(devices, ndevices),
 	 .sub = &device_table, .unset = "none"},
-	{"storage", "What survives a restart, and where", SCHEMA_LATER},
 	{"users", "Accounts", SCHEMA_LATER},
 	{"roles", "What accounts may do", SCHEMA_LATER},
 	{"templates", "Groups and tags for many devices", SCHEMA_LATER},

@@ -61,6 +61,8 @@ int reload_config(const char *path, const struct gateway_config *running, struct
 		log_later("gateway");
 	if (!config_broker_equal(&next->broker, &running->broker))
 		log_later("broker");
+	if (!config_storage_equal(&next->storage, &running->storage))
+		log_later("storage");
 	if (!listeners_equal(next, running))
 		log_later("listeners");
 	next->gateway.name = running->gateway.name;

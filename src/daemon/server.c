@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 
 #include "daemon/control.h"
 #include "daemon/field_thread.h"
@@ -15,6 +16,7 @@
 #include "daemon/reload.h"
 #include "daemon/signals.h"
 #include "daemon/status.h"
+#include "daemon/storage_thread.h"
 #include "daemon/uplink_terms.h"
 #include "daemon/uplink_thread.h"
 #include "daemon/workers.h"
@@ -64,6 +66,7 @@ struct server { /* the main thread's, but for what the threads own */
 	struct workers *workers;
 	struct own_topics *topics;
 	struct own_table *next_table, *old_table;
+	struct storage_thread *storage; /* NULL: all is in memory */
 	struct broker *broker;
 	struct field_thread *field;
 	struct uplink_terms *uplink_terms;
@@ -127,6 +130,11 @@ static void begin_closing(struct server *s)
 
 /* ---- status ---- */
 
+static struct store *store_of(const struct server *s)
+{
+	return s->storage ? storage_thread_store(s->storage) : NULL;
+}
+
 static const char *state_text(enum server_state state)
 {
 	switch (state) {
@@ -167,6 +175,7 @@ static void uplinks_reported(struct loop_source *source)
 		.state = state_text(s->state),
 		.cfg = s->cfg,
 		.broker = s->broker,
+		.store = store_of(s),
 		.max_connections = s->max_connections,
 		.memory_limit = s->memory_limit,
 		.listeners = s->listeners,
@@ -190,7 +199,7 @@ static void take_sample(struct loop_timer *t)
 {
 	struct server *s = container_of(t, struct server, sampling);
 
-	status_rates_sample(&s->rates, s->broker, loop_now_ms(s->loop));
+	status_rates_sample(&s->rates, s->broker, store_of(s), loop_now_ms(s->loop));
 	heap_look(&s->heap, broker_memory_used(s->broker));
 	loop_timer_set(s->loop, &s->sampling, STATUS_SAMPLE_MS);
 }
@@ -447,6 +456,8 @@ static void fill_broker_config(struct server *s, uint32_t nworkers, struct broke
 	b->memory_limit = s->memory_limit = limits_memory(s->cfg, "");
 	b->max_sessions = limits_sessions(s->cfg, b->memory_limit);
 	b->policy = own_topics_policy(s->topics);
+	b->store = store_of(s);
+	b->linger_ms = s->cfg->storage.linger_ms;
 	if (getrandom(&b->seed, sizeof(b->seed), GRND_NONBLOCK) != (ssize_t)sizeof(b->seed))
 		log_warning("daemon", "no random numbers from the system yet: hashes can be foreseen");
 	log_notice("daemon", "limits: %u connections, %u sessions, %" PRIu64 " MiB of memory for clients",
@@ -470,6 +481,29 @@ static int make_uplinks(struct server *s, const struct broker_config *config)
 	return rc < 0 ? rc : uplink_thread_prepare(s->uplinks, s->cfg);
 }
 
+/* Take over what the store kept: after all ports are open, before a loop runs. */
+static int restore(struct server *s)
+{
+	struct timespec begin, end;
+	struct broker_totals t;
+	int rc;
+
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	if ((rc = broker_restore(s->broker)) < 0) {
+		log_error("storage", "%s: what it keeps cannot be read: %s", s->cfg->storage.path,
+			  err_text(rc));
+		return rc;
+	}
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	broker_totals(s->broker, &t);
+	log_notice("storage",
+		   "%s: sessions: %" PRIu64 ", messages that wait: %" PRIu64 ", retained: %" PRIu64
+		   ", read in %.0f ms",
+		   s->cfg->storage.path, t.sum.sessions, t.sum.queued_messages, t.retained_messages,
+		   (double)(end.tv_sec - begin.tv_sec) * 1e3 + (double)(end.tv_nsec - begin.tv_nsec) / 1e6);
+	return OK;
+}
+
 static int make_broker(struct server *s)
 {
 	uint32_t nworkers = limits_workers(s->cfg);
@@ -484,6 +518,8 @@ static int make_broker(struct server *s)
 		own_table_destroy(table);
 		return rc;
 	}
+	if (s->cfg->storage.path && (rc = storage_thread_open(&s->cfg->storage, &s->storage)) < 0)
+		return rc;
 	fill_broker_config(s, nworkers, &config);
 	if ((rc = workers_create(nworkers, &s->marked, &s->workers)) < 0)
 		return rc;
@@ -492,7 +528,9 @@ static int make_broker(struct server *s)
 	if (s->cfg->broker.move_to && (rc = redirect_clients(s)) < 0)
 		return rc;
 	rc = field_thread_create(s->broker, s->first->gateway.root, &s->answered, &s->reported, &s->field);
-	return rc < 0 ? rc : make_uplinks(s, &config);
+	if (rc == OK)
+		rc = make_uplinks(s, &config);
+	return rc == OK && s->storage ? restore(s) : rc;
 }
 
 static int open_listeners(struct server *s)
@@ -531,6 +569,8 @@ static int start(struct server *s)
 	if ((rc = open_listeners(s)) < 0)
 		return rc;
 	if ((rc = control_open(&s->control, s->loop, s->cfg, control_commands, s)) < 0)
+		return rc;
+	if (s->storage && (rc = storage_thread_start(s->storage)) < 0)
 		return rc;
 	if ((rc = workers_start(s->workers)) < 0)
 		return rc;
@@ -587,12 +627,15 @@ static void tear_down(struct server *s)
 	}
 	if (s->workers)
 		workers_stop(s->workers);
+	if (s->storage)
+		storage_thread_stop(s->storage);
 	if (s->broker)
 		log_drops(s->broker);
 	broker_destroy(s->broker);
 	field_thread_destroy(s->field);
 	uplink_thread_destroy(s->uplinks);
 	workers_destroy(s->workers);
+	storage_thread_close(s->storage); /* which writes what the broker said last */
 	own_topics_destroy(s->topics);
 	uplink_terms_destroy(s->uplink_terms);
 	own_table_destroy(s->old_table);

@@ -8,21 +8,26 @@
 
 /* ---- rates ---- */
 
-static struct status_sample sample(const struct broker_totals *t, uint64_t now_ms)
+static struct status_sample sample(const struct broker_totals *t, const struct store *store, uint64_t now_ms)
 {
-	return (struct status_sample){.at_ms = now_ms,
-				      .received = t->sum.count.messages_received,
-				      .sent = t->sum.count.messages_sent,
-				      .dropped = t->dropped};
+	struct status_sample s = {.at_ms = now_ms,
+				  .received = t->sum.count.messages_received,
+				  .sent = t->sum.count.messages_sent,
+				  .dropped = t->dropped};
+
+	if (store)
+		store_figures(store, &s.store);
+	return s;
 }
 
-void status_rates_sample(struct status_rates *r, const struct broker *b, uint64_t now_ms)
+void status_rates_sample(struct status_rates *r, const struct broker *b, const struct store *store,
+			 uint64_t now_ms)
 {
 	struct broker_totals t;
 
 	broker_totals(b, &t);
 	r->before = r->last;
-	r->last = sample(&t, now_ms);
+	r->last = sample(&t, store, now_ms);
 	if (!r->before.at_ms)
 		r->before = r->last;
 }
@@ -32,18 +37,65 @@ static double per_s(uint64_t now, uint64_t then, uint64_t ms)
 	return (double)(now - then) * 1000 / (double)ms;
 }
 
-static json_t *rates(const struct status_facts *f, const struct broker_totals *t)
+/* The moment that rates are told against; NULL: too little time has passed since. */
+static const struct status_sample *rates_since(const struct status_facts *f)
 {
 	const struct status_rates *r = f->rates;
 	const struct status_sample *then = f->now_ms - r->last.at_ms >= RATE_MIN_MS ? &r->last : &r->before;
-	struct status_sample now = sample(t, f->now_ms);
-	uint64_t ms = now.at_ms - then->at_ms;
 
-	if (ms < RATE_MIN_MS)
+	return f->now_ms - then->at_ms >= RATE_MIN_MS ? then : NULL;
+}
+
+static json_t *rates(const struct status_facts *f, const struct status_sample *now)
+{
+	const struct status_sample *then = rates_since(f);
+	uint64_t ms = then ? now->at_ms - then->at_ms : 0;
+
+	if (!then)
 		return json_null();
-	return json_pack("{s:f, s:f, s:f}", "received_per_s", per_s(now.received, then->received, ms),
-			 "sent_per_s", per_s(now.sent, then->sent, ms), "dropped_per_s",
-			 per_s(now.dropped, then->dropped, ms));
+	return json_pack("{s:f, s:f, s:f}", "received_per_s", per_s(now->received, then->received, ms),
+			 "sent_per_s", per_s(now->sent, then->sent, ms), "dropped_per_s",
+			 per_s(now->dropped, then->dropped, ms));
+}
+
+static json_t *rate_or_null(const struct status_facts *f, uint64_t now, uint64_t then)
+{
+	const struct status_sample *since = rates_since(f);
+
+	return since ? json_real(per_s(now, then, f->now_ms - since->at_ms)) : json_null();
+}
+
+static const char *const durability_words[] = {
+	[CONFIG_DURABILITY_FSYNC] = "fsync",
+	[CONFIG_DURABILITY_OS] = "os",
+	[CONFIG_DURABILITY_NONE] = "none",
+};
+
+static json_t *store(const struct status_facts *f, const struct status_sample *sample)
+{
+	const struct config_storage *c = &f->first->storage;
+	const struct status_sample *since = rates_since(f);
+	const struct store_figures *n = &sample->store, none = {0}, *then = since ? &since->store : &none;
+	uint64_t owed = n->rows + n->elided;
+
+	if (!f->store)
+		return json_null();
+	if (n->commits == then->commits)
+		then = &none; /* of all, for there were none lately */
+	return json_pack("{s:s, s:s, s:s, s:I, s:o, s:I, s:I, s:o, s:I, s:f, s:I, s:I, s:I, s:I, s:I, s:I}",
+			 "path", c->path, "durability", durability_words[c->durability], "health",
+			 store_health_word(n->health), "commits", (json_int_t)n->commits, "commits_per_s",
+			 rate_or_null(f, n->commits, since ? since->store.commits : 0), "failures",
+			 (json_int_t)n->failures, "rows", (json_int_t)n->rows, "rows_per_s",
+			 rate_or_null(f, n->rows, since ? since->store.rows : 0), "elided",
+			 (json_int_t)n->elided, "rows_per_message",
+			 owed ? (double)n->rows / (double)owed : 0.0, "commit_us_mean",
+			 (json_int_t)(n->commits > then->commits ? (n->commit_us_sum - then->commit_us_sum) /
+									   (n->commits - then->commits)
+								 : 0),
+			 "commit_us_max", (json_int_t)n->commit_us_max, "waiting_batches",
+			 (json_int_t)n->waiting, "waiting_bytes", (json_int_t)n->waiting_bytes, "bytes",
+			 (json_int_t)n->bytes, "max_bytes", (json_int_t)c->max_bytes);
 }
 
 /* ---- parts; each NULL without memory ---- */
@@ -160,6 +212,7 @@ char *status_text(const struct status_facts *f, json_t *field, json_t *uplinks)
 	char *text = NULL;
 
 	broker_totals(f->broker, &t);
+	const struct status_sample now = sample(&t, f->store, f->now_ms);
 	const struct {
 		const char *name;
 		json_t *value;
@@ -171,7 +224,8 @@ char *status_text(const struct status_facts *f, json_t *field, json_t *uplinks)
 		{"shared_subscriptions", number(t.sum.shared_subscriptions)},
 		{"retained", kept(t.retained_messages, t.retained_payload)},
 		{"queued", kept(t.sum.queued_messages, t.sum.queued_payload)},
-		{"rates", rates(f, &t)},
+		{"rates", rates(f, &now)},
+		{"store", store(f, &now)},
 		{"dropped", counters(&t.sum.count, true)},
 		{"counters", counters(&t.sum.count, false)},
 		{"memory", memory(f)},

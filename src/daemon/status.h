@@ -16,18 +16,22 @@ struct status_rates {
 	struct status_sample {
 		uint64_t at_ms;
 		uint64_t received, sent, dropped; /* messages */
+		struct store_figures store;       /* all 0 without one */
 	} before, last;
 };
 
 /* Once in STATUS_SAMPLE_MS. */
 #define STATUS_SAMPLE_MS 5000u
-void status_rates_sample(struct status_rates *r, const struct broker *b, uint64_t now_ms);
+/* `store` may be NULL. */
+void status_rates_sample(struct status_rates *r, const struct broker *b, const struct store *store,
+			 uint64_t now_ms);
 
 struct status_facts {
 	const char *path;  /* of the configuration; NULL: the default */
 	const char *state; /* "running", ... */
 	const struct gateway_config *cfg;
 	const struct broker *broker;
+	const struct store *store; /* NULL: all is in memory */
 	uint32_t max_connections;
 	uint64_t memory_limit;             /* bytes for what clients make the broker hold; 0: none */
 	struct listener *const *listeners; /* those of `first` */

@@ -336,11 +336,16 @@ static struct loop_sim *pick_other(struct sim_world *w)
 	return picked;
 }
 
-/* The others' notifies are seen without delay here: it was drawn too long, and this is as good a time. */
+/*
+ * The others' notifies are seen without delay here: it was drawn too long, and this is as good a time. Where the loop is not in a turn no
+ * loop runs: it is being set up or taken down.
+ */
 static void sim_interleave(struct loop *loop)
 {
 	struct sim_world *w = sim_of(loop)->world;
 
+	if (!sim_of(loop)->in_turn)
+		return;
 	while (sim_one_in(w, w->interleave_one_in)) {
 		struct loop_sim *other = pick_other(w);
 

@@ -28,6 +28,7 @@ void broker_config_default(struct broker_config *c)
 		.sys_interval_ms = 10000,
 		.hand_over_first = 32,
 		.linger_ms = 5,
+		.will_grace_ms = 30000,
 		.seed = 1,
 	};
 }
@@ -65,6 +66,8 @@ static int make_shared(struct broker *b)
 	    (rc = retained_create(seed, &limits, &b->retained)) < 0)
 		return rc;
 	retained_count_in(b->retained, &b->budget);
+	if (b->config.store)
+		retained_begin_stamps(b->retained, store_last_stamp(b->config.store));
 	return registry_create(seed, &b->registry);
 }
 

@@ -62,6 +62,8 @@ struct broker_config {
 	struct store *store;
 	uint32_t
 		linger_ms; /* an online subscriber has so long to acknowledge before its message goes to the store */
+	uint32_t
+		will_grace_ms; /* after a start, a will that was stored waits so long for its client, at least */
 };
 
 /* The defaults of PRODUCT.md, a seed of 1 and no policy. */
@@ -72,6 +74,11 @@ struct broker;
 /* One worker on each of `nloops` loops (1..64), which outlive the broker. ERR_NOMEM, ERR_RANGE. */
 MUST_USE int broker_create(const struct broker_config *c, struct loop *const *loops, uint32_t nloops,
 			   struct broker **out);
+/*
+ * Take up what config.store keeps: sessions, retained messages. After ports were opened, before any loop runs. Nothing without a
+ * store. ERR_NOMEM, or what store_load() says; then the broker can only be destroyed.
+ */
+MUST_USE int broker_restore(struct broker *b);
 /* Frees everything, connections included (they are just closed). No loop runs any more. Accepts NULL. */
 void broker_destroy(struct broker *b);
 

@@ -1,5 +1,6 @@
 #include "mqtt/broker_rig.h"
 
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -59,9 +60,78 @@ void rig_init(struct rig *r, uint32_t nworkers)
 	r->config.spread_after = 0; /* the first few clients on all workers */
 }
 
+void rig_store_open(struct rig *r)
+{
+	const struct store_options options = {.durability = STORE_FSYNC};
+	struct store_backend *backend;
+
+	assert_int_equal(store_mem_open(r->disk.disk, &backend), OK);
+	assert_int_equal(store_create(r->disk.loop, backend, &options, &r->disk.store), OK);
+	r->config.store = r->disk.store;
+}
+
+void rig_disk(struct rig *r)
+{
+	assert_int_equal(sim_world_create(1, &r->disk.world), OK);
+	assert_int_equal(sim_loop_create(r->disk.world, &r->disk.loop), OK);
+	assert_int_equal(store_mem_disk_create(&r->disk.disk), OK);
+	rig_store_open(r);
+}
+
+static void nothing(void *arg)
+{
+	(void)arg;
+}
+
+/* The disk's world is as late as the broker's. */
+static void disk_turn(struct rig *r)
+{
+	uint64_t behind_us;
+
+	if (!r->disk.world || r->disk.stands)
+		return;
+	behind_us = sim_now_us(r->world) - sim_now_us(r->disk.world);
+	(void)!sim_at(r->disk.world, behind_us, nothing, NULL); /* so that its clock goes on */
+	(void)!sim_run(r->disk.world, behind_us, NULL, NULL);
+}
+
+/* Both worlds, by turns; as sim_run(). */
+static int run_until(struct rig *r, uint64_t for_us, bool (*until)(void *arg), void *arg)
+{
+	if (!r->disk.world || r->disk.stands)
+		return sim_run(r->world, for_us, until, arg);
+	for (uint64_t us = 0; us < for_us; us += 1000) {
+		if (sim_run(r->world, 1000, until, arg) == OK)
+			return OK;
+		disk_turn(r);
+	}
+	return ERR_TIMEOUT;
+}
+
+void rig_disk_stands(struct rig *r, bool stands)
+{
+	r->disk.stands = stands;
+	rig_run(r, 3);
+}
+
+void rig_restart(struct rig *r, bool crash, int64_t down_ms)
+{
+	broker_destroy(r->broker);
+	if (crash)
+		store_mem_fail(r->disk.disk, UINT_MAX, ERR_IO);
+	store_destroy(r->disk.store);
+	store_mem_fail(r->disk.disk, 0, OK);
+	sim_step_wall(r->world, down_ms);
+	sim_step_wall(r->disk.world, down_ms);
+	r->disk.stands = false;
+	rig_store_open(r);
+	rig_start(r);
+}
+
 void rig_start(struct rig *r)
 {
 	assert_int_equal(broker_create(&r->config, r->loops, r->nloops, &r->broker), OK);
+	assert_int_equal(broker_restore(r->broker), OK);
 }
 
 void rig_up(struct rig *r, uint32_t nworkers)
@@ -72,12 +142,15 @@ void rig_up(struct rig *r, uint32_t nworkers)
 
 void rig_run(struct rig *r, uint64_t ms)
 {
-	(void)!sim_run(r->world, ms * 1000, NULL, NULL);
+	(void)!run_until(r, ms * 1000, NULL, NULL);
 }
 
 void rig_fini(struct rig *r)
 {
 	broker_destroy(r->broker);
+	store_destroy(r->disk.store);
+	store_mem_disk_destroy(r->disk.disk);
+	sim_world_destroy(r->disk.world);
 	for (unsigned i = 0; i < r->npeers; i++)
 		fake_destroy(r->peers[i].stream);
 	sim_world_destroy(r->world);
@@ -351,7 +424,7 @@ const char *peer_line(struct peer *p)
 	struct text t = {.at = line, .left = sizeof(line)};
 	struct mqtt_frame f;
 
-	if (!has_line(p) && sim_run(p->rig->world, PATIENCE_US, has_line, p) < 0) {
+	if (!has_line(p) && run_until(p->rig, PATIENCE_US, has_line, p) < 0) {
 		snprintf(line, sizeof(line), "(nothing)");
 		return line;
 	}
@@ -370,7 +443,7 @@ void peer_expect(struct peer *p, const char *line)
 
 void peer_quiet(struct peer *p)
 {
-	if (has_line(p) || sim_run(p->rig->world, QUIET_US, has_line, p) == OK)
+	if (has_line(p) || run_until(p->rig, QUIET_US, has_line, p) == OK)
 		fail_msg("unexpected: %s", peer_line(p));
 }
 

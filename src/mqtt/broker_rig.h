@@ -12,6 +12,7 @@
 
 #include "mqtt/broker.h"
 #include "mqtt/fake_stream.h"
+#include "store/store_mem.h"
 
 #define RIG_PEERS 64
 #define RIG_LOOPS 4
@@ -22,8 +23,18 @@ struct peer {
 	enum mqtt_version v;
 };
 
+/* A disk in memory and the store on it, in a world of its own, which the rig turns along with the broker's. */
+struct rig_disk {
+	struct sim_world *world; /* NULL: there is none */
+	struct loop *loop;
+	struct store_mem_disk *disk;
+	struct store *store;
+	bool stands; /* it is not turned: nothing becomes durable */
+};
+
 struct rig {
 	struct sim_world *world;
+	struct rig_disk disk;
 	struct loop *loops[RIG_LOOPS];
 	uint32_t nloops;
 	struct broker_config config;
@@ -36,6 +47,17 @@ struct rig {
 void rig_init(struct rig *r, uint32_t nworkers);
 /* The broker of r->config. */
 void rig_start(struct rig *r);
+/* After rig_init(): the broker will have a store, on a disk that is new. */
+void rig_disk(struct rig *r);
+/* A store on the disk, which none has open: for the next broker. */
+void rig_store_open(struct rig *r);
+/* Nothing becomes durable from now on, or all that was put does. */
+void rig_disk_stands(struct rig *r, bool stands);
+/*
+ * Another broker on the same disk, after `down_ms` of the wall clock. `crash`: what is not on disk is lost; else the store writes
+ * what was submitted.
+ */
+void rig_restart(struct rig *r, bool crash, int64_t down_ms);
 /* Both. */
 void rig_up(struct rig *r, uint32_t nworkers);
 void rig_fini(struct rig *r);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "mqtt/answer.h"
 #include "mqtt/route.h"
 #include "mqtt/session.h"
 
@@ -38,8 +39,10 @@ static void timer_fired(struct loop_timer *t)
 	struct conn *c = container_of(t, struct conn, timer);
 	uint64_t now = loop_now_ms(c->worker->loop), limit = (uint64_t)c->keep_alive_s * 1500;
 
-	if (c->state == CONN_NEW) {
-		conn_close(c, MQTT_RC_SUCCESS, "no CONNECT in time");
+	if (c->state != CONN_OPEN) {
+		conn_close(c, MQTT_RC_SUCCESS,
+			   c->state == CONN_NEW ? "no CONNECT in time"
+						: "its session was not stored in time");
 		return;
 	}
 	/* it does not run while we are the ones who do not read, or have not come to it yet */
@@ -117,6 +120,7 @@ void conn_free(struct conn *c)
 	aliases_free(c, c->aliases_out);
 	free(c->input);
 	input_set(c, NULL, 0);
+	answers_free(c->answers);
 	budget_count(&w->budget, -conn_bytes(c));
 	free(c->subscribing);
 	stream_close(c->stream);
@@ -276,7 +280,8 @@ static bool packets_handle(struct conn *c, struct span in, size_t *used)
 			rc = conn_packet(c, &f);
 		if (outcome == CONNECT_MOVED)
 			return false;
-		c->unhandled = rc == ERR_AGAIN || worker_is_busy(c->worker);
+		if (rc == ERR_AGAIN || worker_is_busy(c->worker) || conn_is_held(c))
+			c->unhandled = true;
 		if (rc == ERR_AGAIN)
 			break;
 		if (rc < 0)
@@ -392,7 +397,8 @@ static bool conn_read(struct conn *c, bool *more)
 
 static bool may_read(const struct conn *c)
 {
-	return c->state != CONN_CLOSING && !(c->publishes && worker_is_backlogged(c->worker));
+	return c->state != CONN_CLOSING && !conn_is_held(c) &&
+	       !(c->publishes && worker_is_backlogged(c->worker));
 }
 
 static void conn_read_turn(struct conn *c)

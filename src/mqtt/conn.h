@@ -4,6 +4,9 @@
  *
  *   NEW --CONNECT accepted--> OPEN --fault, DISCONNECT, takeover--> CLOSING --turn's end, flushed--> gone
  *    +--connect time-out, anything but CONNECT, refused---------------^
+ *
+ * Where the disk has to be waited for (answer.h) there is a state more: OPENING before OPEN, with a session that counts as away,
+ * until CONNACK leaves; and ENDING before CLOSING, after a DISCONNECT that changed the session. In both it is not read.
  */
 #ifndef MQTT_CONN_H
 #define MQTT_CONN_H
@@ -11,7 +14,7 @@
 #include "mqtt/output.h"
 #include "mqtt/worker.h"
 
-enum conn_state { CONN_NEW, CONN_OPEN, CONN_CLOSING };
+enum conn_state { CONN_NEW, CONN_OPENING, CONN_OPEN, CONN_ENDING, CONN_CLOSING };
 
 /* Topic aliases in one direction (5.0, 3.3.2.3.4). */
 #define ALIASES_IN_MAX 10u /* what clients may set: as many as elsewhere */
@@ -35,13 +38,14 @@ struct subscribing {
 struct conn {
 	struct stream *stream;
 	struct worker *worker;
-	struct session *session; /* OPEN */
+	struct session *session; /* OPENING, OPEN, ENDING */
 	struct list in_worker, dirty, unread;
 	uint64_t last_read_ms;
 	struct loop_timer timer; /* connect time-out, later keep-alive */
 	struct output output;
 	struct aliases *aliases_in, *aliases_out; /* NULL: none were used yet */
 	struct subscribing *subscribing;          /* NULL: there is none */
+	struct answers *answers;                  /* that wait (answer.h); NULL: none */
 	uint8_t *input; /* the start of a packet whose rest has not come; NULL: none */
 	uint32_t input_len, input_room;
 	uint32_t max_packet; /* the client's limit; 0: none */
@@ -107,6 +111,8 @@ enum connect_outcome { CONNECT_DONE, CONNECT_MOVED };
 /* `rest` are the bytes from CONNECT on, for the move. CONNECT_MOVED: c is another worker's now. */
 MUST_USE int conn_connect(struct conn *c, const struct mqtt_frame *f, struct span rest,
 			  enum connect_outcome *outcome);
+/* CONNACK is written: the session's messages follow. */
+void conn_opened(struct conn *c);
 /* On the new worker: go on with the bytes that came along. */
 void conn_arrive(struct worker *w, struct conn *c, struct span bytes);
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
-#include "mqtt/conn.h"
+#include "mqtt/answer.h"
 #include "mqtt/session.h"
 
 /* The prefix of the topics for a client's answers; ids up to this go into it. */
@@ -15,18 +15,16 @@
 /* Every packet of this file fits: an answer with response information or with reference and reason. */
 #define CONNACK_MAX 512u
 
-static void send_connack(struct conn *c, const struct mqtt_connack *ack)
+/* `p`: what it waits for; NULL: nothing. */
+static void send_connack(struct conn *c, const struct mqtt_connack *ack, const struct promise *p)
 {
-	uint8_t packet[CONNACK_MAX], *at;
+	uint8_t packet[CONNACK_MAX];
 	struct wr w = wr_of(packet, sizeof(packet));
-	size_t size;
 
 	if (mqtt_connack_encode(&w, c->version, ack) < 0)
 		return;
-	size = sizeof(packet) - w.left;
-	at = conn_fits(c, size) ? conn_take_control(c, (uint32_t)size) : NULL; /* [MQTT-3.1.2-24] */
-	if (at)
-		memcpy(at, packet, size);
+	if (conn_fits(c, sizeof(packet) - w.left)) /* [MQTT-3.1.2-24] */
+		conn_answer_packet(c, MQTT_CONNACK, packet, (uint32_t)(sizeof(packet) - w.left), p);
 }
 
 static void refuse(struct conn *c, struct span client_id, uint8_t reason)
@@ -41,8 +39,8 @@ static void refuse(struct conn *c, struct span client_id, uint8_t reason)
 	log_notice("mqtt", "client %s %s: refused: %s", log_quote((char[64]){0}, 64, client_id),
 		   conn_peer(c, (char[STREAM_PEER_MAX]){0}), why);
 	worker_count(c->worker, clients_refused, 1);
-	send_connack(c, &ack); /* no session present: 3.1.1 [MQTT-3.2.2-4], 5.0 [MQTT-3.2.2-6] */
-	conn_drop(c);          /* 3.1.1 [MQTT-3.2.2-5], 5.0 [MQTT-3.2.2-7] */
+	send_connack(c, &ack, NULL); /* no session present: 3.1.1 [MQTT-3.2.2-4], 5.0 [MQTT-3.2.2-6] */
+	conn_drop(c);                /* 3.1.1 [MQTT-3.2.2-5], 5.0 [MQTT-3.2.2-7] */
 }
 
 /*
@@ -146,7 +144,8 @@ static int move_to(struct conn *c, uint16_t worker, struct span bytes)
 
 /* ---- the will ---- */
 
-static int will_take(struct session *s, const struct mqtt_connect *p, bool command)
+/* *out: the will of this CONNECT, NULL: it has none. ERR_NOMEM. */
+static int will_make(struct session *s, const struct mqtt_connect *p, bool command, struct will **out)
 {
 	const struct mqtt_props *props = &p->will.props;
 	struct publication pub = {
@@ -160,6 +159,7 @@ static int will_take(struct session *s, const struct mqtt_connect *p, bool comma
 	};
 	struct will *will;
 
+	*out = NULL;
 	if (!p->has_will) /* 3.1.1 [MQTT-3.1.2-12] */
 		return OK;
 	if (p->version == MQTT_V5 && worker_passed_on(s->worker, props, &pub.props) < 0)
@@ -178,7 +178,7 @@ static int will_take(struct session *s, const struct mqtt_connect *p, bool comma
 		free(will);
 		return ERR_NOMEM;
 	}
-	session_take_will(s, will);
+	*out = will;
 	return OK;
 }
 
@@ -214,6 +214,10 @@ static struct session *session_for(struct worker *w, struct span client_id, bool
 	struct session *s = session_find(w, client_id);
 
 	*present = false;
+	if (s && s->is_over) { /* its client is back in time for its will, but not for the session */
+		session_forget_will(s);
+		clean = true;
+	}
 	if (s)
 		s->has_heir = true;
 	if (s && clean)
@@ -258,7 +262,6 @@ static uint16_t keep_alive_of(const struct conn *c, const struct mqtt_connect *p
 static void take_limits(struct conn *c, const struct mqtt_connect *p)
 {
 	uint32_t aliases = mqtt_props_num(&p->props, MQTT_P_TOPIC_ALIAS_MAXIMUM, 0);
-	struct loop *loop = c->worker->loop;
 
 	c->receive_maximum = UINT16_MAX;
 	c->keep_alive_s = keep_alive_of(c, p);
@@ -266,9 +269,6 @@ static void take_limits(struct conn *c, const struct mqtt_connect *p)
 		c->receive_maximum = (uint16_t)mqtt_props_num(&p->props, MQTT_P_RECEIVE_MAXIMUM, UINT16_MAX);
 		c->aliases_out_max = (uint16_t)(aliases < ALIASES_MAX ? aliases : ALIASES_MAX);
 	}
-	loop_timer_cancel(loop, &c->timer);
-	if (c->keep_alive_s) /* the client's own value [MQTT-3.2.2-22] */
-		loop_timer_set(loop, &c->timer, (uint64_t)c->keep_alive_s * 1500);
 }
 
 /* What a v5 client has to know; `client_id` is told if it was assigned. */
@@ -327,7 +327,8 @@ static struct span response_info(const struct mqtt_connect *p, struct span clien
 	return span_of(buf, (size_t)n);
 }
 
-static void accept_with(struct conn *c, const struct mqtt_connect *p, bool present, struct span client_id)
+static void accept_with(struct conn *c, const struct mqtt_connect *p, bool present, struct span client_id,
+			const struct promise *promise)
 {
 	/* 3.1.1 [MQTT-3.2.2-1] to [MQTT-3.2.2-3], 5.0 [MQTT-3.2.2-2], [MQTT-3.2.2-3] */
 	struct mqtt_connack ack = {.session_present = present && c->version != MQTT_V31};
@@ -341,46 +342,108 @@ static void accept_with(struct conn *c, const struct mqtt_connect *p, bool prese
 		if (info.len && conn_fits(c, connack_size(c, &ack) + 5 + info.len))
 			mqtt_props_set_str(&ack.props, MQTT_P_RESPONSE_INFO, info);
 	}
-	send_connack(c, &ack);
+	send_connack(c, &ack, promise);
 }
 
-/* May there be a new session? */
-static bool session_is_permitted(const struct conn *c, struct span client_id)
+/* May its session begin, or go on? Success, or a reason to refuse it. */
+static uint8_t session_refusal(const struct conn *c, const struct mqtt_connect *p, struct span client_id)
 {
 	struct worker *w = c->worker;
 	const struct broker *b = w->broker;
+	const struct session *s = session_find(w, client_id);
 
-	return c->own || session_find(w, client_id) ||
-	       (worker_memory(w) == BUDGET_OK && atomic_load(&b->sessions) < b->config.max_sessions);
+	if (!s && !c->own && (worker_memory(w) != BUDGET_OK || atomic_load(&b->sessions) >= b->config.max_sessions))
+		return MQTT_RC_QUOTA_EXCEEDED;
+	if (!worker_has_store(w) || (expiry_of(p) == 0 && !(s && s->stored)))
+		return MQTT_RC_SUCCESS;
+	switch (store_health(w->disk)) {
+	case STORE_FULL:
+		return MQTT_RC_QUOTA_EXCEEDED;
+	case STORE_FAILING:
+		return MQTT_RC_SERVER_UNAVAILABLE;
+	default:
+		return MQTT_RC_SUCCESS;
+	}
+}
+
+/*
+ * The session for this CONNECT, away still, with its wishes written and its will in *will. NULL: *reason says why not; what was
+ * there before is as it was, but for an end that a clean start asked for.
+ */
+static struct session *session_prepare(struct conn *c, const struct mqtt_connect *p, struct span client_id,
+				       bool will_is_command, bool *present, struct will **will,
+				       uint8_t *reason)
+{
+	struct worker *w = c->worker;
+	struct session *s;
+
+	*reason = session_refusal(c, p, client_id);
+	if (*reason >= 0x80)
+		return NULL;
+	*reason = MQTT_RC_SERVER_BUSY;
+	s = session_for(w, client_id, p->clean_start, present);
+	if (!s)
+		return NULL;
+	if (will_make(s, p, will_is_command, will) == OK) {
+		if (session_put_connected(s, expiry_of(p), *will) == OK)
+			return s;
+		if (*will)
+			msg_unref((*will)->msg);
+		free(*will);
+	}
+	if (!*present)
+		session_end(s);
+	return NULL;
 }
 
 /* The session is ours and so is the client. */
 static void start(struct conn *c, const struct mqtt_connect *p, struct span client_id, bool will_is_command)
 {
 	struct worker *w = c->worker;
-	bool present, permitted = session_is_permitted(c, client_id);
-	struct session *s = permitted ? session_for(w, client_id, p->clean_start, &present) : NULL;
+	const struct session *before = session_find(w, client_id);
+	bool present, was_stored = before && before->stored;
+	struct will *will = NULL;
+	struct promise promise = {0};
+	uint8_t reason;
+	struct session *s = session_prepare(c, p, client_id, will_is_command, &present, &will, &reason);
 
 	if (!s) {
-		registry_release(w->broker->registry, client_id, w->index);
-		refuse(c, client_id, permitted ? MQTT_RC_SERVER_BUSY : MQTT_RC_QUOTA_EXCEEDED);
+		if (!session_find(w, client_id))
+			registry_release(w->broker->registry, client_id, w->index);
+		refuse(c, client_id, reason);
 		return;
 	}
+	if (was_stored || s->stored) /* resumed, new, or discarded */
+		promise = promise_now(w);
 	s->expiry_s = expiry_of(p);
 	session_attach(s, c);
-	c->state = CONN_OPEN;
+	if (will)
+		session_take_will(s, will);
+	c->state = CONN_OPENING;
 	c->is_resumed = present;
 	take_limits(c, p);
-	log_info("mqtt", "client %s %s: connected, MQTT %s%s", log_quote((char[64]){0}, 64, client_id),
-		 conn_peer(c, (char[STREAM_PEER_MAX]){0}),
-		 p->version == MQTT_V5     ? "5.0"
-		 : p->version == MQTT_V311 ? "3.1.1"
-					   : "3.1",
-		 present ? ", session resumed" : "");
-	worker_count(w, clients_connected, 1);
 	/* before anything else that goes to the client: [MQTT-3.2.0-1] */
-	accept_with(c, p, present, client_id);
-	if (will_take(s, p, will_is_command) < 0 || session_resume(s) < 0)
+	accept_with(c, p, present, client_id, &promise);
+}
+
+void conn_opened(struct conn *c)
+{
+	struct worker *w = c->worker;
+
+	c->state = CONN_OPEN;
+	c->last_read_ms = loop_now_ms(w->loop);
+	loop_timer_cancel(w->loop, &c->timer);
+	if (c->keep_alive_s) /* the client's own value [MQTT-3.2.2-22] */
+		loop_timer_set(w->loop, &c->timer, (uint64_t)c->keep_alive_s * 1500);
+	log_info("mqtt", "client %s %s: connected, MQTT %s%s",
+		 log_quote((char[64]){0}, 64, session_id(c->session)),
+		 conn_peer(c, (char[STREAM_PEER_MAX]){0}),
+		 c->version == MQTT_V5     ? "5.0"
+		 : c->version == MQTT_V311 ? "3.1.1"
+					   : "3.1",
+		 c->is_resumed ? ", session resumed" : "");
+	worker_count(w, clients_connected, 1);
+	if (session_resume(c->session) < 0)
 		conn_close(c, MQTT_RC_SERVER_BUSY, "out of memory");
 }
 

@@ -8,9 +8,11 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "mqtt/answer.h"
 #include "mqtt/conn.h"
+#include "mqtt/keep.h"
 #include "mqtt/port.h"
-#include "mqtt/session.h"
+#include "mqtt/shelf.h"
 
 /* What need not wait for an acknowledgement is added to the output while less than this is in it. */
 #define FAIR_INFLIGHT     16u /* so many may always be on the way to a client */
@@ -45,7 +47,7 @@ static bool is_fed(const struct session *s)
 
 bool session_waits(const struct session *s)
 {
-	return s->resent < s->nresend || is_fed(s) || (s->queue && queue_len(s->queue) > 0);
+	return s->resent < s->nresend || is_fed(s) || waiting_len(s) > 0;
 }
 
 /* Does the client not take its output while memory is short? */
@@ -64,7 +66,7 @@ static bool output_is_full(const struct session *s)
 
 bool session_queue_is_large(const struct session *s)
 {
-	return s->queue && queue_bytes(s->queue) >= FAIR_QUEUE_BYTES;
+	return waiting_held(s) >= FAIR_QUEUE_BYTES;
 }
 
 /* Is there no memory for one more message in its queue? Those that hold little are the last to feel it. */
@@ -88,12 +90,28 @@ bool session_can_take(const struct session *s, uint8_t qos)
 
 /* ---- sending ---- */
 
+/* What had the slot is done with. */
+static void slot_remove(struct session *s, struct inflight_slot *slot)
+{
+	if (slot->keep)
+		keep_done(slot->keep);
+	inflight_remove(&s->inflight, slot);
+}
+
+/* The slot of a message that counts in the window is given up. */
+static void slot_give_up(struct session *s, struct inflight_slot *slot)
+{
+	slot_remove(s, slot);
+	s->unacked--;
+}
+
 /* Give a message that has a slot to the client. What is too large for it counts as sent and acknowledged. */
-static void slot_send(struct session *s, struct inflight_slot *slot, bool dup)
+static void slot_send(struct session *s, struct inflight_slot *slot)
 {
 	struct publication p;
 	struct delivery d = {.qos = slot->qos, .retain = slot->retain};
 	uint64_t now = loop_now_ms(s->worker->loop);
+	bool dup = slot->sent; /* [MQTT-3.3.1-1] */
 
 	msg_view(slot->msg, &p);
 	if (slot->sub_ids) {
@@ -103,15 +121,44 @@ static void slot_send(struct session *s, struct inflight_slot *slot, bool dup)
 	/* what was sent before must be sent again, expired or not: its state is between the two: [MQTT-4.4.0-1]; 5.0 [MQTT-4.3.3-7] */
 	if (!dup && publication_expired(&p, now)) {
 		session_count_drop(s, dropped_expired);
-		inflight_remove(&s->inflight, slot);
+		slot_give_up(s, slot);
 		return;
 	}
-	if (conn_send_publish(s->conn, &p, &d, slot->packet_id, dup)) {
-		s->unacked++;
+	slot->sent = true;
+	if (!conn_send_publish(s->conn, &p, &d, slot->packet_id, dup) && is_open(s))
+		slot_give_up(s, slot); /* else the connection went, and the slot waits for the next */
+}
+
+/* It is its turn: sent now, or when the disk has what it must have before, behind others that wait for that. */
+static void slot_start(struct session *s, struct inflight_slot *slot)
+{
+	struct keep *k = slot->keep;
+
+	s->unacked++;
+	if (!k || (list_empty(&s->shelf->held) && keep_may_leave(k))) {
+		slot_send(s, slot);
 		return;
 	}
-	if (is_open(s)) /* else the connection went, and the slot waits for the next */
-		inflight_remove(&s->inflight, slot);
+	list_append(&s->shelf->held, &k->held);
+	if (list_empty(&s->shelf->holding))
+		list_append(&s->worker->holding, &s->shelf->holding);
+}
+
+void session_let_go(struct session *s)
+{
+	struct shelf *sh = s->shelf;
+	struct list *n;
+
+	while ((n = list_first(&sh->held)) && is_open(s)) {
+		struct keep *k = container_of(n, struct keep, held);
+		struct inflight_slot *slot = inflight_find(&s->inflight, k->packet_id);
+
+		if (!keep_may_leave(k))
+			return;
+		list_remove(n);
+		slot_send(s, slot);
+	}
+	list_remove(&sh->holding);
 }
 
 /* Takes the item's references. false: no memory; they are the caller's still. */
@@ -126,14 +173,11 @@ static bool item_send(struct session *s, const struct queue_item *item)
 		inflight_set_ids(&s->inflight, slot, item->sub_ids);
 	slot->qos = item->qos;
 	slot->retain = item->retain;
-	slot_send(s, slot, false);
+	slot->keep = item->keep;
+	if (slot->keep)
+		keep_sent(slot->keep, slot->packet_id);
+	slot_start(s, slot);
 	return true;
-}
-
-static void item_drop(const struct queue_item *item)
-{
-	msg_unref(item->msg);
-	free(item->sub_ids);
 }
 
 /* The limits in force: of all, or of its own. */
@@ -158,21 +202,17 @@ static struct session_limits session_limits(const struct session *s)
 
 bool session_queue_is_full(const struct session *s)
 {
-	if (!s->queue)
-		return false;
 	const struct session_limits most = session_limits(s);
 
-	return queue_len(s->queue) >= most.messages || queue_bytes(s->queue) >= most.bytes;
+	return waiting_len(s) >= most.messages || waiting_bytes(s) >= most.bytes;
 }
 
-/* The oldest item of the queue, which is not empty, is taken out. */
-static void waiting_pop(struct session *s, struct queue_item *item)
+static bool drop_oldest(struct session *s)
 {
-	(void)queue_pop(s->queue, item);
-	if (s->feeds)
-		session_feed_passed(s);
-	s->queued_qos0 -= item->qos == 0;
-	s->is_full &= queue_len(s->queue) > 0;
+	bool dropped = waiting_drop_oldest(s);
+
+	s->is_full &= waiting_len(s) > 0;
+	return dropped;
 }
 
 /* What expired at the head of the queue makes room, if the queue needs it ([MQTT-3.3.2-5]). */
@@ -180,25 +220,16 @@ static void queue_drop_expired(struct session *s)
 {
 	uint64_t now = loop_now_ms(s->worker->loop);
 	const struct queue_item *oldest;
-	struct queue_item item;
 
-	while (session_queue_is_full(s) && (oldest = queue_peek(s->queue)) && oldest->msg->expires_ms &&
-	       oldest->msg->expires_ms <= now) {
-		waiting_pop(s, &item);
-		item_drop(&item);
+	while (session_queue_is_full(s) && (oldest = waiting_peek(s)) && oldest->msg->expires_ms &&
+	       oldest->msg->expires_ms <= now && drop_oldest(s))
 		session_count_drop(s, dropped_expired);
-	}
 }
 
 static void queue_drop_oldest(struct session *s)
 {
-	struct queue_item item;
-
-	while (session_queue_is_full(s) && queue_len(s->queue) > 0) {
-		waiting_pop(s, &item);
-		item_drop(&item);
+	while (session_queue_is_full(s) && drop_oldest(s))
 		session_count_drop(s, dropped_queue_oldest);
-	}
 }
 
 /*
@@ -216,16 +247,12 @@ static void disconnect_slow(struct session *s)
 static bool queue_make_memory(struct session *s)
 {
 	enum broker_queue_policy policy = session_limits(s).policy;
-	struct queue_item item;
 
 	if (!queue_is_cut(s))
 		return true;
 	session_count_drop(s, dropped_memory);
-	if (policy == BROKER_DROP_OLDEST && s->queue && queue_len(s->queue) > 0) {
-		waiting_pop(s, &item);
-		item_drop(&item);
+	if (policy == BROKER_DROP_OLDEST && drop_oldest(s))
 		return true;
-	}
 	if (policy == BROKER_DISCONNECT && session_queue_is_large(s))
 		disconnect_slow(s);
 	return false;
@@ -257,31 +284,19 @@ static bool item_queue(struct session *s, const struct queue_item *item)
 {
 	if (!queue_make_room(s))
 		return false;
-	if ((!s->queue && queue_create(s->worker->queues, &s->queue) < 0) || queue_push(s->queue, item) < 0) {
+	if (waiting_push(s, item) < 0) {
 		session_count_drop(s, dropped_memory);
 		return false;
 	}
-	s->queued_qos0 += item->qos == 0;
 	s->is_spared &= !is_open(s);
 	worker_count_queues(s->worker);
 	return true;
 }
 
-/* The newest item, the queue not being empty. */
-static void waiting_pop_newest(struct session *s, struct queue_item *item)
-{
-	if (s->feeds)
-		session_feed_cut(s);
-	(void)queue_pop_newest(s->queue, item);
-	s->queued_qos0 -= item->qos == 0;
-	s->is_full &= queue_len(s->queue) > 0;
-}
-
 void session_cut(struct session *s)
 {
 	enum broker_queue_policy policy = session_limits(s).policy;
-	struct queue_item item;
-	size_t half;
+	uint64_t half = waiting_held(s) / 2;
 
 	if (policy == BROKER_DISCONNECT && is_open(s) && !s->is_spared) {
 		worker_count(s->worker, disconnected_slow, 1);
@@ -291,14 +306,10 @@ void session_cut(struct session *s)
 	}
 	log_notice("mqtt", "client %s: memory is short, half of what waits for it is dropped",
 		   log_quote((char[128]){0}, 128, session_id(s)));
-	for (half = queue_len(s->queue) / 2 + 1; half > 0; half--) {
-		if (policy == BROKER_DROP_OLDEST)
-			waiting_pop(s, &item);
-		else
-			waiting_pop_newest(s, &item);
-		item_drop(&item);
+	while (waiting_held(s) > half &&
+	       (policy == BROKER_DROP_OLDEST ? waiting_drop_oldest(s) : waiting_drop_newest(s)))
 		session_count_drop(s, dropped_memory);
-	}
+	s->is_full &= waiting_len(s) > 0;
 }
 
 static uint32_t *ids_copy(const struct delivery *d)
@@ -326,16 +337,23 @@ static struct msg *msg_for(struct session *s, struct publication *p)
 	return msg_create(&aged);
 }
 
+/* `owner` is the publish that waits for it to be settled; NULL: none does. */
 static bool item_make(struct session *s, struct publication *p, const struct delivery *d,
-		      struct queue_item *item)
+		      const struct publication *owner, struct queue_item *item)
 {
+	bool is_kept = s->stored && d->qos > 0 && !p->command;
+
 	p->budget = &s->worker->budget;
 	*item = (struct queue_item){.msg = msg_for(s, p), .qos = d->qos, .retain = d->retain};
 	if (item->msg && d->nids)
 		item->sub_ids = ids_copy(d);
-	if (item->msg && (!d->nids || item->sub_ids))
-		return true;
+	if (item->msg && (!d->nids || item->sub_ids)) {
+		item->keep = is_kept ? keep_create(s, owner, item) : NULL;
+		if (item->keep || !is_kept)
+			return true;
+	}
 	msg_unref(item->msg);
+	free(item->sub_ids);
 	session_count_drop(s, dropped_memory);
 	return false;
 }
@@ -351,7 +369,7 @@ static void deliver_surely(struct session *s, struct publication *p, const struc
 		session_count_drop(s, dropped_commands);
 		return;
 	}
-	if (!item_make(s, p, d, &item))
+	if (!item_make(s, p, d, p, &item))
 		return;
 	sent = now && item_send(s, &item);
 	if (!sent && !item_queue(s, &item))
@@ -363,7 +381,7 @@ static void deliver_in_order(struct session *s, struct publication *p, const str
 {
 	struct queue_item item;
 
-	if (item_make(s, p, d, &item) && !item_queue(s, &item))
+	if (item_make(s, p, d, p, &item) && !item_queue(s, &item))
 		item_drop(&item);
 }
 
@@ -382,11 +400,18 @@ static void deliver_once(struct session *s, struct publication *p, const struct 
 		(void)conn_send_publish(s->conn, p, d, 0, false); /* it counts what it can't send */
 }
 
-/* For a session of the program's own nothing goes without being kept. */
+/*
+ * For a session of the program's own nothing goes without being kept; but for QoS 0, of which nobody is told, the disk must be well:
+ * else what it does not take would pile up.
+ */
 static void deliver_own(struct session *s, struct publication *p, const struct delivery *d)
 {
 	struct delivery kept = *d;
 
+	if (d->qos == 0 && s->stored && store_health(s->worker->disk) != STORE_OK) {
+		session_count_drop(s, dropped_memory);
+		return;
+	}
 	kept.qos = d->qos ? d->qos : 1;
 	deliver_surely(s, p, &kept);
 }
@@ -427,6 +452,14 @@ int session_resume(struct session *s)
 	return OK;
 }
 
+/* When the disk has that the message is released. */
+static void pubrel_send(struct session *s, uint16_t packet_id, uint8_t reason)
+{
+	struct promise p = s->stored ? promise_now(s->worker) : (struct promise){0};
+
+	conn_answer(s->conn, MQTT_PUBREL, packet_id, reason, &p);
+}
+
 static void resend_next(struct session *s)
 {
 	struct inflight_slot *slot = inflight_find(&s->inflight, s->resend[s->resent++]);
@@ -435,20 +468,38 @@ static void resend_next(struct session *s)
 		return;
 	if (slot->state == INFLIGHT_RELEASED) {
 		s->unacked++;
-		/* 5.0 [MQTT-4.3.3-5] */
-		conn_send_ack(s->conn, MQTT_PUBREL, slot->packet_id, MQTT_RC_SUCCESS);
-	} else {
-		slot_send(s, slot, true); /* [MQTT-3.3.1-1] */
+		pubrel_send(s, slot->packet_id, MQTT_RC_SUCCESS); /* 5.0 [MQTT-4.3.3-5] */
+	} else if (slot->msg) { /* else it is only on disk, and comes when it was read */
+		slot_start(s, slot);
 	}
 }
 
 /* ---- sending on ---- */
+
+/* A message that was read from disk and has its slot and packet id already. */
+static void item_resend(struct session *s, struct queue_item *item)
+{
+	struct inflight_slot *slot = inflight_find(&s->inflight, item->packet_id);
+
+	if (!slot || slot->state != INFLIGHT_PUBLISHED || slot->msg) {
+		item_drop(item);
+		return;
+	}
+	slot->msg = item->msg;
+	if (item->sub_ids)
+		inflight_set_ids(&s->inflight, slot, item->sub_ids);
+	slot_start(s, slot);
+}
 
 static void queue_step(struct session *s, struct queue_item *item)
 {
 	struct publication p;
 	struct delivery d = {.retain = item->retain};
 
+	if (item->packet_id) {
+		item_resend(s, item);
+		return;
+	}
 	if (item->qos > 0) {
 		if (item_send(s, item))
 			return;
@@ -482,7 +533,7 @@ static bool feed_step(struct session *s, uint32_t *looks)
 		session_count_drop(s, dropped_expired);
 	else if (d.qos == 0)
 		(void)conn_send_publish(s->conn, &p, &d, 0, false);
-	else if (item_make(s, &p, &d, &item) && !item_send(s, &item))
+	else if (item_make(s, &p, &d, NULL, &item) && !item_send(s, &item))
 		item_drop(&item);
 	publication_fini(&p);
 	retained_unref(v);
@@ -502,11 +553,11 @@ void session_pump(struct session *s)
 				conn_dirty(s->conn); /* on in the next turn */
 				break;
 			}
-		} else if (s->queue && queue_len(s->queue) > 0) {
-			waiting_pop(s, &item);
+		} else if (waiting_pop(s, &item)) {
+			s->is_full &= waiting_len(s) > 0;
 			queue_step(s, &item);
 		} else {
-			break;
+			break; /* nothing waits, or it is being read */
 		}
 	}
 	s->worker->steps += most - looks;
@@ -516,7 +567,7 @@ void session_pump(struct session *s)
 
 static void slot_done(struct session *s, struct inflight_slot *slot)
 {
-	inflight_remove(&s->inflight, slot);
+	slot_remove(s, slot);
 	if (s->unacked > 0)
 		s->unacked--;
 	session_pump(s);
@@ -550,13 +601,15 @@ int session_pubrec(struct session *s, uint16_t packet_id, uint8_t reason)
 	if (slot && slot->state == INFLIGHT_PUBLISHED) {
 		/* no PUBLISH any more: 3.1.1 [MQTT-4.3.3-1], 5.0 [MQTT-4.3.3-6] */
 		slot->state = INFLIGHT_RELEASED;
+		if (slot->keep)
+			keep_released(slot->keep);
 		msg_unref(slot->msg);
 		inflight_free_ids(&s->inflight, slot);
 		slot->msg = NULL;
 	}
 	if (!slot)
 		answer = MQTT_RC_PACKET_ID_NOT_FOUND;
-	conn_send_ack(s->conn, MQTT_PUBREL, packet_id, answer); /* 3.1.1 [MQTT-4.3.3-1], 5.0 [MQTT-4.3.3-4] */
+	pubrel_send(s, packet_id, answer); /* 3.1.1 [MQTT-4.3.3-1], 5.0 [MQTT-4.3.3-4] */
 	return OK;
 }
 

@@ -15,6 +15,7 @@
 
 #include "mqtt/conn.h"
 #include "mqtt/session.h"
+#include "mqtt/shelf.h"
 
 /*
  * What a list may hold besides feed_list_max values, and the nodes that may be visited for one; beyond, all slots are looked at,
@@ -245,7 +246,7 @@ static void feed_look(struct retained_feed *f)
 static void feed_place(struct retained_feed *f)
 {
 	struct session *s = f->session;
-	size_t queued = s->queue ? queue_len(s->queue) : 0;
+	size_t queued = waiting_len(s);
 
 	list_remove(&f->in_session);
 	list_remove(&f->in_worker);
@@ -431,7 +432,7 @@ void session_feed_cut(struct session *s)
 {
 	struct retained_feed *last = NULL;
 
-	if (s->feeds->ahead < queue_len(s->queue))
+	if (s->feeds->ahead < waiting_len(s))
 		return;
 	list_for_each (n, &s->feeds->waiting) {
 		struct retained_feed *f = container_of(n, struct retained_feed, in_session);

@@ -14,11 +14,15 @@ struct chunk {
 };
 
 /* One cache line, as it is written by one CPU and read by another for each message that is handed over. */
+#define MARK_COMMAND     1u
+#define MARK_CONDITIONAL 2u
+
 struct record {
 	uint32_t size; /* this header and what follows, a multiple of 8 */
 	uint8_t kind;
 	uint8_t qos;
-	bool retain, command;
+	bool retain;
+	uint8_t marks; /* MARK_* */
 	uint32_t topic_len, props_len, payload_len, key_len;
 	uint64_t number, publisher, expires_ms, topic_hash;
 	struct blob *blob; /* a reference; NULL: the payload follows */
@@ -28,6 +32,8 @@ _Static_assert(sizeof(struct record) == 64, "one cache line");
 
 struct share_part {
 	uint64_t tried;
+	uint64_t first_number; /* as in struct publication */
+	uint16_t first_origin;
 	uint8_t stage;
 };
 
@@ -153,7 +159,7 @@ void lane_put(struct lane *l, const struct publication *p, const struct share_ro
 		.kind = share ? RECORD_SHARE : RECORD_PUBLISH,
 		.qos = p->qos,
 		.retain = p->retain,
-		.command = p->command,
+		.marks = (uint8_t)((p->command ? MARK_COMMAND : 0) | (p->conditional ? MARK_CONDITIONAL : 0)),
 		.topic_len = (uint32_t)p->topic.len,
 		.props_len = (uint32_t)p->props.len,
 		.payload_len = (uint32_t)p->payload.len,
@@ -165,7 +171,11 @@ void lane_put(struct lane *l, const struct publication *p, const struct share_ro
 		.blob = p->blob ? blob_ref(p->blob) : NULL,
 	};
 	if (share)
-		wr_bytes(&w, &(struct share_part){.tried = share->tried, .stage = (uint8_t)share->stage},
+		wr_bytes(&w,
+			 &(struct share_part){.tried = share->tried,
+					      .first_number = p->first_number,
+					      .first_origin = p->first_origin,
+					      .stage = (uint8_t)share->stage},
 			 sizeof(struct share_part));
 	wr_span(&w, p->topic);
 	wr_span(&w, p->props);
@@ -175,6 +185,8 @@ void lane_put(struct lane *l, const struct publication *p, const struct share_ro
 		wr_span(&w, p->payload);
 	c->used += (uint32_t)size;
 	c->weight += lane_record_weight(p, share);
+	if (p->number > l->put_number)
+		l->put_number = p->number;
 }
 
 void lane_flush(struct lane *l, uint64_t last_number)
@@ -204,13 +216,15 @@ void lane_flush(struct lane *l, uint64_t last_number)
 	loop_notify(&l->arrived);
 }
 
-static struct share_route share_take(struct rd *bytes)
+static struct share_route share_take(struct rd *bytes, struct publication *p)
 {
 	struct span raw = rd_span(bytes, sizeof(struct share_part));
 	struct share_part part = {0};
 
 	if (raw.p)
 		memcpy(&part, raw.p, sizeof(part));
+	p->first_origin = part.first_origin;
+	p->first_number = part.first_number;
 	return (struct share_route){.tried = part.tried, .stage = (enum share_stage)part.stage};
 }
 
@@ -221,19 +235,24 @@ static void record_handle(struct lane *l, struct record *r,
 {
 	struct rd bytes = rd_of(r->bytes, r->size - sizeof(*r));
 	bool is_share = r->kind == RECORD_SHARE;
-	struct share_route share = is_share ? share_take(&bytes) : (struct share_route){0};
+	struct share_route share = {0};
 	struct publication p = {
 		.qos = r->qos,
 		.retain = r->retain,
-		.command = r->command,
+		.command = r->marks & MARK_COMMAND,
+		.conditional = r->marks & MARK_CONDITIONAL,
 		.origin = l->from,
 		.number = r->number,
+		.first_origin = l->from,
+		.first_number = r->number,
 		.publisher = r->publisher,
 		.expires_ms = r->expires_ms,
 		.topic_hash = r->topic_hash,
 		.blob = r->blob,
 	};
 
+	if (is_share)
+		share = share_take(&bytes, &p);
 	p.topic = rd_span(&bytes, r->topic_len);
 	p.props = rd_span(&bytes, r->props_len);
 	share.key = rd_span(&bytes, r->key_len);

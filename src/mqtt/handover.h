@@ -37,6 +37,7 @@ struct lane {
 	/* sender */
 	struct chunk *open, *open_last; /* put and not passed, oldest first */
 	struct chunk *spare;
+	uint64_t put_number; /* of the last publish that was put */
 	/* both */
 	_Atomic(struct chunk *) passed; /* newest first */
 	_Atomic(struct chunk *) returned;
@@ -45,6 +46,9 @@ struct lane {
 	_Atomic uint64_t
 		passed_number;     /* every publish of the sender up to this one is passed if it had to be */
 	_Atomic bool sender_waits; /* notify `drained` when the backlog is gone */
+	_Atomic uint64_t
+		settled; /* publishes of the sender that the receiver owes nobody any more (promise.h) */
+	_Atomic bool settled_awaited;
 	/* receiver */
 	struct loop_source arrived;
 	struct chunk *taken;         /* from `passed`, not handled in full; oldest first */

@@ -57,6 +57,20 @@ struct inflight_slot *inflight_add(struct inflight *f)
 	return s;
 }
 
+struct inflight_slot *inflight_put(struct inflight *f, uint16_t packet_id)
+{
+	struct inflight_slot *s;
+
+	while (f->cap == 0 || f->slots[slot_index(f, packet_id)].state != INFLIGHT_FREE)
+		if (!inflight_grow(f))
+			return NULL;
+	s = &f->slots[slot_index(f, packet_id)];
+	*s = (struct inflight_slot){
+		.state = INFLIGHT_PUBLISHED, .packet_id = packet_id, .order = f->next_order++};
+	f->count++;
+	return s;
+}
+
 struct inflight_slot *inflight_find(const struct inflight *f, uint16_t packet_id)
 {
 	struct inflight_slot *s;

@@ -16,11 +16,13 @@ enum inflight_state {
 struct inflight_slot {
 	struct msg *msg;
 	uint32_t *sub_ids; /* as in struct queue_item */
+	struct keep *keep; /* of a stored session (keep.h); the session's to free */
 	uint64_t order;    /* in which they were sent */
 	uint16_t packet_id;
 	uint8_t state;
 	uint8_t qos;
 	bool retain;
+	bool sent; /* to this client at least once, maybe */
 };
 
 struct inflight {
@@ -34,6 +36,8 @@ struct inflight {
 
 /* A free slot with a packet id (PUBLISHED, the rest for the caller to fill); NULL: out of memory or 65,535 are taken. */
 struct inflight_slot *inflight_add(struct inflight *f);
+/* The slot for this very id, which is free (after a restart). NULL: out of memory. */
+struct inflight_slot *inflight_put(struct inflight *f, uint16_t packet_id);
 /* The slot of an id, or NULL. */
 struct inflight_slot *inflight_find(const struct inflight *f, uint16_t packet_id);
 /* The slot, which has none, takes these identifiers (malloc'ed); or it lets go of those it has. */

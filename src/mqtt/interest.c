@@ -7,7 +7,8 @@
 /*
  * The value of a node is one of two:
  *
- *   sole    a single lane has plain subscribers, and there is no group: what the lane keeps, SOLE, and its number from bit 48 on
+ *   sole    a single lane has plain subscribers, and there is no group: what the lane keeps, SOLE, its number from bit 48 on, and
+ *           in the highest bit whether it is among those in `kept`
  *   entry   all else. It stays until nobody wants the filter; its parts are changed in place
  *
  * Values change under the mutex only.
@@ -15,10 +16,11 @@
 #define SOLE         UINT64_C(2)
 #define SOLE_ADDRESS UINT64_C(0x0000fffffffffff1) /* with the bit that is the lane's */
 #define SOLE_LANE    48
+#define SOLE_KEPT    63
 
 struct entry {
 	struct epoch_node retired;
-	_Atomic uint64_t lanes;
+	_Atomic uint64_t lanes, kept;
 	_Atomic(struct interest_share *) shares;
 	uint32_t holds; /* lanes and share holders; under the mutex */
 	void *own[];    /* of each lane; only its thread reads and writes it */
@@ -31,12 +33,12 @@ struct interest {
 	_Atomic uint64_t generation;
 };
 
-static void *sole_of(void *own, uint32_t lane)
+static void *sole_of(void *own, uint32_t lane, bool kept)
 {
 	uint64_t word = (uintptr_t)own;
 
 	assert((word & ~SOLE_ADDRESS) == 0);
-	return (void *)(uintptr_t)(word | SOLE | (uint64_t)lane << SOLE_LANE);
+	return (void *)(uintptr_t)(word | SOLE | (uint64_t)lane << SOLE_LANE | (uint64_t)kept << SOLE_KEPT);
 }
 
 static bool is_sole(const void *value)
@@ -46,7 +48,12 @@ static bool is_sole(const void *value)
 
 static uint32_t sole_lane(const void *value)
 {
-	return (uint32_t)((uintptr_t)value >> SOLE_LANE);
+	return (uint32_t)((uintptr_t)value >> SOLE_LANE) % BROKER_LANES_MAX;
+}
+
+static uint64_t sole_kept(const void *value)
+{
+	return (uint64_t)((uintptr_t)value >> SOLE_KEPT) << sole_lane(value);
 }
 
 static void *sole_own(const void *value)
@@ -57,6 +64,14 @@ static void *sole_own(const void *value)
 static uint64_t bit_of(uint32_t lane)
 {
 	return UINT64_C(1) << lane;
+}
+
+static void set_bit(_Atomic uint64_t *mask, uint32_t lane, bool to)
+{
+	if (to)
+		atomic_fetch_or(mask, bit_of(lane));
+	else
+		atomic_fetch_and(mask, ~bit_of(lane));
 }
 
 static void share_free(struct epoch_node *n)
@@ -144,6 +159,7 @@ static void entry_start(struct entry *e, const void *value)
 		return;
 	e->own[sole_lane(value)] = sole_own(value);
 	atomic_init(&e->lanes, bit_of(sole_lane(value)));
+	atomic_init(&e->kept, sole_kept(value));
 	e->holds = 1;
 }
 
@@ -195,7 +211,7 @@ static void entry_drop(struct interest *in, struct epoch_reader *me, struct topi
 }
 
 static int entry_join(struct interest *in, struct epoch_reader *me, const struct topic_levels *filter,
-		      uint32_t lane, void *own, struct topic_node **at)
+		      uint32_t lane, void *own, bool kept, struct topic_node **at)
 {
 	struct entry *e;
 	int rc = entry_hold(in, me, filter, at, &e);
@@ -203,31 +219,32 @@ static int entry_join(struct interest *in, struct epoch_reader *me, const struct
 	if (rc < 0)
 		return rc;
 	e->own[lane] = own;
-	atomic_fetch_or(&e->lanes, bit_of(lane));
+	set_bit(&e->lanes, lane, true);
+	set_bit(&e->kept, lane, kept);
 	return OK;
 }
 
 /* Under the mutex. */
 static int lane_join(struct interest *in, struct epoch_reader *me, const struct topic_levels *filter,
-		     uint32_t lane, void *own, struct topic_node **at)
+		     uint32_t lane, void *own, bool kept, struct topic_node **at)
 {
 	do {
 		if (topic_tree_get(in->tree, me, filter, at) < 0)
 			return ERR_NOMEM;
 		if (topic_node_value(*at))
-			return entry_join(in, me, filter, lane, own, at);
-	} while (topic_node_cas(*at, NULL, sole_of(own, lane)) != TOPIC_CAS_DONE);
+			return entry_join(in, me, filter, lane, own, kept, at);
+	} while (topic_node_cas(*at, NULL, sole_of(own, lane, kept)) != TOPIC_CAS_DONE);
 	return OK;
 }
 
 int interest_add(struct interest *in, struct epoch_reader *me, const struct topic_levels *filter,
-		 uint32_t lane, void *own, struct topic_node **at)
+		 uint32_t lane, void *own, bool kept, struct topic_node **at)
 {
 	int rc;
 
 	assert(lane < in->nlanes);
 	pthread_mutex_lock(&in->change);
-	rc = lane_join(in, me, filter, lane, own, at);
+	rc = lane_join(in, me, filter, lane, own, kept, at);
 	if (rc == OK)
 		changed(in);
 	pthread_mutex_unlock(&in->change);
@@ -246,18 +263,25 @@ void *interest_own(const struct topic_node *at, uint32_t lane)
 	return e->own[lane];
 }
 
-void interest_set_own(struct interest *in, struct topic_node *at, uint32_t lane, void *own)
+void interest_set_own(struct interest *in, struct topic_node *at, uint32_t lane, void *own, bool kept)
 {
 	void *value;
 	struct entry *e;
+	bool was;
 
 	/* another lane may be about to make an entry of it */
 	pthread_mutex_lock(&in->change);
 	value = e = topic_node_value(at);
-	if (is_sole(value))
-		(void)topic_node_cas(at, value, sole_of(own, lane));
-	else
+	if (is_sole(value)) {
+		was = sole_kept(value);
+		(void)topic_node_cas(at, value, sole_of(own, lane, kept));
+	} else {
+		was = atomic_load(&e->kept) & bit_of(lane);
 		e->own[lane] = own;
+		set_bit(&e->kept, lane, kept);
+	}
+	if (was != kept)
+		changed(in);
 	pthread_mutex_unlock(&in->change);
 }
 
@@ -272,7 +296,8 @@ void interest_remove(struct interest *in, struct epoch_reader *me, struct topic_
 		value_drop(in, at, value);
 	} else {
 		e->own[lane] = NULL;
-		atomic_fetch_and(&e->lanes, ~bit_of(lane));
+		set_bit(&e->lanes, lane, false);
+		set_bit(&e->kept, lane, false);
 		entry_drop(in, me, at, e);
 	}
 	changed(in);
@@ -369,11 +394,17 @@ void interest_share_change(struct interest *in, struct interest_share *share, ui
 	changed(in);
 }
 
+void interest_share_keep(struct interest *in, struct interest_share *share, uint32_t lane, bool kept)
+{
+	set_bit(&share->kept, lane, kept);
+	changed(in);
+}
+
 /* ---- looking up ---- */
 
 struct match {
 	const struct interest_found *found;
-	uint64_t lanes;
+	uint64_t lanes, kept;
 	uint32_t lane;
 };
 
@@ -390,11 +421,13 @@ static void match_value(void *arg, void *value)
 
 	if (is_sole(value)) {
 		m->lanes |= bit_of(sole_lane(value));
+		m->kept |= sole_kept(value);
 		if (sole_lane(value) == m->lane)
 			match_own(m, sole_own(value));
 		return;
 	}
 	m->lanes |= atomic_load(&e->lanes);
+	m->kept |= atomic_load(&e->kept);
 	match_own(m, e->own[m->lane]);
 	for (struct interest_share *s = atomic_load(&e->shares); s && m->found->share;
 	     s = atomic_load(&s->next))
@@ -402,12 +435,14 @@ static void match_value(void *arg, void *value)
 }
 
 uint32_t interest_match(struct interest *in, uint32_t lane, const struct topic_levels *topic,
-			struct topic_walk_entry *stack, const struct interest_found *found, uint64_t *lanes)
+			struct topic_walk_entry *stack, const struct interest_found *found, uint64_t *lanes,
+			uint64_t *kept)
 {
 	struct match m = {.found = found, .lane = lane};
 	uint32_t visited = topic_tree_match(in->tree, topic, stack, match_value, &m);
 
 	*lanes = m.lanes;
+	*kept = m.kept;
 	return visited;
 }
 

@@ -20,7 +20,7 @@ struct rig {
 	struct interest *interest;
 	struct topic_levels *levels;
 	struct topic_walk_entry stack[10];
-	uint64_t lanes;
+	uint64_t lanes, kept;
 	unsigned nshares, nowned;
 	void *owned;
 };
@@ -81,7 +81,7 @@ static void match_as(struct rig *r, uint32_t lane, const char *topic)
 
 	r->nshares = r->nowned = 0;
 	r->owned = NULL;
-	interest_match(r->interest, lane, levels(r, topic), r->stack, &found, &r->lanes);
+	interest_match(r->interest, lane, levels(r, topic), r->stack, &found, &r->lanes, &r->kept);
 }
 
 static void match(struct rig *r, const char *topic)
@@ -93,7 +93,7 @@ static struct topic_node *add(struct rig *r, const char *filter, uint32_t lane, 
 {
 	struct topic_node *at = NULL;
 
-	assert_int_equal(interest_add(r->interest, r->reader, levels(r, filter), lane, what, &at), OK);
+	assert_int_equal(interest_add(r->interest, r->reader, levels(r, filter), lane, what, false, &at), OK);
 	assert_ptr_equal(interest_find(r->interest, levels(r, filter)), at);
 	assert_ptr_equal(interest_own(at, lane), what);
 	return at;
@@ -158,14 +158,14 @@ static void each_lane_finds_what_it_keeps_and_no_other(void **state)
 	struct topic_node *at = add(r, "a/#", 3, &own[3]);
 
 	check_lanes(r, "a", 1 << 3, kept);
-	interest_set_own(r->interest, at, 3, odd); /* the lowest bit is the lane's */
+	interest_set_own(r->interest, at, 3, odd, false); /* the lowest bit is the lane's */
 	kept[3] = odd;
 	check_lanes(r, "a/b", 1 << 3, kept);
 	assert_null(interest_own(at, 2));
 	assert_ptr_equal(add(r, "a/#", 0, &own[0]), at);
 	kept[0] = &own[0];
 	check_lanes(r, "a/b/c", 1 << 3 | 1 << 0, kept);
-	interest_set_own(r->interest, at, 3, &own[4]);
+	interest_set_own(r->interest, at, 3, &own[4], false);
 	kept[3] = &own[4];
 	check_lanes(r, "a", 1 << 3 | 1 << 0, kept);
 	interest_remove(r->interest, r->reader, at, 3);
@@ -175,6 +175,72 @@ static void each_lane_finds_what_it_keeps_and_no_other(void **state)
 	kept[0] = NULL;
 	check_lanes(r, "a", 0, kept);
 	assert_null(interest_own(at, 0));
+}
+
+static void check_kept(struct rig *r, const char *topic, uint64_t kept)
+{
+	match(r, topic);
+	assert_int_equal(r->kept, kept);
+	assert_int_equal(r->kept & ~r->lanes, 0);
+}
+
+static struct topic_node *add_kept(struct rig *r, const char *filter, uint32_t lane)
+{
+	struct topic_node *at = NULL;
+
+	assert_int_equal(interest_add(r->interest, r->reader, levels(r, filter), lane, &own[lane], true, &at),
+			 OK);
+	return at;
+}
+
+static void who_gets_what_outlives_the_process_is_told_of_one_lane_and_of_many(void **state)
+{
+	struct rig *r = *state;
+	struct topic_node *at = add_kept(r, "k/+", 5), *deep = add_kept(r, "k/#", 2);
+
+	check_kept(r, "k/1", 1 << 5 | 1 << 2);
+	check_kept(r, "k", 1 << 2);
+	assert_ptr_equal(interest_own(at, 5), &own[5]);
+	interest_set_own(r->interest, at, 5, &own[5], false);
+	check_kept(r, "k/1", 1 << 2);
+	assert_int_equal(r->lanes, 1 << 5 | 1 << 2);
+	interest_set_own(r->interest, at, 5, &own[5], true);
+	(void)add(r, "k/+", 0, &own[0]); /* another lane, which takes what the first one had into an entry */
+	check_kept(r, "k/1", 1 << 5 | 1 << 2);
+	interest_set_own(r->interest, at, 0, &own[0], true);
+	interest_set_own(r->interest, at, 5, &own[5], false);
+	check_kept(r, "k/1", 1 << 0 | 1 << 2);
+	interest_remove(r->interest, r->reader, at, 0);
+	check_kept(r, "k/1", 1 << 2);
+	assert_ptr_equal(add_kept(r, "k/+", 1), at);
+	check_kept(r, "k/1", 1 << 1 | 1 << 2);
+	interest_remove(r->interest, r->reader, at, 1);
+	interest_remove(r->interest, r->reader, at, 5);
+	interest_remove(r->interest, r->reader, deep, 2);
+	check_kept(r, "k/1", 0);
+	assert_int_equal(r->lanes, 0);
+}
+
+/* What was looked up before must not be taken for true after any of these. */
+static void the_generation_grows_when_that_changes(void **state)
+{
+	struct rig *r = *state;
+	struct topic_node *at = add(r, "a", 3, &own[3]), *same;
+	struct interest_share *share = hold(r, "a", "g/a", &same);
+	uint64_t before = interest_generation(r->interest);
+
+	interest_set_own(r->interest, at, 3, &own[3], true);
+	assert_true(interest_generation(r->interest) > before);
+	before = interest_generation(r->interest);
+	interest_set_own(r->interest, at, 3, &own[4], true); /* the lane's own affair */
+	assert_int_equal(interest_generation(r->interest), before);
+	interest_share_keep(r->interest, share, 4, true);
+	assert_true(interest_generation(r->interest) > before);
+	assert_int_equal(interest_share_kept(share), 1 << 4);
+	interest_share_keep(r->interest, share, 4, false);
+	assert_int_equal(interest_share_kept(share), 0);
+	interest_share_drop(r->interest, r->reader, at, share);
+	interest_remove(r->interest, r->reader, at, 3);
 }
 
 static void a_subscription_without_memory_changes_nothing(void **state)
@@ -190,7 +256,7 @@ static void a_subscription_without_memory_changes_nothing(void **state)
 
 		(void)levels(r, filter);
 		alloc_fail_at(n / 2 + 1);
-		rc = interest_add(r->interest, r->reader, r->levels, 2, &own[2], &other);
+		rc = interest_add(r->interest, r->reader, r->levels, 2, &own[2], true, &other);
 		hit = alloc_fail_end();
 		if (rc == OK) {
 			interest_remove(r->interest, r->reader, other, 2);
@@ -199,6 +265,7 @@ static void a_subscription_without_memory_changes_nothing(void **state)
 		check_lanes(r, "x/y", 1 << 1, kept);
 		match(r, "x/y/z");
 		assert_int_equal(r->lanes, 0);
+		assert_int_equal(r->kept, 0);
 	}
 	interest_remove(r->interest, r->reader, at, 1);
 }
@@ -276,6 +343,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_group_without_members_is_gone_though_others_want_the_filter,
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(each_lane_finds_what_it_keeps_and_no_other, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			who_gets_what_outlives_the_process_is_told_of_one_lane_and_of_many, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_generation_grows_when_that_changes, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_subscription_without_memory_changes_nothing, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(a_hold_without_memory_changes_nothing, setup, teardown),

@@ -62,6 +62,7 @@ void msg_fill(struct msg *m, const struct publication *p)
 		.qos = p->qos,
 		.retain = p->retain,
 		.command = p->command,
+		.many = p->many,
 		.origin = p->origin,
 		.number = p->number,
 		.publisher = p->publisher,

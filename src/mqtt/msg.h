@@ -45,13 +45,20 @@ struct publication {
 	struct span
 		props; /* encoded v5 properties that are passed on: all but expiry, alias, subscription ids */
 	uint8_t qos;
-	bool retain;         /* as published */
-	bool refusable;      /* its publisher is told when it can't be retained: then it goes to nobody */
-	bool own;            /* the gateway's own: limits of what clients retain don't refuse it */
-	bool command;        /* never stored or replayed */
+	bool retain;    /* as published */
+	bool refusable; /* its publisher is told when it can't be retained: then it goes to nobody */
+	bool own;       /* the gateway's own: limits of what clients retain don't refuse it */
+	bool command;   /* never stored or replayed */
+	bool many;      /* it goes to more than one session here */
+	uint16_t
+		first_origin; /* whose publish it was at first, and its number there: a share group may have passed it on */
+	uint64_t first_number;
+	bool conditional;    /* of QoS 2, its publisher would send it again: see struct store_row */
 	uint16_t origin;     /* worker that received it */
 	uint64_t number;     /* of that worker's publishes, from 1 */
 	uint64_t publisher;  /* session uid, 0: none */
+	uint64_t ticket;     /* of what was put on this worker's port for it; 0: nothing */
+	uint64_t asked;      /* workers that got it and may have to keep it, as bits; set by the routing */
 	uint64_t expires_ms; /* monotonic; 0: never */
 	uint64_t topic_hash; /* with the broker's seed; made when it is routed, and handed over with it */
 	struct blob *blob;   /* holds the payload; borrowed; NULL when it is elsewhere */
@@ -67,8 +74,10 @@ struct msg {
 	uint32_t topic_len, props_len, payload_len;
 	uint8_t qos;
 	bool retain, command;
+	bool many; /* it went to more than one session */
 	uint16_t origin;
 	uint64_t number, publisher, expires_ms;
+	uint64_t stored_id, stored_in; /* in the store, for rows of the same batch, and the ticket of that */
 	struct blob *blob;
 	struct budget_share *budget; /* of its worker */
 	uint8_t bytes[];             /* topic, props, and the payload unless it is in the blob */

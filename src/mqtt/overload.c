@@ -3,6 +3,7 @@
  */
 #include "mqtt/conn.h"
 #include "mqtt/session.h"
+#include "mqtt/shelf.h"
 
 #define LOOK_AGAIN_MS 10u /* it looks at all sessions of the worker */
 
@@ -44,7 +45,7 @@ static struct conn *largest_conn(struct worker *w)
 
 static size_t session_backlog(const struct session *s)
 {
-	return s->queue ? queue_bytes(s->queue) : 0;
+	return waiting_held(s);
 }
 
 static struct session *largest_session(struct worker *w)

@@ -1,7 +1,7 @@
 /* Sessions of the program's own, the buffers of uplinks: limits of their own, and what is told of them (policy.h). */
 #include <stdlib.h>
 
-#include "mqtt/session.h"
+#include "mqtt/shelf.h"
 #include "mqtt/topic_tree.h"
 
 int own_session_init(struct session *s)
@@ -46,8 +46,7 @@ void own_sessions_tell(struct worker *w)
 		const struct own_session *o = container_of(n, struct own_session, in_worker);
 		const struct session *s = o->session;
 
-		tell(o->terms, s->inflight.count + (s->queue ? queue_len(s->queue) : 0),
-		     s->queue ? queue_bytes(s->queue) : 0, s->nsubs);
+		tell(o->terms, s->inflight.count + waiting_len(s), waiting_bytes(s), s->nsubs);
 	}
 }
 

@@ -1,7 +1,7 @@
 /*
  * What a client sends after CONNECT, one function per packet type.
  */
-#include "mqtt/conn.h"
+#include "mqtt/answer.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -108,10 +108,11 @@ static uint8_t policy_ask(struct conn *c, const struct mqtt_publish *pub, bool *
 	return reason;
 }
 
-/* Let it through to everybody; the answer for an acknowledgement. */
-static uint8_t publish_route(struct conn *c, const struct mqtt_publish *pub)
+/* Let it through to everybody; the answer for an acknowledgement, and what that waits for. */
+static uint8_t publish_route(struct conn *c, const struct mqtt_publish *pub, struct promise *promise)
 {
 	struct publication p;
+	struct confirm *confirm = NULL;
 	bool command, matched = false;
 	uint8_t reason = policy_ask(c, pub, &command);
 	int rc;
@@ -121,8 +122,17 @@ static uint8_t publish_route(struct conn *c, const struct mqtt_publish *pub)
 	if (publication_of(c, pub, &p) < 0)
 		return MQTT_RC_QUOTA_EXCEEDED;
 	p.command = command;
+	p.conditional = pub->qos == 2 && c->session->stored;
+	if (p.conditional && !(confirm = malloc(sizeof(*confirm))))
+		return MQTT_RC_QUOTA_EXCEEDED;
 	rc = route_publish(c->worker, &p, &matched);
 	publication_fini(&p);
+	if (rc < 0)
+		free(confirm);
+	else if (confirm)
+		*promise = confirm_add(c->session, confirm, pub->packet_id, &p);
+	else if (worker_has_store(c->worker))
+		*promise = promise_of(c->worker, &p, p.ticket);
 	if (rc == ERR_RANGE)
 		return MQTT_RC_TOPIC_NAME_INVALID;
 	if (rc == ERR_FULL && pub->qos == 0) /* others learn it from the answer */
@@ -142,7 +152,7 @@ static int publish_refused(struct conn *c, const struct mqtt_publish *pub, uint8
 
 	/* Not every reason may stand there: 0x9A only in DISCONNECT (5.0, 2.4). */
 	if (c->version == MQTT_V5 && pub->qos > 0 && mqtt_reason_allowed(ack, reason)) {
-		conn_send_ack(c, ack, pub->packet_id, reason);
+		conn_answer(c, ack, pub->packet_id, reason, NULL);
 		return OK;
 	}
 	/* who may not write a topic is not thrown out for a QoS 0 message: tools that clear what is retained write to all */
@@ -155,22 +165,30 @@ static int publish_refused(struct conn *c, const struct mqtt_publish *pub, uint8
 #define PUBREC_BYTES 4u
 
 /*
- * A message that was not seen before. Its PUBREC is written before the routing, which may send it to this very client: who waits for
- * an answer gets that first ([MQTT-3.3.4-1]; 5.0 [MQTT-4.3.3-8]). That nobody was subscribed is told in PUBACK only (3.5.2.1: may).
+ * A message that was not seen before. Without a store its PUBREC is written before the routing, which may send it to this very
+ * client: who waits for an answer gets that first ([MQTT-3.3.4-1]; 5.0 [MQTT-4.3.3-8]). With one, whether it may be written is
+ * known after. That nobody was subscribed is told in PUBACK only (3.5.2.1: may).
  */
 static int qos2_take(struct conn *c, const struct mqtt_publish *pub)
 {
 	const struct mqtt_ack ack = {.packet_id = pub->packet_id};
-	uint8_t *at = conn_take(c, PUBREC_BYTES), reason;
+	bool waits = worker_has_store(c->worker);
+	uint8_t *at = waits ? NULL : conn_take(c, PUBREC_BYTES), reason;
 	struct wr w = wr_of(at, at ? PUBREC_BYTES : 0);
+	struct promise promise = {0};
 	int rc;
 
-	if (!at)
+	if (!at && !waits)
 		return ERR_NOMEM;
-	reason = publish_route(c, pub);
+	reason = publish_route(c, pub, &promise);
 	if (reason >= 0x80) {
-		output_give_back(&c->output, PUBREC_BYTES); /* nothing was sent to anybody */
+		if (at)
+			output_give_back(&c->output, PUBREC_BYTES); /* nothing was sent to anybody */
 		return reason;
+	}
+	if (waits) {
+		conn_answer(c, MQTT_PUBREC, pub->packet_id, MQTT_RC_SUCCESS, &promise);
+		return OK;
 	}
 	rc = mqtt_ack_encode(&w, c->version, MQTT_PUBREC, &ack);
 	assert(rc == OK && w.left == 0);
@@ -179,13 +197,15 @@ static int qos2_take(struct conn *c, const struct mqtt_publish *pub)
 
 static int on_publish_qos2(struct conn *c, const struct mqtt_publish *pub)
 {
+	struct promise promise;
 	bool fresh;
 	int rc;
 
 	if (session_received_add(c->session, pub->packet_id, &fresh) < 0)
 		return ERR_NOMEM;
 	if (!fresh) { /* a repeat is acknowledged alone: 3.1.1 [MQTT-4.3.3-2], 5.0 [MQTT-4.3.3-10] */
-		conn_send_ack(c, MQTT_PUBREC, pub->packet_id, MQTT_RC_SUCCESS);
+		promise = promise_of_all(c->worker); /* its first answer may wait still */
+		conn_answer(c, MQTT_PUBREC, pub->packet_id, MQTT_RC_SUCCESS, &promise);
 		return OK;
 	}
 	if (c->session->nreceived > c->worker->broker->config.max_inflight && c->version == MQTT_V5)
@@ -202,6 +222,7 @@ static int on_publish_qos2(struct conn *c, const struct mqtt_publish *pub)
 static int on_publish(struct conn *c, const struct mqtt_frame *f)
 {
 	struct mqtt_publish pub;
+	struct promise promise = {0};
 	uint8_t reason;
 	int rc = mqtt_publish_decode(f, c->version, &pub);
 
@@ -216,20 +237,50 @@ static int on_publish(struct conn *c, const struct mqtt_frame *f)
 	worker_count(c->worker, payload_received, pub.payload.len);
 	if (pub.qos == 2)
 		return on_publish_qos2(c, &pub);
-	reason = publish_route(c, &pub);
+	if (pub.qos == 1 && (pub.dup || c->session->left) && answers_repeat(c, pub.packet_id, pub.dup))
+		return OK;
+	reason = publish_route(c, &pub, &promise);
 	if (reason >= 0x80)
 		return publish_refused(c, &pub, reason);
 	if (pub.qos == 1) /* [MQTT-3.3.4-1]; 3.1.1 [MQTT-4.3.2-2], 5.0 [MQTT-4.3.2-4] */
-		conn_send_ack(c, MQTT_PUBACK, pub.packet_id, reason);
+		conn_answer(c, MQTT_PUBACK, pub.packet_id, reason, &promise);
 	return OK;
 }
 
 /* ---- acknowledgements ---- */
 
+/* What was put for a session until now, if any of it is kept on disk. */
+static struct promise session_promise(const struct session *s)
+{
+	return s->stored ? promise_now(s->worker) : (struct promise){0};
+}
+
+/* After PUBCOMP the id is new: 3.1.1 [MQTT-4.3.3-2], 5.0 [MQTT-4.3.3-11], [MQTT-4.3.3-12]. */
+static int on_pubrel(struct conn *c, const struct mqtt_frame *f)
+{
+	struct session *s = c->session;
+	struct mqtt_ack ack;
+	struct promise promise;
+	bool known;
+	int rc = mqtt_ack_decode(f, c->version, &ack);
+
+	if (rc < 0)
+		return rc;
+	known = session_received_remove(s, ack.packet_id);
+	if (known && s->stored)
+		store_drop_received(c->worker->disk, s->stored, ack.packet_id);
+	promise =
+		session_promise(s); /* a repeat waits, too: for what an earlier connection did not hear of */
+	/* to send PUBREL once more is no mistake of who lost the connection before PUBCOMP (3.7.2.1) */
+	conn_answer(c, MQTT_PUBCOMP, ack.packet_id,
+		    known || c->is_resumed ? MQTT_RC_SUCCESS : MQTT_RC_PACKET_ID_NOT_FOUND, &promise);
+	return OK;
+}
+
+/* PUBACK, PUBREC, PUBCOMP: the client's answers. */
 static int on_ack(struct conn *c, const struct mqtt_frame *f)
 {
 	struct mqtt_ack ack;
-	bool known;
 	int rc = mqtt_ack_decode(f, c->version, &ack);
 
 	if (rc < 0)
@@ -239,14 +290,8 @@ static int on_ack(struct conn *c, const struct mqtt_frame *f)
 		return session_puback(c->session, ack.packet_id);
 	case MQTT_PUBREC:
 		return session_pubrec(c->session, ack.packet_id, ack.reason);
-	case MQTT_PUBCOMP:
+	default:
 		return session_pubcomp(c->session, ack.packet_id);
-	default: /* PUBREL; after PUBCOMP the id is new: 3.1.1 [MQTT-4.3.3-2], 5.0 [MQTT-4.3.3-11], [MQTT-4.3.3-12] */
-		known = session_received_remove(c->session, ack.packet_id);
-		/* to send PUBREL once more is no mistake of who lost the connection before PUBCOMP (3.7.2.1) */
-		conn_send_ack(c, MQTT_PUBCOMP, ack.packet_id,
-			      known || c->is_resumed ? MQTT_RC_SUCCESS : MQTT_RC_PACKET_ID_NOT_FOUND);
-		return OK;
 	}
 }
 
@@ -265,32 +310,33 @@ static void explain_codes(const struct conn *c, struct mqtt_suback *ack)
 		}
 }
 
+/* Is there a filter that was not refused? A refusal speaks of nothing that has to be on disk. */
+static bool any_granted(struct span codes)
+{
+	for (size_t i = 0; i < codes.len; i++)
+		if (codes.p[i] < 0x80)
+			return true;
+	return false;
+}
+
 /* A code per filter in their order, in one packet made for it: [MQTT-3.9.3-1]; 5.0 [MQTT-3.11.3-1]. */
 static int send_codes(struct conn *c, enum mqtt_type type, uint16_t packet_id, struct span codes)
 {
 	struct mqtt_suback ack = {.packet_id = packet_id, .codes = codes};
 	uint32_t room = (uint32_t)codes.len + 128;
-	uint8_t *at = malloc(room), *out;
+	uint8_t *at = malloc(room);
 	struct wr w = wr_of(at, room);
+	struct promise promise = session_promise(c->session);
 	int rc = at ? OK : ERR_NOMEM;
 
 	explain_codes(c, &ack);
 	if (at)
 		rc = mqtt_suback_encode(&w, c->version, type, &ack);
-	out = rc == OK ? conn_take_control(c, room - (uint32_t)w.left) : NULL;
-	if (out)
-		memcpy(out, at, room - w.left);
+	if (rc == OK)
+		conn_answer_packet(c, type, at, room - (uint32_t)w.left,
+				   any_granted(codes) ? &promise : NULL);
 	free(at);
 	return rc;
-}
-
-/*
- * About: nodes of the trees here and of all workers, what routing reserves, and the filter itself. How many of its levels need a
- * node is not asked: most of many filters share theirs, so this is high, and near for filters that share none.
- */
-static int64_t sub_bytes(struct span filter)
-{
-	return 256 + 160 * (int64_t)mqtt_topic_levels(filter) + (int64_t)filter.len;
 }
 
 /* May there be one more subscription? One that is renewed always may. */
@@ -300,13 +346,58 @@ static bool sub_is_permitted(struct worker *w, struct session *s, struct span fi
 	       sub_tree_find(w->subs, s, filter);
 }
 
-static void sub_count(struct session *s, struct span filter, int n)
+/* As in the store already? How retained messages are handled says nothing of later. */
+static bool sub_is_same(const struct sub_options *a, const struct sub_options *b)
 {
-	int64_t bytes = n * sub_bytes(filter);
+	return a->qos == b->qos && a->no_local == b->no_local &&
+	       a->retain_as_published == b->retain_as_published && a->id == b->id;
+}
 
-	s->nsubs += (uint32_t)n;
-	s->subs_bytes += (uint64_t)bytes;
-	budget_count(&s->worker->budget, bytes);
+static int sub_put(const struct session *s, const struct mqtt_sub_item *item, uint32_t id)
+{
+	const struct store_sub sub = {
+		.session = s->stored,
+		.filter = item->filter,
+		.qos = item->qos,
+		.no_local = item->no_local,
+		.retain_as_published = item->retain_as_published,
+		.retain_handling = item->retain_handling,
+		.id = id,
+	};
+
+	return store_put_sub(s->worker->disk, &sub);
+}
+
+/* Into tree and store, or neither. */
+static int sub_make(struct session *s, const struct mqtt_sub_item *item, const struct sub_options *o,
+		    struct sub **sub, bool *existed)
+{
+	struct worker *w = s->worker;
+	struct sub *was = s->stored ? sub_tree_find(w->subs, s, item->filter) : NULL;
+	struct sub_options before = was ? was->options : (struct sub_options){0};
+	int rc = sub_tree_add(w->subs, s, &s->subs, true, item->filter, o, sub, existed);
+
+	if (rc == OK && !*existed)
+		session_count_sub(s, item->filter, 1);
+	if (rc < 0 || !s->stored || (was && sub_is_same(&before, o)) || sub_put(s, item, o->id) == OK)
+		return rc;
+	if (was) {
+		rc = sub_tree_add(w->subs, s, &s->subs, true, item->filter, &before, sub, existed);
+		assert(rc == OK); /* it is there */
+	} else {
+		sub_tree_remove(w->subs, *sub, true);
+		session_count_sub(s, item->filter, -1);
+	}
+	return ERR_NOMEM;
+}
+
+/* While the store takes nothing, a session in it gets no subscription more, not even one it has anew. */
+static uint8_t sub_refusal(const struct session *s)
+{
+	if (!s->stored || store_health(s->worker->disk) == STORE_OK)
+		return MQTT_RC_SUCCESS;
+	return store_health(s->worker->disk) == STORE_FULL ? MQTT_RC_QUOTA_EXCEEDED
+							   : MQTT_RC_IMPLEMENTATION_SPECIFIC;
 }
 
 static uint8_t subscribe_one(struct conn *c, const struct mqtt_sub_item *item, uint32_t id)
@@ -317,12 +408,16 @@ static uint8_t subscribe_one(struct conn *c, const struct mqtt_sub_item *item, u
 		.qos = item->qos,
 		.no_local = item->no_local,
 		.retain_as_published = item->retain_as_published,
+		.is_stored = s->stored != 0,
 		.id = id,
 	};
 	struct sub *sub;
 	bool existed;
+	uint8_t refusal = sub_refusal(s);
 	int rc;
 
+	if (refusal)
+		return refusal;
 	/* it does not read the retained messages that it asked for before */
 	if (item->retain_handling != 2 && !session_feed_has_room(s))
 		return MQTT_RC_QUOTA_EXCEEDED;
@@ -330,11 +425,9 @@ static uint8_t subscribe_one(struct conn *c, const struct mqtt_sub_item *item, u
 		return MQTT_RC_QUOTA_EXCEEDED;
 	if (route_reserve(w, w->nsessions, sub_tree_count(w->subs) + 1) < 0)
 		return MQTT_RC_QUOTA_EXCEEDED;
-	rc = sub_tree_add(w->subs, s, &s->subs, true, item->filter, &o, &sub, &existed);
+	rc = sub_make(s, item, &o, &sub, &existed);
 	if (rc < 0)
 		return rc == ERR_RANGE ? MQTT_RC_TOPIC_FILTER_INVALID : MQTT_RC_QUOTA_EXCEEDED;
-	if (!existed)
-		sub_count(s, item->filter, 1);
 	loop_interleave(w->loop); /* inserted, then retained messages are read: see publish() in route.c */
 	/*
 	 * Not for shared subscriptions (4.8.2); otherwise as the handling says: 5.0 [MQTT-3.3.1-9] to [MQTT-3.3.1-11],
@@ -405,18 +498,21 @@ static int on_subscribe(struct conn *c, const struct mqtt_frame *f)
 	return rc;
 }
 
-static uint8_t unsubscribe_one(struct conn *c, struct span filter)
+static int unsubscribe_one(struct conn *c, struct span filter, uint8_t *code)
 {
 	struct session *s = c->session;
-	struct sub *sub;
+	struct sub *sub = sub_tree_find(c->worker->subs, s, filter); /* the very same [MQTT-3.10.4-1] */
 
-	sub = sub_tree_find(c->worker->subs, s, filter); /* the very same filter [MQTT-3.10.4-1] */
+	*code = MQTT_RC_NO_SUBSCRIPTION_EXISTED;
 	if (!sub)
-		return MQTT_RC_NO_SUBSCRIPTION_EXISTED;
+		return OK;
+	if (s->stored && store_drop_sub(c->worker->disk, s->stored, filter) < 0)
+		return ERR_NOMEM;
 	/* [MQTT-3.10.4-2]; what has a slot stays [MQTT-3.10.4-3] */
 	sub_tree_remove(c->worker->subs, sub, true);
-	sub_count(s, filter, -1);
-	return MQTT_RC_SUCCESS;
+	session_count_sub(s, filter, -1);
+	*code = MQTT_RC_SUCCESS;
+	return OK;
 }
 
 static int on_unsubscribe(struct conn *c, const struct mqtt_frame *f)
@@ -436,10 +532,11 @@ static int on_unsubscribe(struct conn *c, const struct mqtt_frame *f)
 	if (!codes)
 		return ERR_NOMEM;
 	list = rd_of(unsub.filters.p, unsub.filters.len);
-	while (n < unsub.count && mqtt_unsubscribe_next(&list, &filter))
-		codes[n++] = unsubscribe_one(c, filter);
+	while (rc == OK && n < unsub.count && mqtt_unsubscribe_next(&list, &filter))
+		rc = unsubscribe_one(c, filter, &codes[n++]);
 	/* [MQTT-3.10.4-4], [MQTT-3.10.4-5], [MQTT-3.10.4-6] */
-	rc = send_codes(c, MQTT_UNSUBACK, unsub.packet_id, span_of(codes, n));
+	if (rc == OK)
+		rc = send_codes(c, MQTT_UNSUBACK, unsub.packet_id, span_of(codes, n));
 	free(codes);
 	return rc;
 }
@@ -483,10 +580,27 @@ static bool disconnect_is_clients(uint8_t reason)
 	}
 }
 
+/* It goes when what it said of its session is on disk; of the rest nobody has to be sure. */
+static void leave(struct conn *c, bool expiry_changed)
+{
+	struct session *s = c->session;
+	struct promise promise;
+
+	if (!s->stored || !expiry_changed) {
+		conn_drop(c);
+		return;
+	}
+	if (c->orderly)
+		session_forget_will(s);
+	session_put(s);
+	promise = promise_now(s->worker);
+	conn_answer_end(c, &promise);
+}
+
 static int on_disconnect(struct conn *c, const struct mqtt_frame *f)
 {
 	struct mqtt_disconnect d;
-	uint32_t expiry_s;
+	uint32_t expiry_s = c->session->expiry_s, before = expiry_s;
 	int rc;
 
 	/* it is gone: a reason that is none is no reason to answer (3.14.4) */
@@ -496,9 +610,9 @@ static int on_disconnect(struct conn *c, const struct mqtt_frame *f)
 	if (rc < 0)
 		return rc;
 	if (c->version == MQTT_V5) {
-		expiry_s = mqtt_props_num(&d.props, MQTT_P_SESSION_EXPIRY, c->session->expiry_s);
+		expiry_s = mqtt_props_num(&d.props, MQTT_P_SESSION_EXPIRY, before);
 		/* it can't be made to last if it was not to at CONNECT (5.0, 3.14.2.2.2) */
-		if (c->session->expiry_s == 0 && expiry_s != 0)
+		if (before == 0 && expiry_s != 0)
 			return ERR_PROTOCOL;
 		c->session->expiry_s = expiry_s;
 	}
@@ -506,7 +620,7 @@ static int on_disconnect(struct conn *c, const struct mqtt_frame *f)
 	log_info("mqtt", "client %s %s: disconnected: %s",
 		 log_quote((char[64]){0}, 64, session_id(c->session)),
 		 conn_peer(c, (char[STREAM_PEER_MAX]){0}), mqtt_reason_text(d.reason));
-	conn_drop(c);
+	leave(c, expiry_s != before);
 	return OK;
 }
 
@@ -517,9 +631,10 @@ int conn_packet(struct conn *c, const struct mqtt_frame *f)
 		return on_publish(c, f);
 	case MQTT_PUBACK:
 	case MQTT_PUBREC:
-	case MQTT_PUBREL:
 	case MQTT_PUBCOMP:
 		return on_ack(c, f);
+	case MQTT_PUBREL:
+		return on_pubrel(c, f);
 	case MQTT_SUBSCRIBE:
 		return on_subscribe(c, f);
 	case MQTT_UNSUBSCRIBE:

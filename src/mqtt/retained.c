@@ -13,6 +13,8 @@ typedef _Atomic uintptr_t slot_word;
 #define SLOT_DEAD  UINTPTR_MAX    /* its topic was cleared */
 #define SLOT_ODD   ((uintptr_t)1) /* else a value */
 
+#define STAMP_MAX ((UINT64_C(1) << 56) - 1)
+
 /* Block k has room for BLOCK_FIRST << k slots, so that the numbers of all are in a row and no block ever moves. */
 #define BLOCK_FIRST 256u
 #define BLOCKS      24u
@@ -25,6 +27,8 @@ struct retained_store {
 	_Atomic uint64_t count, bytes, payload;
 	_Atomic uint64_t limited_count, limited_bytes; /* of values that may be refused */
 	_Atomic uint64_t expiring;                     /* values that expire */
+	bool is_stamped;
+	_Atomic uint64_t stamp; /* the last that was taken */
 	_Atomic(slot_word *) blocks[BLOCKS];
 	_Atomic uint32_t used; /* slots below were taken at least once */
 	_Atomic uint64_t
@@ -166,7 +170,7 @@ static struct retained *value_make(struct retained_store *r, const struct public
 		.props_len = (uint32_t)p->props.len,
 		.payload_len = (uint32_t)p->payload.len,
 		.origin = (uint8_t)p->origin,
-		.qos = p->qos,
+		.qos = p->qos & 3u,
 		.expires = p->expires_ms != 0,
 		.has_blob = p->blob != NULL,
 	};
@@ -300,13 +304,14 @@ static void totals_change(struct retained_store *r, const struct retained *old, 
 }
 
 /* The same, if there is room for what grows. */
-static bool totals_take(struct retained_store *r, const struct retained *old, const struct retained *fresh)
+static bool totals_take(struct retained_store *r, const struct retained *old, const struct retained *fresh,
+			bool refusable)
 {
 	const struct retained_limits *most = &r->limits;
 	bool grows = limited_cost(fresh) > limited_cost(old);
 
 	totals_change(r, old, fresh);
-	if (!fresh->limited)
+	if (!refusable)
 		return true;
 	if ((!most->messages || is_limited(old) || atomic_load(&r->limited_count) <= most->messages) &&
 	    (!most->bytes || !grows || atomic_load(&r->limited_bytes) <= most->bytes))
@@ -353,6 +358,13 @@ void retained_count_in(struct retained_store *r, struct budget *b)
 	r->budget = b;
 }
 
+void retained_begin_stamps(struct retained_store *r, uint64_t last)
+{
+	r->is_stamped = true;
+	if (last > atomic_load(&r->stamp))
+		atomic_store(&r->stamp, last);
+}
+
 void retained_destroy(struct retained_store *r)
 {
 	if (!r)
@@ -363,6 +375,17 @@ void retained_destroy(struct retained_store *r)
 	for (unsigned k = 0; k < BLOCKS; k++)
 		free(atomic_load(&r->blocks[k]));
 	free(r);
+}
+
+/*
+ * For a change of what was read before this is called: any stamp that went into the slot until then was taken earlier, so
+ * this one is above it.
+ */
+static uint64_t stamp_take(struct retained_store *r, const struct retained *old)
+{
+	if (!r->is_stamped)
+		return old ? old->stamp + 1 : 1;
+	return atomic_fetch_add(&r->stamp, 1) + 1;
 }
 
 static slot_word *node_slot(const struct topic_node *node)
@@ -413,7 +436,7 @@ static int slot_refuse(struct retained_store *r, struct epoch_reader *me, struct
 
 /* Takes `fresh`, but for ERR_AGAIN: the slot is not the topic's any more, or came into use. */
 static int slot_fill(struct retained_store *r, struct epoch_reader *me, struct topic_node *node,
-		     slot_word *at, struct retained *fresh)
+		     slot_word *at, struct retained *fresh, bool refusable, struct retained_change *change)
 {
 	uintptr_t was = atomic_load(at);
 
@@ -421,8 +444,9 @@ static int slot_fill(struct retained_store *r, struct epoch_reader *me, struct t
 	while (was != SLOT_DEAD) {
 		struct retained *old = word_value(was);
 
-		fresh->version = old ? old->version + 1 : 1;
-		if (!totals_take(r, old, fresh))
+		*change = (struct retained_change){.stamp = stamp_take(r, old), .of_client = is_limited(old)};
+		fresh->stamp = change->stamp & STAMP_MAX;
+		if (!totals_take(r, old, fresh, refusable))
 			return slot_refuse(r, me, node, at, fresh);
 		if (atomic_compare_exchange_strong(at, &was, (uintptr_t)fresh)) {
 			if (old)
@@ -436,7 +460,7 @@ static int slot_fill(struct retained_store *r, struct epoch_reader *me, struct t
 }
 
 int retained_set(struct retained_store *r, struct epoch_reader *me, const struct topic_levels *topic,
-		 const struct publication *p, bool limited)
+		 const struct publication *p, enum retained_from from, struct retained_change *change)
 {
 	struct retained *fresh = value_make(r, p);
 	struct topic_node *node;
@@ -445,13 +469,13 @@ int retained_set(struct retained_store *r, struct epoch_reader *me, const struct
 
 	if (!fresh)
 		return ERR_NOMEM;
-	fresh->limited = limited;
+	fresh->limited = from != RETAINED_OWN;
 	do {
 		rc = topic_tree_get(r->tree, me, topic, &node);
 		if (rc == OK && !(at = node_slot(node)))
 			rc = slot_attach(r, node, &at);
 		if (rc == OK)
-			rc = slot_fill(r, me, node, at, fresh);
+			rc = slot_fill(r, me, node, at, fresh, from == RETAINED_CLIENT, change);
 		else if (rc != ERR_AGAIN)
 			retained_unref(fresh);
 	} while (rc == ERR_AGAIN);
@@ -460,10 +484,11 @@ int retained_set(struct retained_store *r, struct epoch_reader *me, const struct
 
 /* false: `v` is not there any more. */
 static bool value_remove(struct retained_store *r, struct epoch_reader *me, struct topic_node *node,
-			 slot_word *at, struct retained *v)
+			 slot_word *at, struct retained *v, struct retained_change *change)
 {
 	uintptr_t was = (uintptr_t)v;
 
+	*change = (struct retained_change){.stamp = stamp_take(r, v), .of_client = v->limited};
 	if (!atomic_compare_exchange_strong(at, &was, SLOT_DEAD))
 		return false;
 	totals_change(r, v, NULL);
@@ -471,17 +496,58 @@ static bool value_remove(struct retained_store *r, struct epoch_reader *me, stru
 	return true;
 }
 
-void retained_clear(struct retained_store *r, struct epoch_reader *me, const struct topic_levels *topic)
+/*
+ * Another thread is about to set a value here, perhaps with a stamp from before ours: it has to begin anew. false: it was
+ * faster.
+ */
+static bool empty_remove(struct retained_store *r, struct epoch_reader *me, struct topic_node *node,
+			 slot_word *at, struct retained *carrier)
 {
-	struct topic_node *node = topic_tree_find(r->tree, topic);
-	slot_word *at = node_slot(node);
-	struct retained *v;
+	uintptr_t empty = SLOT_EMPTY;
 
-	if (!at)
-		return;
-	do
-		v = word_value(atomic_load(at));
-	while (v && !value_remove(r, me, node, at, v));
+	if (!atomic_compare_exchange_strong(at, &empty, SLOT_DEAD))
+		return false;
+	slot_detach(r, me, node, at, carrier);
+	return true;
+}
+
+/* ERR_AGAIN: it changed meanwhile. */
+static int slot_clear(struct retained_store *r, struct epoch_reader *me, struct topic_node *node,
+		      slot_word *at, struct retained_change *change)
+{
+	uintptr_t was = atomic_load(at);
+	struct retained *v = word_value(was);
+
+	if (v)
+		return value_remove(r, me, node, at, v, change) ? OK : ERR_AGAIN;
+	if (was == SLOT_DEAD || !r->is_stamped)
+		return OK;
+	v = value_make(r, &(struct publication){0});
+	if (!v)
+		return ERR_NOMEM;
+	v->slot = slot_number(r, at);
+	if (empty_remove(r, me, node, at, v))
+		return OK;
+	retained_unref(v);
+	return ERR_AGAIN;
+}
+
+int retained_clear(struct retained_store *r, struct epoch_reader *me, const struct topic_levels *topic,
+		   struct retained_change *change)
+{
+	slot_word *at;
+	int rc;
+
+	do {
+		struct topic_node *node;
+
+		/* before the look: who sets a value after it takes a higher stamp */
+		*change = (struct retained_change){.stamp = stamp_take(r, NULL)};
+		node = topic_tree_find(r->tree, topic);
+		at = node_slot(node);
+		rc = at ? slot_clear(r, me, node, at, change) : OK;
+	} while (rc == ERR_AGAIN);
+	return rc;
 }
 
 struct retained *retained_get(const struct retained_store *r, const struct topic_levels *topic)
@@ -493,21 +559,25 @@ struct retained *retained_get(const struct retained_store *r, const struct topic
 
 /* ---- expiry ---- */
 
-static void value_expire(struct retained_store *r, struct epoch_reader *me, struct retained *v,
-			 struct topic_levels *scratch)
+/* 0: it was replaced, and did not expire. Else the stamp. */
+static uint64_t value_expire(struct retained_store *r, struct epoch_reader *me, struct retained *v,
+			     struct topic_levels *scratch)
 {
+	struct retained_change change;
 	struct topic_node *node = NULL;
 	slot_word *at;
 
 	if (topic_levels_split(scratch, r->seed, retained_topic(v)))
 		node = topic_tree_find(r->tree, scratch);
 	at = node_slot(node);
-	if (at == slot_at(r, v->slot))
-		(void)value_remove(r, me, node, at, v); /* replaced: it did not expire */
+	if (at != slot_at(r, v->slot) || !value_remove(r, me, node, at, v, &change))
+		return 0;
+	return change.stamp;
 }
 
 bool retained_sweep(struct retained_store *r, struct epoch_reader *me, uint64_t now_ms, uint32_t most,
-		    struct topic_levels *scratch)
+		    struct topic_levels *scratch,
+		    void (*gone)(void *arg, const struct retained *v, uint64_t stamp), void *arg)
 {
 	uint32_t end = retained_slots(r);
 
@@ -517,12 +587,15 @@ bool retained_sweep(struct retained_store *r, struct epoch_reader *me, uint64_t 
 		return true;
 	for (uint32_t i = 0; i < most && i < end; i++) {
 		struct retained *v;
+		uint64_t stamp = 0;
 
 		if (r->swept >= end)
 			r->swept = 0;
 		v = word_value(atomic_load(slot_at(r, r->swept++)));
 		if (v && v->expires && retained_expires_ms(v) <= now_ms)
-			value_expire(r, me, v, scratch);
+			stamp = value_expire(r, me, v, scratch);
+		if (stamp)
+			gone(arg, v, stamp);
 	}
 	atomic_store(&r->sweeping, false);
 	return true;

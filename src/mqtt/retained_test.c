@@ -25,6 +25,7 @@ struct shelf {
 	struct retained_store *store;
 	struct topic_levels *levels;
 	struct retained_limits limits;
+	struct retained_change change; /* the last one */
 };
 
 static void shelf_up(struct shelf *s)
@@ -54,7 +55,12 @@ static int set(struct shelf *s, const char *topic, uint64_t number)
 {
 	struct publication p = {.topic = span_str(topic), .payload = span_str(topic), .number = number};
 
-	return retained_set(s->store, s->me, split(s, topic), &p, true);
+	return retained_set(s->store, s->me, split(s, topic), &p, RETAINED_CLIENT, &s->change);
+}
+
+static void clear(struct shelf *s, const char *topic)
+{
+	assert_int_equal(retained_clear(s->store, s->me, split(s, topic), &s->change), OK);
 }
 
 static const struct retained *get(struct shelf *s, const char *topic)
@@ -91,7 +97,7 @@ static void random_name(uint64_t *random, char *out, bool is_filter)
 		strcpy(out, "a");
 }
 
-static void versions_grow_by_one_and_a_slot_stays_until_it_is_cleared(void **state)
+static void stamps_grow_by_one_and_a_slot_stays_until_it_is_cleared(void **state)
 {
 	struct shelf s = {0};
 	const struct retained *old;
@@ -101,17 +107,17 @@ static void versions_grow_by_one_and_a_slot_stays_until_it_is_cleared(void **sta
 	assert_null(get(&s, "a"));
 	assert_int_equal(set(&s, "a", 1), OK);
 	old = get(&s, "a");
-	assert_int_equal(old->version, 1);
+	assert_int_equal(old->stamp, 1);
 	assert_ptr_equal(retained_at(s.store, old->slot), old);
 	assert_int_equal(set(&s, "a", 2), OK);
-	assert_int_equal(get(&s, "a")->version, 2);
+	assert_int_equal(get(&s, "a")->stamp, 2);
 	assert_int_equal(get(&s, "a")->slot, old->slot);
 	assert_memory_equal(old->bytes, "aa", 2); /* until this thread is quiescent */
 	assert_int_equal(retained_count(s.store), 1);
 	assert_int_equal(retained_bytes(s.store), 2);
-	retained_clear(s.store, s.me, split(&s, "a"));
-	retained_clear(s.store, s.me, split(&s, "a"));
-	retained_clear(s.store, s.me, split(&s, "never"));
+	clear(&s, "a");
+	clear(&s, "a");
+	clear(&s, "never");
 	assert_null(get(&s, "a"));
 	assert_null(retained_at(s.store, old->slot));
 	assert_int_equal(retained_count(s.store), 0);
@@ -124,6 +130,55 @@ static void versions_grow_by_one_and_a_slot_stays_until_it_is_cleared(void **sta
 	assert_int_equal(set(&s, "c", 4), OK);
 	assert_int_equal(get(&s, "c")->slot, 0);
 	assert_int_equal(retained_slots(s.store), 2);
+	shelf_down(&s);
+}
+
+/* As a disk needs it that hears of them in any order; and of a topic that was never there, too. */
+static void stamps_of_a_store_grow_over_clears_and_topics(void **state)
+{
+	struct shelf s = {0};
+
+	(void)state;
+	shelf_up(&s);
+	retained_begin_stamps(s.store, 100);
+	assert_int_equal(set(&s, "a", 1), OK);
+	assert_int_equal(s.change.stamp, 101);
+	assert_false(s.change.of_client);
+	assert_int_equal(set(&s, "b", 1), OK);
+	assert_int_equal(set(&s, "a", 2), OK);
+	assert_int_equal(s.change.stamp, 103);
+	assert_int_equal(get(&s, "a")->stamp, 103);
+	assert_true(s.change.of_client);
+	for (uint64_t last = 103, i = 0; i < 3; i++, last = s.change.stamp) {
+		clear(&s, i == 2 ? "never" : "a");
+		assert_true(s.change.stamp > last);
+		assert_int_equal(s.change.of_client, i == 0);
+	}
+	retained_begin_stamps(s.store, 50); /* never back */
+	assert_int_equal(set(&s, "a", 3), OK);
+	assert_true(s.change.stamp > 106);
+	retained_begin_stamps(s.store, 5000);
+	clear(&s, "a");
+	assert_int_equal(s.change.stamp, 5002); /* one was taken in case that there is no value */
+	shelf_down(&s);
+}
+
+static void what_comes_from_the_disk_counts_but_is_not_refused(void **state)
+{
+	struct shelf s = {.limits = {.messages = 1}};
+	struct publication p = {.topic = span_str("b"), .payload = span_str("b")};
+
+	(void)state;
+	shelf_up(&s);
+	assert_int_equal(set(&s, "a", 1), OK);
+	assert_int_equal(retained_set(s.store, s.me, split(&s, "b"), &p, RETAINED_DISK, &s.change), OK);
+	assert_int_equal(set(&s, "c", 1), ERR_FULL);
+	assert_int_equal(set(&s, "b", 1), OK);
+	assert_true(s.change.of_client);
+	clear(&s, "a");
+	assert_int_equal(set(&s, "c", 1), ERR_FULL);
+	clear(&s, "b");
+	assert_int_equal(set(&s, "c", 1), OK);
 	shelf_down(&s);
 }
 
@@ -146,7 +201,8 @@ static void a_view_shows_what_was_stored(void **state)
 	shelf_up(&s);
 	for (unsigned with_blob = 0; with_blob < 2; with_blob++) {
 		p.blob = with_blob ? blob : NULL;
-		assert_int_equal(retained_set(s.store, s.me, split(&s, "a/b"), &p, true), OK);
+		assert_int_equal(
+			retained_set(s.store, s.me, split(&s, "a/b"), &p, RETAINED_CLIENT, &s.change), OK);
 		retained_view(get(&s, "a/b"), &got);
 		assert_true(span_equal(got.topic, p.topic) && span_equal(got.props, p.props) &&
 			    span_equal(got.payload, p.payload));
@@ -187,11 +243,12 @@ static void limits_refuse_what_is_new_or_larger_and_change_nothing(void **state)
 			assert_int_equal(retained_bytes(s.store), 8);
 			housekeeping(&s);
 			assert_int_equal(retained_set(s.store, s.me, split(&s, cases[i].topic),
-						      &(struct publication){.topic = span_str("c")}, false),
+						      &(struct publication){.topic = span_str("c")},
+						      RETAINED_OWN, &s.change),
 					 OK);
-			retained_clear(s.store, s.me, split(&s, cases[i].topic));
+			clear(&s, cases[i].topic);
 			/* there is room again */
-			retained_clear(s.store, s.me, split(&s, "aa"));
+			clear(&s, "aa");
 			assert_int_equal(set(&s, "cc", 3), OK);
 		}
 		shelf_down(&s);
@@ -206,7 +263,8 @@ static void a_larger_value_above_the_limit_leaves_the_old_one(void **state)
 	(void)state;
 	shelf_up(&s);
 	assert_int_equal(set(&s, "a", 1), OK);
-	assert_int_equal(retained_set(s.store, s.me, split(&s, "a"), &p, true), ERR_FULL);
+	assert_int_equal(retained_set(s.store, s.me, split(&s, "a"), &p, RETAINED_CLIENT, &s.change),
+			 ERR_FULL);
 	assert_int_equal(get(&s, "a")->number, 1);
 	assert_int_equal(retained_bytes(s.store), 2);
 	shelf_down(&s);
@@ -216,7 +274,7 @@ static int set_own(struct shelf *s, const char *topic)
 {
 	struct publication p = {.topic = span_str(topic), .payload = span_str("own")};
 
-	return retained_set(s->store, s->me, split(s, topic), &p, false);
+	return retained_set(s->store, s->me, split(s, topic), &p, RETAINED_OWN, &s->change);
 }
 
 static void what_is_not_limited_takes_no_room_from_what_is(void **state)
@@ -238,9 +296,9 @@ static void what_is_not_limited_takes_no_room_from_what_is(void **state)
 	assert_int_equal(set_own(&s, "aa"), OK);
 	assert_int_equal(set(&s, "o1", 2), OK);
 	assert_int_equal(set(&s, "aa", 2), ERR_FULL);
-	retained_clear(s.store, s.me, split(&s, "o2"));
+	clear(&s, "o2");
 	assert_int_equal(set(&s, "cc", 2), ERR_FULL);
-	retained_clear(s.store, s.me, split(&s, "bb"));
+	clear(&s, "bb");
 	assert_int_equal(set(&s, "cc", 2), OK);
 	shelf_down(&s);
 }
@@ -249,34 +307,42 @@ static int set_until(struct shelf *s, const char *topic, uint64_t expires_ms)
 {
 	struct publication p = {.topic = span_str(topic), .payload = span_str("x"), .expires_ms = expires_ms};
 
-	return retained_set(s->store, s->me, split(s, topic), &p, true);
+	return retained_set(s->store, s->me, split(s, topic), &p, RETAINED_CLIENT, &s->change);
+}
+
+static void count_gone(void *arg, const struct retained *v, uint64_t stamp)
+{
+	(*(unsigned *)arg) += stamp == v->stamp + 1;
 }
 
 static void what_expired_is_swept_a_few_at_a_time(void **state)
 {
 	struct shelf s = {0};
+	unsigned gone = 0;
 	struct topic_levels *scratch = topic_levels_create(LEVELS);
 
 	(void)state;
 	shelf_up(&s);
 	assert_int_equal(set(&s, "stays", 1), OK);
-	assert_false(retained_sweep(s.store, s.me, 1000, 100, scratch)); /* nothing can expire */
+	assert_false(retained_sweep(s.store, s.me, 1000, 100, scratch, count_gone,
+				    &gone)); /* nothing can expire */
 	assert_int_equal(set_until(&s, "a", 1000), OK);
 	assert_int_equal(set_until(&s, "b/c", 1001), OK);
 	assert_int_equal(set_until(&s, "d", 10), OK);
 	assert_int_equal(set(&s, "d", 2), OK); /* and then not any more */
-	assert_true(retained_sweep(s.store, s.me, 999, 100, scratch));
+	assert_true(retained_sweep(s.store, s.me, 999, 100, scratch, count_gone, &gone));
 	assert_int_equal(retained_count(s.store), 4);
 	for (unsigned i = 0; i < 4; i++)
-		assert_true(retained_sweep(s.store, s.me, 1000, 1, scratch));
+		assert_true(retained_sweep(s.store, s.me, 1000, 1, scratch, count_gone, &gone));
 	assert_null(get(&s, "a"));
 	assert_non_null(get(&s, "b/c"));
 	assert_int_equal(retained_count(s.store), 3);
-	assert_true(retained_sweep(s.store, s.me, 1001, 100, scratch));
+	assert_true(retained_sweep(s.store, s.me, 1001, 100, scratch, count_gone, &gone));
 	assert_null(get(&s, "b/c"));
-	assert_false(retained_sweep(s.store, s.me, 5000, 100, scratch));
+	assert_false(retained_sweep(s.store, s.me, 5000, 100, scratch, count_gone, &gone));
 	assert_int_equal(retained_count(s.store), 2);
 	assert_int_equal(retained_bytes(s.store), 10 + 2);
+	assert_int_equal(gone, 2);
 	housekeeping(&s);
 	shelf_down(&s);
 	free(scratch);
@@ -352,7 +418,7 @@ static void a_filter_finds_what_it_finds_in_a_list_of_topics(void **state)
 				strcpy(all[search.n++].topic, name);
 			count -= all[i].number != 0;
 			if (what == 1)
-				retained_clear(s.store, s.me, split(&s, name));
+				clear(&s, name);
 			else
 				assert_int_equal(set(&s, name, step), OK);
 			all[i].number = what == 1 ? 0 : step;
@@ -441,8 +507,49 @@ static void without_memory_the_old_value_stays(void **state)
 #define THREADS 4
 #define STEPS   150000u
 
+/* What a disk would keep that is told of all changes, in any order. */
+struct disk {
+	pthread_mutex_t busy;
+	unsigned count;
+	struct kept {
+		char topic[32];
+		uint64_t stamp;
+		bool is_set;
+	} kept[128];
+};
+
+static struct kept *disk_find(struct disk *d, struct span topic)
+{
+	struct kept *k = d->kept;
+
+	while (k < d->kept + d->count && !span_equal(span_str(k->topic), topic))
+		k++;
+	if (k == d->kept + d->count) {
+		assert_true(d->count < sizeof(d->kept) / sizeof(d->kept[0]));
+		memcpy(k->topic, topic.p, topic.len);
+		d->count++;
+	}
+	return k;
+}
+
+static void disk_put(struct disk *d, struct span topic, uint64_t stamp, bool is_set)
+{
+	struct kept *k;
+
+	pthread_mutex_lock(&d->busy);
+	k = disk_find(d, topic);
+	if (stamp > k->stamp) {
+		k->stamp = stamp;
+		k->is_set = is_set;
+	}
+	pthread_mutex_unlock(&d->busy);
+}
+
 struct hand {
 	struct shelf s;
+	struct disk *disk;
+	pthread_barrier_t *all;
+	bool checks;
 	uint64_t random;
 	uint64_t sent;
 	const char *only; /* the one topic, or NULL: many */
@@ -455,7 +562,7 @@ static void check_whole(struct hand *h, const struct retained *v)
 	struct publication p;
 
 	retained_view(v, &p);
-	h->wrong |= !span_equal(p.topic, p.payload) || !v->version;
+	h->wrong |= !span_equal(p.topic, p.payload) || !v->stamp;
 }
 
 static int found_whole(void *arg, struct retained *value)
@@ -491,9 +598,18 @@ static void check_set(struct hand *h, const char *name)
 {
 	int rc = set(&h->s, name, ++h->sent);
 
+	if (rc == OK)
+		disk_put(h->disk, span_str(name), h->s.change.stamp, true);
 	h->wrong |= rc < 0 && (rc != ERR_FULL || !h->s.limits.messages);
 	/* the hands may be above it for a moment, each by one that is taken back */
 	h->wrong |= h->s.limits.messages && retained_count(h->s.store) > h->s.limits.messages + THREADS;
+}
+
+static void gone(void *arg, const struct retained *v, uint64_t stamp)
+{
+	struct hand *h = arg;
+
+	disk_put(h->disk, retained_topic(v), stamp, false);
 }
 
 /* Cleared, or set to what has expired, and swept. */
@@ -502,11 +618,37 @@ static void forget(struct hand *h, const char *name, uint64_t what)
 	struct publication p = {.topic = span_str(name), .payload = span_str(name), .expires_ms = 1};
 
 	if (what >> 8 & 3) {
-		retained_clear(h->s.store, h->s.me, split(&h->s, name));
+		h->wrong |= retained_clear(h->s.store, h->s.me, split(&h->s, name), &h->s.change) != OK;
+		disk_put(h->disk, span_str(name), h->s.change.stamp, false);
 		return;
 	}
-	(void)!retained_set(h->s.store, h->s.me, split(&h->s, name), &p, true);
-	(void)retained_sweep(h->s.store, h->s.me, 1, UINT32_MAX, h->s.levels);
+	if (retained_set(h->s.store, h->s.me, split(&h->s, name), &p, RETAINED_CLIENT, &h->s.change) == OK)
+		disk_put(h->disk, span_str(name), h->s.change.stamp, true);
+	(void)retained_sweep(h->s.store, h->s.me, 1, UINT32_MAX, h->s.levels, gone, h);
+}
+
+/* A start would find what there was in the end. */
+static void disk_check(struct disk *d, struct shelf *s)
+{
+	unsigned set = 0;
+
+	for (unsigned i = 0; i < d->count; i++) {
+		const struct retained *v = get(s, d->kept[i].topic);
+
+		assert_int_equal(v != NULL, d->kept[i].is_set);
+		assert_int_equal(v ? v->stamp : 0, d->kept[i].is_set ? d->kept[i].stamp : 0);
+		set += v != NULL;
+	}
+	assert_int_equal(set, retained_count(s->store));
+}
+
+/* Now and then all stop: what a start would find is what there is. */
+static void hands_meet(struct hand *h)
+{
+	pthread_barrier_wait(h->all);
+	if (h->checks)
+		disk_check(h->disk, &h->s);
+	pthread_barrier_wait(h->all);
 }
 
 static void *hand_run(void *arg)
@@ -531,6 +673,8 @@ static void *hand_run(void *arg)
 			look_at_some_slots(h);
 		if (what >> 32 & 1)
 			housekeeping(&h->s);
+		if (i % 8 == 7)
+			hands_meet(h);
 	}
 	for (unsigned i = 0; i < 4; i++)
 		retained_unref(h->held[i]);
@@ -540,15 +684,21 @@ static void *hand_run(void *arg)
 
 static void share_shelf(const char *only, const struct retained_limits *limits)
 {
+	static struct disk disk;
 	struct shelf s = {.limits = *limits};
+	pthread_barrier_t all;
 	struct hand hands[THREADS];
 	pthread_t threads[THREADS];
 	uint64_t left = 0;
 
 	shelf_up(&s);
+	disk = (struct disk){.busy = PTHREAD_MUTEX_INITIALIZER};
+	retained_begin_stamps(s.store, 0);
+	pthread_barrier_init(&all, NULL, THREADS);
 	epoch_offline(s.me);
 	for (unsigned i = 0; i < THREADS; i++) {
-		hands[i] = (struct hand){.s = s, .random = i, .only = only};
+		hands[i] = (struct hand){
+			.s = s, .disk = &disk, .all = &all, .checks = i == 0, .random = i, .only = only};
 		assert_int_equal(epoch_reader_create(s.domain, &hands[i].s.me), OK);
 		hands[i].s.levels = topic_levels_create(LEVELS);
 	}
@@ -560,6 +710,7 @@ static void share_shelf(const char *only, const struct retained_limits *limits)
 		free(hands[i].s.levels);
 		epoch_reader_destroy(hands[i].s.me);
 	}
+	pthread_barrier_destroy(&all);
 	epoch_online(s.me);
 	/* the count is of what is there */
 	assert_int_equal(
@@ -567,6 +718,7 @@ static void share_shelf(const char *only, const struct retained_limits *limits)
 	assert_int_equal(
 		retained_match(s.store, split(&s, "$s/#"), UINT64_MAX, count_one, &left, &(uint64_t){0}), OK);
 	assert_int_equal(retained_count(s.store), left);
+	disk_check(&disk, &s);
 	shelf_down(&s);
 }
 
@@ -591,7 +743,9 @@ static void four_threads_meet_at_the_limit(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(versions_grow_by_one_and_a_slot_stays_until_it_is_cleared),
+		cmocka_unit_test(stamps_grow_by_one_and_a_slot_stays_until_it_is_cleared),
+		cmocka_unit_test(stamps_of_a_store_grow_over_clears_and_topics),
+		cmocka_unit_test(what_comes_from_the_disk_counts_but_is_not_refused),
 		cmocka_unit_test(a_view_shows_what_was_stored),
 		cmocka_unit_test(limits_refuse_what_is_new_or_larger_and_change_nothing),
 		cmocka_unit_test(a_larger_value_above_the_limit_leaves_the_old_one),

@@ -5,6 +5,8 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "mqtt/conn.h"
+#include "mqtt/promise.h"
+#include "mqtt/retained_disk.h"
 
 /*
  * What a topic matched the last times it was published: the workers to tell and the sessions here. An entry is good
@@ -33,7 +35,7 @@ struct id_link {
 
 struct cached_route {
 	uint64_t local, global; /* generations */
-	uint64_t lanes;
+	uint64_t lanes, kept;
 	uint32_t topic_len, ntargets;
 	size_t room;    /* bytes of the block */
 	uint8_t *topic; /* behind the targets, in one block */
@@ -60,6 +62,8 @@ struct routes {
 	struct worker *worker;
 	uint64_t publisher;
 	uint64_t lanes;
+	uint64_t
+		kept; /* of `lanes`, own one included: where a session of the store gets it with QoS above 0 */
 	struct interest_share **shares;
 	uint32_t nshares, shares_room;
 	bool cacheable;
@@ -186,7 +190,7 @@ static void match(struct worker *w, const struct publication *p, bool shares)
 	r->ntargets = r->nlinks = r->nshares = 0;
 	r->stamp++;
 	r->cacheable = true;
-	w->steps += sub_tree_match(w->subs, w->levels, w->walk, &found, &r->lanes);
+	w->steps += sub_tree_match(w->subs, w->levels, w->walk, &found, &r->lanes, &r->kept);
 	w->steps += r->nlinks;
 }
 
@@ -218,6 +222,7 @@ static bool cache_get(struct worker *w, struct span topic, uint64_t hash, uint64
 	    !span_equal(span_of(c->topic, c->topic_len), topic))
 		return false;
 	r->lanes = c->lanes;
+	r->kept = c->kept;
 	r->ntargets = c->ntargets;
 	targets_copy(r->targets, c->targets, c->ntargets);
 	r->nshares = 0;
@@ -267,6 +272,7 @@ static void cache_put(struct worker *w, struct span topic, uint64_t hash, uint64
 		.local = sub_tree_generation(w->subs),
 		.global = global,
 		.lanes = r->lanes,
+		.kept = r->kept,
 		.topic_len = (uint32_t)topic.len,
 		.room = c->room,
 		.ntargets = r->ntargets,
@@ -326,6 +332,7 @@ static void deliver_here(struct worker *w, struct publication *p)
 		return;
 	}
 	w->steps += w->routes->ntargets;
+	p->many = w->routes->ntargets > 1;
 	for (uint32_t i = 0; i < w->routes->ntargets; i++)
 		deliver_target(w, p, &w->routes->targets[i]);
 }
@@ -482,6 +489,7 @@ static bool share_route(struct worker *w, struct publication *p, struct interest
 			    0)
 				return false;
 			lane_send(w, to, p, route);
+			p->asked |= bit_of(to);
 			return true;
 		}
 		if (member_find(w, p, route))
@@ -501,24 +509,40 @@ static void share_publish(struct worker *w, struct publication *p, struct intere
 		worker_count(w, dropped_no_member, 1);
 }
 
+/*
+ * Of a retained message, it is seen by all before the message is stored: a subscriber who does not see the number yet is found
+ * (feed.c).
+ */
+static uint64_t number_next(struct worker *w, bool retain)
+{
+	uint64_t number = atomic_load_explicit(&w->published, memory_order_relaxed) + 1;
+
+	atomic_store_explicit(&w->published, number, retain ? memory_order_seq_cst : memory_order_relaxed);
+	return number;
+}
+
 static void share_record(struct worker *w, struct publication *p, struct share_route *route)
 {
 	struct routes *r = w->routes;
 	struct sub_found shares = {.share = found_share, .arg = r};
 	struct interest_share *share;
-	uint64_t lanes;
+	uint64_t lanes, kept, number = p->number;
 
 	if (member_find(w, p, route))
 		return;
 	route->tried |= bit_of(w->index);
-	p->number = 0; /* it is no publish of the lane it goes on over */
+	p->number = number_next(w, false); /* as one of this worker it goes on */
+	p->asked = 0;
 	r->worker = w;
 	r->nshares = 0;
 	if (topic_levels_split(w->levels, w->broker->config.seed, p->topic))
-		sub_tree_match(w->subs, w->levels, w->walk, &shares, &lanes);
+		sub_tree_match(w->subs, w->levels, w->walk, &shares, &lanes, &kept);
 	share = share_of(r, route->key);
 	if (!share || !share_route(w, p, share, route))
 		worker_count(w, dropped_no_member, 1);
+	w->handed = p->number;
+	if (p->asked)
+		relay_add(w, p->origin, number, p->number, p->asked);
 }
 
 /* ---- publishing ---- */
@@ -529,28 +553,45 @@ static bool may_retain(struct worker *w, const struct publication *p)
 	return worker_memory(w) == BUDGET_OK || p->own || retained_get(w->broker->retained, w->levels);
 }
 
-/* w->levels is the topic's. */
+/* w->levels is the topic's, as in the next two. */
+static int clear_retained(struct worker *w, struct publication *p)
+{
+	struct retained_change change;
+	int rc = retained_clear(w->broker->retained, w->reader, w->levels, &change);
+
+	return rc == OK ? retained_put(w, p, &change) : rc;
+}
+
+static int set_retained(struct worker *w, struct publication *p)
+{
+	/* what the gateway says itself is as much as its configuration makes it */
+	enum retained_from from = p->own ? RETAINED_OWN : RETAINED_CLIENT;
+	struct retained_change change;
+	int rc = ERR_FULL;
+
+	if (may_retain(w, p))
+		rc = retained_set(w->broker->retained, w->reader, w->levels, p, from, &change);
+	if (rc < 0)
+		return rc;
+	if (p->expires_ms && !loop_timer_pending(&w->sweeping))
+		loop_timer_set(w->loop, &w->sweeping, SWEEP_MS);
+	return retained_put(w, p, &change);
+}
+
 static int store_retained(struct worker *w, struct publication *p)
 {
-	struct broker *b = w->broker;
 	int rc;
 
-	if (p->payload.len == 0) {
-		retained_clear(b->retained, w->reader, w->levels); /* [MQTT-3.3.1-6] */
-		return OK;
-	}
-	/* what the gateway says itself is as much as its configuration makes it */
-	rc = may_retain(w, p) ? retained_set(b->retained, w->reader, w->levels, p, !p->own) : ERR_FULL;
-	if (rc == OK && p->expires_ms && !loop_timer_pending(&w->sweeping))
-		loop_timer_set(w->loop, &w->sweeping, SWEEP_MS);
+	if (p->payload.len == 0)
+		return clear_retained(w, p); /* [MQTT-3.3.1-6] */
+	rc = set_retained(w, p);
 	if (rc != ERR_FULL)
 		return rc;
 	worker_count(w, dropped_retained, 1);
 	if (p->refusable)
 		return rc;
 	/* it is delivered all the same; what it would have replaced is older, and nobody's last value any more */
-	retained_clear(b->retained, w->reader, w->levels);
-	return OK;
+	return clear_retained(w, p);
 }
 
 static int reserve_lanes(struct worker *w, uint64_t lanes, const struct publication *p)
@@ -600,6 +641,7 @@ static int publish(struct worker *w, struct publication *p, bool *matched)
 	wait = r->nshares == 0 && shall_wait(w, others);
 	if (reserve_lanes(w, wait ? others | bit_of(w->index) : others, p) < 0)
 		return ERR_NOMEM;
+	p->asked = others & r->kept;
 	*matched = r->ntargets > 0 || others;
 	for (; others; others &= others - 1)
 		lane_send(w, (uint32_t)__builtin_ctzll(others), p, NULL);
@@ -610,18 +652,6 @@ static int publish(struct worker *w, struct publication *p, bool *matched)
 	for (uint32_t i = 0; i < r->nshares; i++)
 		share_publish(w, p, r->shares[i], matched);
 	return OK;
-}
-
-/*
- * Of a retained message, it is seen by all before the message is stored: a subscriber who does not see the number yet is found
- * (feed.c).
- */
-static uint64_t number_next(struct worker *w, bool retain)
-{
-	uint64_t number = atomic_load_explicit(&w->published, memory_order_relaxed) + 1;
-
-	atomic_store_explicit(&w->published, number, retain ? memory_order_seq_cst : memory_order_relaxed);
-	return number;
 }
 
 /* With a large payload in a blob, so that nobody copies it. */
@@ -649,8 +679,8 @@ int route_publish(struct worker *w, struct publication *p, bool *matched)
 	int rc;
 
 	*matched = false;
-	p->origin = w->index;
-	p->number = number_next(w, p->retain);
+	p->origin = p->first_origin = w->index;
+	p->number = p->first_number = number_next(w, p->retain);
 	rc = is_large ? publish_large(w, p, matched) : publish(w, p, matched);
 	w->handed = p->number; /* it is in no lane when it failed: nobody waits for it */
 	return rc;

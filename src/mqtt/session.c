@@ -4,8 +4,9 @@
 
 #include "base/hash.h"
 #include "base/log.h"
-#include "mqtt/conn.h"
+#include "mqtt/answer.h"
 #include "mqtt/route.h"
+#include "mqtt/shelf.h"
 
 #define RECEIVED_BYTES    (65536 / 8)
 #define SESSION_ELSEWHERE 128 /* bytes */
@@ -41,7 +42,7 @@ static void will_publish(struct session *s)
 	free(will);
 }
 
-static void will_forget(struct session *s)
+void session_forget_will(struct session *s)
 {
 	if (!s->will)
 		return;
@@ -53,7 +54,10 @@ static void will_forget(struct session *s)
 
 static void will_fired(struct loop_timer *t)
 {
-	will_publish(container_of(t, struct will, timer)->session);
+	struct session *s = container_of(t, struct will, timer)->session;
+
+	will_publish(s);
+	session_put(s);
 }
 
 void session_take_will(struct session *s, struct will *will)
@@ -121,10 +125,14 @@ void session_free(struct session *s)
 	while (!list_empty(&s->subs))
 		sub_tree_remove(w->subs, container_of(s->subs.next, struct sub, in_session), s->conn != NULL);
 	session_feeds_clear(s);
-	will_forget(s);
+	session_forget_will(s);
 	loop_timer_cancel(w->loop, &s->expiry);
+	if (s->stored)
+		confirms_forget(s);
+	shelf_free(s->shelf);
 	inflight_clear(&s->inflight);
 	queue_destroy(s->queue);
+	answers_free(s->left);
 	free(s->resend);
 	free(s->received);
 	own_session_fini(s);
@@ -143,6 +151,7 @@ void session_end(struct session *s)
 	will_publish(s);
 	if (!s->has_heir)
 		registry_release(s->worker->broker->registry, session_id(s), s->worker->index);
+	session_drop(s);
 	session_free(s);
 }
 
@@ -157,7 +166,7 @@ static void client_came(struct broker *b)
 void session_attach(struct session *s, struct conn *c)
 {
 	client_came(s->worker->broker);
-	will_forget(s); /* the client is back before its delay passed: 5.0 [MQTT-3.1.3-9] */
+	session_forget_will(s); /* the client is back before its delay passed: 5.0 [MQTT-3.1.3-9] */
 	loop_timer_cancel(s->worker->loop, &s->expiry);
 	s->conn = c;
 	c->session = s;
@@ -173,7 +182,8 @@ static void forget_commands(struct session *s)
 	for (uint32_t i = 0; i < s->inflight.cap; i++) {
 		struct inflight_slot *slot = &s->inflight.slots[i];
 
-		if (slot->state == INFLIGHT_PUBLISHED && slot->msg->command)
+		/* one that was sent before a start is without its message until that is read */
+		if (slot->state == INFLIGHT_PUBLISHED && slot->msg && slot->msg->command)
 			inflight_remove(&s->inflight, slot); /* may leave a table of no slots */
 	}
 }
@@ -182,24 +192,25 @@ void session_detach(struct session *s, bool publish_will)
 {
 	struct loop *loop = s->worker->loop;
 
+	answers_leave(s->conn, s);
 	s->conn = NULL;
 	atomic_fetch_sub(&s->worker->broker->clients, 1);
 	sub_tree_presence(s->worker->subs, &s->subs, false);
 	if (!publish_will) /* [MQTT-3.14.4-3] */
-		will_forget(s);
+		session_forget_will(s);
 	if (s->expiry_s == 0) { /* else it is kept: 3.1.1 [MQTT-3.1.2-4], 5.0 [MQTT-3.1.2-23] */
 		session_end(s);
 		return;
 	}
 	forget_commands(s);
+	shelf_away(s);
 	if (s->expiry_s != EXPIRY_NEVER)
 		loop_timer_set(loop, &s->expiry, 1000u * (uint64_t)s->expiry_s);
-	if (!s->will)
-		return;
-	if (s->will->delay_s == 0) /* [MQTT-3.1.2-8] */
+	if (s->will && s->will->delay_s == 0) /* [MQTT-3.1.2-8] */
 		will_publish(s);
-	else
+	else if (s->will)
 		loop_timer_set(loop, &s->will->timer, 1000u * (uint64_t)s->will->delay_s);
+	session_put(s);
 }
 
 int session_received_add(struct session *s, uint16_t packet_id, bool *fresh)
@@ -218,13 +229,34 @@ int session_received_add(struct session *s, uint16_t packet_id, bool *fresh)
 	return OK;
 }
 
+bool session_received_has(const struct session *s, uint16_t packet_id)
+{
+	return s->received && (s->received[packet_id / 64] & UINT64_C(1) << packet_id % 64);
+}
+
 bool session_received_remove(struct session *s, uint16_t packet_id)
 {
-	uint64_t bit = UINT64_C(1) << packet_id % 64;
-
-	if (!s->received || !(s->received[packet_id / 64] & bit))
+	if (!session_received_has(s, packet_id))
 		return false;
-	s->received[packet_id / 64] &= ~bit;
+	s->received[packet_id / 64] &= ~(UINT64_C(1) << packet_id % 64);
 	s->nreceived--;
 	return true;
+}
+
+/*
+ * About: nodes of the trees here and of all workers, what routing reserves, and the filter itself. How many of its levels need a
+ * node is not asked: most of many filters share theirs, so this is high, and near for filters that share none.
+ */
+static int64_t sub_bytes(struct span filter)
+{
+	return 256 + 160 * (int64_t)mqtt_topic_levels(filter) + (int64_t)filter.len;
+}
+
+void session_count_sub(struct session *s, struct span filter, int n)
+{
+	int64_t bytes = n * sub_bytes(filter);
+
+	s->nsubs += (uint32_t)n;
+	s->subs_bytes += (uint64_t)bytes;
+	budget_count(&s->worker->budget, bytes);
 }

@@ -10,6 +10,7 @@
 #define MQTT_SESSION_H
 
 #include "mqtt/inflight.h"
+#include "mqtt/promise.h"
 #include "mqtt/worker.h"
 
 #define EXPIRY_NEVER UINT32_MAX
@@ -36,9 +37,10 @@ struct session {
 	struct conn *conn;      /* NULL: away */
 	struct mqtt_port *port; /* a port's own session: messages go to its callback */
 	uint64_t uid;
-	struct own_session *own; /* NULL: a client's */
-	uint32_t stored;         /* its id in the store; 0: it ends with the process */
-	struct will *will;       /* connected, or away with its delay running */
+	struct own_session *own;  /* NULL: a client's */
+	uint32_t stored;          /* its id in the store; 0: it ends with the process */
+	uint32_t stored_expiry_s; /* as the store knows it */
+	struct will *will;        /* connected, or away with its delay running */
 	struct loop_timer expiry;
 
 	/* from the client: QoS 2 ids that wait for PUBREL, one bit each; NULL: none was used yet */
@@ -46,10 +48,12 @@ struct session {
 
 	/* to the client */
 	struct inflight inflight;
-	uint16_t *resend;    /* ids of the last connection not sent again yet, in order */
-	struct queue *queue; /* NULL: nothing waited yet */
-	size_t queued_qos0;  /* of these, sent with QoS 0: only behind a feed */
-	struct feeds *feeds; /* retained messages that are to be sent (feed.c); NULL: none */
+	uint16_t *resend;     /* ids of the last connection not sent again yet, in order */
+	struct queue *queue;  /* what waits, or its head (shelf.h); NULL: nothing waited yet */
+	struct shelf *shelf;  /* of a stored session; NULL: nothing was there yet */
+	size_t queued_qos0;   /* of these, sent with QoS 0: only behind a feed */
+	struct feeds *feeds;  /* retained messages that are to be sent (feed.c); NULL: none */
+	struct answers *left; /* PUBACKs that its last connection waited for (answer.h); NULL: none */
 
 	struct list subs;
 	uint64_t subs_bytes;  /* what they count in the budget */
@@ -61,8 +65,10 @@ struct session {
 	uint32_t unacked; /* sent on this connection and not acknowledged; the window counts it */
 	uint32_t nresend, resent;
 	uint32_t expiry_s;
-	bool has_heir;  /* should it end now, the registry's entry is for the CONNECT in hand */
-	bool is_full;   /* the queue was found full, and was not empty since */
+	bool has_stored_will; /* the store has one */
+	bool is_over;  /* it expired while the broker was down: there is only its will any more (restore.c) */
+	bool has_heir; /* should it end now, the registry's entry is for the CONNECT in hand */
+	bool is_full;  /* the queue was found full, and was not empty since */
 	bool is_spared; /* the client came back to a full queue: it gets time to make room */
 	uint16_t id_len;
 	uint8_t id[]; /* client id */
@@ -99,6 +105,8 @@ struct session *session_create(struct worker *w, struct span client_id);
  * connection has it any more.
  */
 void session_end(struct session *s);
+/* Forget the will, if there is one. */
+void session_forget_will(struct session *s);
 /* Free it without any effect on others (the broker ends). */
 void session_free(struct session *s);
 
@@ -110,6 +118,29 @@ void session_attach(struct session *s, struct conn *c);
 void session_detach(struct session *s, bool publish_will);
 /* After CONNACK: send again what was not acknowledged, then what waited. */
 MUST_USE int session_resume(struct session *s);
+
+/* One subscription more, or one less (n: 1, -1). */
+void session_count_sub(struct session *s, struct span filter, int n);
+
+/* ---- in the store (session_disk.c): a session that outlives its connection, in a broker that has a store ---- */
+
+/*
+ * A client has come and these are its wishes: written if it is not what the store knows already. ERR_NOMEM, ERR_FULL: nothing
+ * changed.
+ */
+MUST_USE int session_put_connected(struct session *s, uint32_t expiry_s, const struct will *will);
+/* How it stands now: `s->conn`, or away from now on. What can't be written for want of memory is logged. */
+void session_put(struct session *s);
+/* It ends. */
+void session_drop(struct session *s);
+
+/* ---- shelf.c: rows of the store that wait for a session ---- */
+
+/* At a start: so many rows from first_seq up to next_seq (exclusive) wait for it on disk. ERR_NOMEM. */
+MUST_USE int session_restore_rows(struct session *s, uint64_t first_seq, uint64_t next_seq, uint64_t rows,
+				  uint64_t bytes);
+/* One of them was sent with QoS 2: in state SENT or RELEASED, in order, and borrowed. ERR_NOMEM. */
+MUST_USE int session_restore_inflight(struct session *s, const struct store_row *r);
 
 /* How one message goes to one session. */
 struct delivery {
@@ -132,6 +163,8 @@ bool session_queue_is_large(const struct session *s);
 bool session_can_take(const struct session *s, uint8_t qos);
 /* Deliver or keep a message. What can't be is counted. */
 void session_deliver(struct session *s, struct publication *p, const struct delivery *d);
+/* The disk has what was waited for: send what may leave by now. */
+void session_let_go(struct session *s);
 /* Room came up: send what waits. */
 void session_pump(struct session *s);
 
@@ -142,6 +175,7 @@ MUST_USE int session_pubcomp(struct session *s, uint16_t packet_id);
 
 /* Incoming QoS 2 ids. received_add: false when it is there already; ERR_NOMEM. */
 MUST_USE int session_received_add(struct session *s, uint16_t packet_id, bool *fresh);
+bool session_received_has(const struct session *s, uint16_t packet_id);
 bool session_received_remove(struct session *s, uint16_t packet_id);
 
 /* Does anything wait to be sent? */

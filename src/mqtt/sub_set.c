@@ -12,6 +12,7 @@
 /* Behind at[room], when there is more room than ROOM_LINEAR: uint32_t index[2 * room], by hash of the session; position + 1 or 0. */
 struct many {
 	uint32_t count, room;
+	uint32_t kept; /* of them, as sub_is_kept() says */
 	struct sub *at[];
 };
 
@@ -89,6 +90,7 @@ static uint32_t many_find(struct many *m, const struct session *s)
 static void many_append(struct many *m, struct sub *sub)
 {
 	m->at[m->count++] = sub;
+	m->kept += sub_is_kept(sub);
 	if (index_of(m))
 		index_of(m)[index_find(m, sub->session)] = m->count;
 }
@@ -111,6 +113,7 @@ static void many_take_out(struct many *m, uint32_t i)
 {
 	struct sub *last = m->at[m->count - 1];
 
+	m->kept -= sub_is_kept(m->at[i]);
 	if (index_of(m)) {
 		index_clear(m, index_find(m, m->at[i]->session));
 		if (last != m->at[i])
@@ -186,4 +189,23 @@ void sub_set_remove(void **set, struct sub *sub)
 		return; /* it stays larger than it need be */
 	free(m);
 	*set = set_of(less);
+}
+
+void sub_set_change(void *set, struct sub *sub, const struct sub_options *o)
+{
+	struct many *m = many_of(set);
+	bool was = sub_is_kept(sub);
+
+	sub->options = *o;
+	if (m)
+		m->kept += (uint32_t)sub_is_kept(sub) - was;
+}
+
+bool sub_set_keeps(void *set)
+{
+	const struct many *m = many_of(set);
+
+	if (m)
+		return m->kept > 0;
+	return set && sub_is_kept(set);
 }

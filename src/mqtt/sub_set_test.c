@@ -47,9 +47,11 @@ static void check(void *set, unsigned n)
 	struct sub *const *subs;
 	uint32_t count;
 	unsigned here = 0;
+	bool keeps = false;
 
 	subs = sub_set_all(&set, &count);
 	for (uint32_t i = 0; i < count; i++) {
+		keeps |= sub_is_kept(subs[i]);
 		assert_true(subs[i]->session->here);
 		assert_false(subs[i]->session->seen);
 		subs[i]->session->seen = true;
@@ -60,7 +62,14 @@ static void check(void *set, unsigned n)
 		all[i].seen = false;
 	}
 	assert_int_equal(count, here);
+	assert_int_equal(sub_set_keeps(set), keeps);
 	assert_true((set == NULL) == (here == 0));
+}
+
+/* One in sixteen is kept: so that it is often the last one. */
+static struct sub_options options_of(uint64_t random)
+{
+	return (struct sub_options){.qos = (uint8_t)(random % 3), .is_stored = (random >> 8) % 16 == 0};
 }
 
 static void a_set_has_what_was_added_and_not_removed(void **state)
@@ -78,9 +87,14 @@ static void a_set_has_what_was_added_and_not_removed(void **state)
 
 			random = hash_fold(random + 0x9e3779b97f4a7c15u, 0xd6e8feb86659fd93u);
 			i = (unsigned)(random >> 20) % sizes[at];
-			if (!all[i].here)
+			if (!all[i].here) {
+				all[i].sub.options = options_of(random >> 30);
 				add(&set, i);
-			else if (step / 500 % 2 || random % 4 == 0) /* it shrinks and grows */
+			} else if (random % 8 == 1) {
+				struct sub_options o = options_of(random >> 30);
+
+				sub_set_change(set, &all[i].sub, &o);
+			} else if (step / 500 % 2 || random % 4 == 0) /* it shrinks and grows */
 				take_out(&set, i);
 			if (step % 16 == 0)
 				check(set, sizes[at]);

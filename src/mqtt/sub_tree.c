@@ -138,8 +138,18 @@ static void presence_change(struct sub_tree *t, struct sub *sub, bool online, in
 	interest_share_change(t->interest, sub->of.group->share, t->lane, online ? by : 0, online ? 0 : by);
 }
 
+/* A member that is kept came or went. */
+static void group_keep(struct sub_tree *t, struct sub_group *g, int by)
+{
+	uint32_t was = g->kept;
+
+	g->kept += (uint32_t)by;
+	if (!was != !g->kept)
+		interest_share_keep(t->interest, g->share, t->lane, g->kept > 0);
+}
+
 static int member_create(struct sub_tree *t, struct session *s, struct span key, bool online,
-			 struct sub **out)
+			 const struct sub_options *o, struct sub **out)
 {
 	struct sub_member *m = malloc(sizeof(*m));
 	struct sub_group *g;
@@ -148,12 +158,21 @@ static int member_create(struct sub_tree *t, struct session *s, struct span key,
 		free(m);
 		return ERR_NOMEM;
 	}
-	m->sub = (struct sub){.session = s, .of.group = g};
+	m->sub = (struct sub){.session = s, .of.group = g, .options = *o};
 	list_append(&g->members, &m->in_group);
 	hmap_insert(&t->members, &m->by_session, member_hash(t, g, s));
 	presence_change(t, &m->sub, online, 1);
+	group_keep(t, g, sub_is_kept(&m->sub));
 	*out = &m->sub;
 	return OK;
+}
+
+static void member_change(struct sub_tree *t, struct sub *sub, const struct sub_options *o)
+{
+	int was = sub_is_kept(sub);
+
+	sub->options = *o;
+	group_keep(t, sub->of.group, sub_is_kept(sub) - was);
 }
 
 static void member_remove(struct sub_tree *t, struct sub *sub, bool online)
@@ -161,6 +180,7 @@ static void member_remove(struct sub_tree *t, struct sub *sub, bool online)
 	struct sub_member *m = member_of(sub);
 
 	presence_change(t, sub, online, -1);
+	group_keep(t, sub->of.group, -(int)sub_is_kept(sub));
 	list_remove(&m->in_group);
 	hmap_remove(&t->members, &m->by_session);
 	group_drop_unused(t, sub->of.group);
@@ -183,36 +203,69 @@ static struct sub *plain_find(struct sub_tree *t, const struct session *s)
 	return sub_set_find(set_find(t, &at), s);
 }
 
-static int plain_create(struct sub_tree *t, struct session *s, struct sub **out)
+/* What the lane keeps at a filter where it has subscribers: as all workers see it. */
+struct seen {
+	void *set;
+	bool kept;
+};
+
+static struct seen seen_of(void *set)
+{
+	return (struct seen){.set = set, .kept = sub_set_keeps(set)};
+}
+
+/* The set has changed; it is not empty. */
+static void set_changed(struct sub_tree *t, struct topic_node *at, void *set, struct seen was)
+{
+	struct seen now = seen_of(set);
+
+	if (now.set != was.set || now.kept != was.kept)
+		interest_set_own(t->interest, at, t->lane, now.set, now.kept);
+}
+
+static int plain_create(struct sub_tree *t, struct session *s, const struct sub_options *o, struct sub **out)
 {
 	struct sub *sub = malloc(sizeof(*sub));
 	struct topic_node *at;
-	void *set = set_find(t, &at), *was = set;
+	void *set = set_find(t, &at);
+	struct seen was = seen_of(set);
 
 	if (!sub)
 		return ERR_NOMEM;
-	*sub = (struct sub){.session = s, .of.node = at};
+	*sub = (struct sub){.session = s, .of.node = at, .options = *o};
 	if (sub_set_add(&set, sub) < 0 ||
-	    (!was && interest_add(t->interest, t->reader, t->levels, t->lane, set, &sub->of.node) < 0)) {
+	    (!was.set && interest_add(t->interest, t->reader, t->levels, t->lane, set, sub_is_kept(sub),
+				      &sub->of.node) < 0)) {
 		free(sub);
 		return ERR_NOMEM;
 	}
-	if (was && set != was)
-		interest_set_own(t->interest, at, t->lane, set);
+	if (was.set)
+		set_changed(t, at, set, was);
 	*out = sub;
 	return OK;
+}
+
+static void plain_change(struct sub_tree *t, struct sub *sub, const struct sub_options *o)
+{
+	struct topic_node *at = sub->of.node;
+	void *set = interest_own(at, t->lane);
+	struct seen was = seen_of(set);
+
+	sub_set_change(set, sub, o);
+	set_changed(t, at, set, was);
 }
 
 static void plain_remove(struct sub_tree *t, struct sub *sub)
 {
 	struct topic_node *at = sub->of.node;
-	void *set = interest_own(at, t->lane), *was = set;
+	void *set = interest_own(at, t->lane);
+	struct seen was = seen_of(set);
 
 	sub_set_remove(&set, sub);
-	if (!set)
+	if (set)
+		set_changed(t, at, set, was);
+	else
 		interest_remove(t->interest, t->reader, at, t->lane);
-	else if (set != was)
-		interest_set_own(t->interest, at, t->lane, set);
 	free(sub);
 }
 
@@ -234,23 +287,29 @@ static bool filter_take(struct sub_tree *t, struct span whole, struct span *key)
 int sub_tree_add(struct sub_tree *t, struct session *s, struct list *session_subs, bool online,
 		 struct span filter, const struct sub_options *o, struct sub **out, bool *existed)
 {
+	struct sub_options options = *o;
 	struct span key;
-	int rc;
+	int rc = OK;
 
 	if (!filter_take(t, filter, &key))
 		return ERR_RANGE;
+	options.is_shared = key.len > 0;
 	*out = key.len ? member_find(t, key, s) : plain_find(t, s);
 	*existed = *out != NULL;
-	if (!*out) {
-		rc = key.len ? member_create(t, s, key, online, out) : plain_create(t, s, out);
-		if (rc < 0)
-			return rc;
+	if (*existed && key.len)
+		member_change(t, *out, &options);
+	else if (*existed)
+		plain_change(t, *out, &options);
+	else
+		rc = key.len ? member_create(t, s, key, online, &options, out)
+			     : plain_create(t, s, &options, out);
+	if (rc < 0)
+		return rc;
+	if (!*existed) {
 		list_append(session_subs, &(*out)->in_session);
 		t->count++;
 		t->shared += key.len > 0;
 	}
-	(*out)->options = *o;
-	(*out)->options.is_shared = key.len > 0;
 	t->generation++;
 	return OK;
 }
@@ -312,7 +371,7 @@ static void match_share(void *arg, struct interest_share *s)
 }
 
 uint32_t sub_tree_match(struct sub_tree *t, const struct topic_levels *topic, struct topic_walk_entry *stack,
-			const struct sub_found *found, uint64_t *lanes)
+			const struct sub_found *found, uint64_t *lanes, uint64_t *kept)
 {
 	struct match m = {.found = found};
 	struct interest_found told = {
@@ -321,5 +380,5 @@ uint32_t sub_tree_match(struct sub_tree *t, const struct topic_levels *topic, st
 		.arg = &m,
 	};
 
-	return interest_match(t->interest, t->lane, topic, stack, &told, lanes);
+	return interest_match(t->interest, t->lane, topic, stack, &told, lanes, kept);
 }

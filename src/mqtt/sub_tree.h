@@ -20,6 +20,7 @@ struct sub_group {
 	struct topic_node *node;
 	struct list members; /* struct sub_member.in_group; the first is served next */
 	struct interest_share *share;
+	uint32_t kept; /* members that get what outlives the process */
 	uint32_t key_len;
 	uint8_t key[]; /* "group/filter" */
 };
@@ -37,7 +38,8 @@ void sub_tree_destroy(struct sub_tree *t);
 
 /*
  * Subscribe a session: `filter` is valid and may be a $share one. *existed: it was there and has new options now.
- * `session_subs` is the session's list; `online` its state, which counts for groups. ERR_NOMEM; ERR_RANGE: too many levels.
+ * `session_subs` is the session's list; `online` its state, which counts for groups; o->is_stored is the same for all of its
+ * subscriptions. ERR_NOMEM; ERR_RANGE: too many levels.
  */
 MUST_USE int sub_tree_add(struct sub_tree *t, struct session *s, struct list *session_subs, bool online,
 			  struct span filter, const struct sub_options *o, struct sub **out, bool *existed);
@@ -60,9 +62,9 @@ struct sub_found {
 	void *arg;
 };
 
-/* Who wants this topic. `stack`, *lanes and result as for interest_match(). */
+/* Who wants this topic. `stack`, *lanes, *kept and result as for interest_match(). */
 uint32_t sub_tree_match(struct sub_tree *t, const struct topic_levels *topic, struct topic_walk_entry *stack,
-			const struct sub_found *found, uint64_t *lanes);
+			const struct sub_found *found, uint64_t *lanes, uint64_t *kept);
 /* A group's members here, or NULL. */
 struct sub_group *sub_tree_group(struct sub_tree *t, struct span key);
 

@@ -23,7 +23,7 @@
 /* The tree does not look into sessions. */
 struct session {
 	struct list subs;
-	bool online;
+	bool online, stored;
 };
 
 struct lot {
@@ -49,6 +49,7 @@ static void lot_up(struct lot *x)
 		for (unsigned s = 0; s < SESSIONS; s++) {
 			list_init(&x->sessions[i][s].subs);
 			x->sessions[i][s].online = s % 2;
+			x->sessions[i][s].stored = s >= SESSIONS / 2;
 		}
 	}
 }
@@ -127,6 +128,7 @@ struct found {
 	struct session *sessions;
 	unsigned shares;
 	uint32_t online[LANES], away[LANES];
+	uint64_t kept; /* by groups */
 };
 
 static void found_sub(void *arg, struct sub *s)
@@ -142,6 +144,7 @@ static void found_share(void *arg, struct interest_share *s)
 	struct found *f = arg;
 
 	f->shares++;
+	f->kept |= interest_share_kept(s);
 	for (unsigned i = 0; i < LANES; i++) {
 		f->online[i] += interest_share_members(s, i).online;
 		f->away[i] += interest_share_members(s, i).away;
@@ -156,17 +159,33 @@ static bool is_wanted(const char *filter, const char *topic, bool *shared)
 	return mqtt_filter_matches(*shared ? rest : span_str(filter), span_str(topic));
 }
 
+/* Does any session of the store there get it with a QoS above 0? */
+static bool is_kept(const struct lot *x, const struct model *m, unsigned lane, const char *topic,
+		    bool by_group)
+{
+	bool kept = false;
+
+	for (unsigned s = 0; s < SESSIONS; s++)
+		for (unsigned i = 0; i < FILTERS; i++) {
+			bool shared, wanted = is_wanted(filters[i], topic, &shared) && m->has[lane][s][i];
+
+			kept |= wanted && shared == by_group && x->sessions[lane][s].stored &&
+				m->qos[lane][s][i] > 0;
+		}
+	return kept;
+}
+
 static void check_lane(struct lot *x, const struct model *m, unsigned lane, const char *topic, uint64_t lanes,
-		       struct found *shares)
+		       uint64_t kept, struct found *shares)
 {
 	struct found f = {.sessions = x->sessions[lane]};
 	struct sub_found what = {.sub = found_sub, .arg = &f};
 	struct topic_walk_entry stack[LEVELS + 2];
 	bool any = false;
-	uint64_t told;
+	uint64_t told, told_kept;
 
-	sub_tree_match(x->trees[lane], x->levels, stack, &what, &told);
-	assert_true(told == lanes);
+	sub_tree_match(x->trees[lane], x->levels, stack, &what, &told, &told_kept);
+	assert_true(told == lanes && told_kept == kept);
 	for (unsigned s = 0; s < SESSIONS; s++) {
 		unsigned n = 0, qos = 0;
 
@@ -185,6 +204,8 @@ static void check_lane(struct lot *x, const struct model *m, unsigned lane, cons
 		any |= n > 0;
 	}
 	assert_int_equal(lanes >> lane & 1, any);
+	assert_int_equal(kept >> lane & 1, is_kept(x, m, lane, topic, false));
+	assert_int_equal(shares->kept >> lane & 1, is_kept(x, m, lane, topic, true));
 	assert_int_equal(shares->online[lane], 0);
 	assert_int_equal(shares->away[lane], 0);
 }
@@ -194,11 +215,11 @@ static void check_topic(struct lot *x, const struct model *m, const char *topic)
 	struct topic_walk_entry stack[LEVELS + 2];
 	struct found shares = {0};
 	struct interest_found what = {.share = found_share, .arg = &shares};
-	uint64_t lanes;
+	uint64_t lanes, kept;
 	unsigned groups = 0;
 
 	assert_true(topic_levels_split(x->levels, SEED, span_str(topic)));
-	interest_match(x->interest, 0, x->levels, stack, &what, &lanes);
+	interest_match(x->interest, 0, x->levels, stack, &what, &lanes, &kept);
 	for (unsigned i = 0; i < FILTERS; i++) {
 		bool shared, wanted = is_wanted(filters[i], topic, &shared), has = false;
 
@@ -208,7 +229,7 @@ static void check_topic(struct lot *x, const struct model *m, const char *topic)
 	}
 	assert_int_equal(shares.shares, groups); /* and none that is gone */
 	for (unsigned lane = 0; lane < LANES; lane++)
-		check_lane(x, m, lane, topic, lanes, &shares);
+		check_lane(x, m, lane, topic, lanes, kept, &shares);
 }
 
 static uint64_t next_random(uint64_t *state)
@@ -223,7 +244,7 @@ static void change_one(struct lot *x, struct model *m, uint64_t random)
 	unsigned i = (unsigned)(random >> 24) % FILTERS;
 	struct session *s = &x->sessions[lane][at];
 	struct sub *sub = sub_tree_find(x->trees[lane], s, span_str(filters[i]));
-	struct sub_options o = {.qos = (uint8_t)(random >> 40) % 3};
+	struct sub_options o = {.qos = (uint8_t)(random >> 40) % 3, .is_stored = s->stored};
 	bool existed;
 
 	assert_int_equal(sub != NULL, m->has[lane][at][i]);
@@ -301,16 +322,16 @@ static void without_memory_nothing_has_changed(void **state)
 		lot_up(&x);
 		alloc_fail_at(n);
 		for (unsigned i = 0; i < 2 * FILTERS; i++) {
-			struct session *s = &x.sessions[0][i / FILTERS];
-			struct sub_options o = {.qos = 1};
+			struct session *s = &x.sessions[0][SESSIONS / 2 - 1 + i / FILTERS];
+			struct sub_options o = {.qos = 1, .is_stored = s->stored};
 			struct sub *sub;
 			bool existed;
 			int rc = sub_tree_add(x.trees[0], s, &s->subs, s->online,
 					      span_str(filters[i % FILTERS]), &o, &sub, &existed);
 
 			assert_true(rc == OK || rc == ERR_NOMEM);
-			m.has[0][i / FILTERS][i % FILTERS] = rc == OK;
-			m.qos[0][i / FILTERS][i % FILTERS] = 1;
+			m.has[0][s - x.sessions[0]][i % FILTERS] = rc == OK;
+			m.qos[0][s - x.sessions[0]][i % FILTERS] = 1;
 		}
 		hit = alloc_fail_end();
 		for (unsigned i = 0; i < 8; i++)
@@ -434,8 +455,8 @@ static void *hand_run(void *arg)
 		struct sub *sub = sub_tree_find(tree, s, span_str(filter));
 		struct topic_walk_entry stack[LEVELS + 2];
 		struct sub_found found = {.sub = seen_sub, .share = seen_share, .arg = h};
-		struct sub_options o = {0};
-		uint64_t lanes;
+		struct sub_options o = {.qos = (uint8_t)(r >> 41) % 2, .is_stored = s->stored};
+		uint64_t lanes, kept;
 		bool existed, shared;
 
 		if (sub)
@@ -445,10 +466,11 @@ static void *hand_run(void *arg)
 		(void)!topic_levels_split(h->levels, SEED, span_str(topic));
 		h->seen = NULL;
 		h->wanted = sub_tree_find(tree, s, span_str(filter));
-		sub_tree_match(tree, h->levels, stack, &found, &lanes);
+		sub_tree_match(tree, h->levels, stack, &found, &lanes, &kept);
 		/* one's own change shows at once */
 		if (is_wanted(filter, topic, &shared) && !shared && h->wanted)
-			h->wrong |= !(lanes >> h->lane & 1) || h->seen != h->wanted;
+			h->wrong |= !(lanes >> h->lane & 1) || h->seen != h->wanted ||
+				    (sub_is_kept(h->wanted) && !(kept >> h->lane & 1));
 		if (r >> 40 & 1) {
 			interest_prune(x->interest, x->readers[h->lane]);
 			epoch_quiescent(x->readers[h->lane]);

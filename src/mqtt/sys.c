@@ -18,6 +18,8 @@ struct figures {
 	struct broker_memory memory;
 	uint64_t control_and_publish_received, control_and_publish_sent;
 	uint64_t clients_away, stored_messages, stored_payload;
+	struct store_figures store;
+	uint64_t commit_us_mean;
 };
 
 struct number {
@@ -58,6 +60,19 @@ static const struct number heap_numbers[] = {
 	{"heap/maximum", OF_ALL(memory.maximum)},
 };
 
+/* With a store only. */
+static const struct number store_numbers[] = {
+	{"storage/commits", OF_ALL(store.commits)},
+	{"storage/failures", OF_ALL(store.failures)},
+	{"storage/rows", OF_ALL(store.rows)},
+	{"storage/elided", OF_ALL(store.elided)},
+	{"storage/commit_us/mean", OF_ALL(commit_us_mean)},
+	{"storage/commit_us/max", OF_ALL(store.commit_us_max)},
+	{"storage/waiting/batches", OF_ALL(store.waiting)},
+	{"storage/waiting/bytes", OF_ALL(store.waiting_bytes)},
+	{"storage/bytes", OF_ALL(store.bytes)},
+};
+
 /* Behind "workers/N/"; of struct broker_figures. */
 static const struct number worker_numbers[] = {
 	{"connections", offsetof(struct broker_figures, connections)},
@@ -82,7 +97,11 @@ static const struct number loads[] = {
 	{"bytes/sent", OF_SUM(count.bytes_sent)},
 	{"sockets", OF_SUM(count.sockets_opened)},
 	{"connections", OF_SUM(count.clients_connected)},
+	/* with a store only */
+	{"storage/commits", OF_ALL(store.commits)},
+	{"storage/rows", OF_ALL(store.rows)},
 };
+#define STORE_LOADS 2u
 
 static const unsigned load_minutes[] = {1, 5, 15};
 
@@ -99,6 +118,7 @@ struct sys {
 	uint32_t interval_ms;
 	uint64_t start_ms, told_ms;
 	struct load loads[COUNT(loads)];
+	struct store_figures told; /* of the store, the last time */
 	/* What each topic says, in the order in which they are told, which never changes; empty: nothing. */
 	char (*said)[TEXT_BYTES];
 	size_t at;        /* the next one of this round */
@@ -185,6 +205,31 @@ static void tell_drops(struct sys *s, const struct broker_counters *count)
 		}
 }
 
+/* Of the commits since the last time, which shows a disk that became slow; of all before, when there were none. */
+static uint64_t commit_mean(const struct store_figures *now, const struct store_figures *then)
+{
+	uint64_t commits = now->commits - then->commits;
+
+	if (commits)
+		return (now->commit_us_sum - then->commit_us_sum) / commits;
+	return now->commits ? now->commit_us_sum / now->commits : 0;
+}
+
+/* How many of the messages that stored sessions were owed had to be written. */
+static void tell_store(struct sys *s, const struct figures *f)
+{
+	const struct store_figures *n = &f->store;
+	uint64_t owed = n->rows + n->elided;
+	char text[TEXT_BYTES];
+
+	tell(s, "storage/health", s->is_clearing ? "" : store_health_word(n->health));
+	snprintf(text, sizeof(text), "%.3f", owed ? (double)n->rows / (double)owed : 0.0);
+	tell(s, "storage/rows_per_message", s->is_clearing ? "" : text);
+	for (size_t i = 0; i < COUNT(store_numbers); i++)
+		tell_number(s, store_numbers[i].topic, f, store_numbers[i].offset);
+}
+#define STORE_TOPICS (2u + COUNT(store_numbers))
+
 static void read_figures(struct sys *s, struct figures *f)
 {
 	const struct broker *b = s->worker->broker;
@@ -200,6 +245,11 @@ static void read_figures(struct sys *s, struct figures *f)
 	f->stored_payload = f->totals.retained_payload + sum->queued_payload;
 	if (b->config.memory)
 		b->config.memory(&f->memory);
+	if (b->config.store) {
+		store_figures(b->config.store, &f->store);
+		f->commit_us_mean = commit_mean(&f->store, &s->told);
+		s->told = f->store;
+	}
 }
 
 static void tell_all(struct sys *s)
@@ -218,7 +268,9 @@ static void tell_all(struct sys *s)
 		tell_number(s, numbers[i].topic, &f, numbers[i].offset);
 	for (size_t i = 0; b->config.memory && i < COUNT(heap_numbers); i++)
 		tell_number(s, heap_numbers[i].topic, &f, heap_numbers[i].offset);
-	for (size_t i = 0; i < COUNT(loads); i++)
+	if (b->config.store)
+		tell_store(s, &f);
+	for (size_t i = 0; i < COUNT(loads) - (b->config.store ? 0 : STORE_LOADS); i++)
 		tell_load(s, i, &f, (double)(now - s->told_ms) / MS_PER_MIN);
 	tell_drops(s, &f.totals.sum.count);
 	for (uint32_t i = 0; i < b->nworkers; i++)
@@ -242,8 +294,8 @@ static size_t topics_of(const struct broker *b)
 
 	for (const struct broker_counter *c = broker_counter_table; c->name; c++)
 		drops += broker_counter_drop(c) != NULL;
-	return 2 + COUNT(numbers) + COUNT(heap_numbers) + COUNT(loads) * COUNT(load_minutes) + drops +
-	       b->nworkers * COUNT(worker_numbers);
+	return 2 + STORE_TOPICS + COUNT(numbers) + COUNT(heap_numbers) + COUNT(loads) * COUNT(load_minutes) +
+	       drops + b->nworkers * COUNT(worker_numbers);
 }
 
 int sys_create(struct worker *w, struct sys **out)

@@ -3,8 +3,10 @@
 #include <stdlib.h>
 
 #include "base/hash.h"
-#include "mqtt/conn.h"
+#include "mqtt/answer.h"
 #include "mqtt/port.h"
+#include "mqtt/promise.h"
+#include "mqtt/retained_disk.h"
 #include "mqtt/route.h"
 #include "mqtt/session.h"
 #include "mqtt/sys.h"
@@ -89,7 +91,7 @@ static void lanes_drained(struct loop_source *s)
 }
 
 /* Before the turn's output leaves: who has got an answer finds it in the figures. */
-static void gauges_set(struct worker *w)
+void worker_gauges_set(struct worker *w)
 {
 	uint32_t shared = sub_tree_shared(w->subs);
 	const struct {
@@ -99,8 +101,8 @@ static void gauges_set(struct worker *w)
 		{&w->gauge.sessions, w->nsessions},
 		{&w->gauge.subscriptions, sub_tree_count(w->subs) - shared},
 		{&w->gauge.shared_subscriptions, shared},
-		{&w->gauge.queued_messages, queue_pool_len(w->queues)},
-		{&w->gauge.queued_payload, queue_pool_payload(w->queues)},
+		{&w->gauge.queued_messages, queue_pool_len(w->queues) + w->shelved},
+		{&w->gauge.queued_payload, queue_pool_payload(w->queues) + w->shelved_bytes},
 	};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
@@ -126,8 +128,8 @@ static void sweeping_fired(struct loop_timer *t)
 	struct retained_store *r = w->broker->retained;
 	uint32_t most = retained_slots(r) / SWEEP_TURNS;
 
-	if (retained_sweep(r, w->reader, loop_now_ms(w->loop), most > SWEEP_MIN ? most : SWEEP_MIN,
-			   w->levels))
+	if (retained_sweep(r, w->reader, loop_now_ms(w->loop), most > SWEEP_MIN ? most : SWEEP_MIN, w->levels,
+			   retained_put_expired, w))
 		loop_timer_set(w->loop, &w->sweeping, SWEEP_MS);
 }
 
@@ -140,14 +142,17 @@ static void turn_end(struct loop_hook *h)
 	w->steps = 0;
 	if (!list_empty(&w->unripe))
 		feeds_ripen(w);
-	gauges_set(w);
+	worker_gauges_set(w);
 	worker_count(w, turns, 1);
 	route_flush(w); /* first: then the others deliver while this one does */
 	own_sessions_tell(w);
+	promises_look(w);
+	answers_send(w);
 	conns_flush(w);
 	route_flush(w); /* wills of those that went */
+	promises_pass(w);
 	own_sessions_tell(w);
-	gauges_set(w); /* without them: it may be long until the next turn */
+	worker_gauges_set(w); /* without them: it may be long until the next turn */
 	worker_count_queues(w);
 	budget_settle(&w->budget);
 	if (worker_memory(w) == BUDGET_FULL)
@@ -194,6 +199,9 @@ static int worker_make_parts(struct worker *w)
 				  &w->subs)) < 0)
 		return rc;
 	out_pool_count(w->out_pool, &w->budget);
+	rc = promises_open(w);
+	if (rc < 0)
+		return rc;
 	w->input = malloc(INPUT_BYTES);
 	w->levels = topic_levels_create(c->max_topic_levels);
 	w->walk = malloc((c->max_topic_levels + 2) * sizeof(*w->walk));
@@ -236,6 +244,8 @@ int worker_create(struct broker *b, struct loop *loop, uint16_t index, struct wo
 	list_init(&w->dirty);
 	list_init(&w->unread);
 	list_init(&w->unripe);
+	promises_init(w);
+	list_init(&w->waiting);
 	loop_timer_init(&w->ripening, ripening_fired);
 	loop_timer_init(&w->sweeping, sweeping_fired);
 	if (worker_make_parts(w) < 0) {
@@ -281,6 +291,7 @@ void worker_destroy(struct worker *w)
 	while ((n = hmap_any(&w->sessions, &from)))
 		session_free(container_of(n, struct session, by_id));
 	port_destroy(w->port);
+	promises_close(w);
 	hmap_fini(&w->sessions);
 	sub_tree_destroy(w->subs);
 	routes_destroy(w->routes, &w->budget);

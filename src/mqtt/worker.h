@@ -50,6 +50,12 @@ struct redirect {
 	char text[];    /* the Server Reference, up to REDIRECT_BYTES_MAX and a NUL */
 };
 
+/* Something that a worker owes another: a message that is not settled yet. */
+struct owed {
+	struct list in_lane; /* worker.unsettled of the worker that published it, in order */
+	uint64_t number;     /* of its publishes */
+};
+
 struct worker {
 	struct broker *broker;
 	struct loop *loop;
@@ -74,12 +80,31 @@ struct worker {
 	struct list dirty; /* connections with output to flush or to be closed at the end of the turn */
 	struct list
 		unread; /* connections to be read again: more was there than one turn takes, or reading was stopped */
+	struct list waiting; /* answers that wait for the disk (answer.h) */
 	struct out_pool *out_pool;
 	struct queue_pool *queues;
-	struct store_port *disk; /* NULL: nothing outlives the process */
 	struct budget_share budget;
 	uint64_t queues_counted; /* of queue_pool_held(), in the budget */
-	uint8_t *input;          /* INPUT_BYTES, for the connection that is being read */
+
+	/* what outlives the process (promise.h, keep.h, shelf.h) */
+	struct store_port *disk; /* NULL: nothing does */
+	bool progressed;         /* something was settled or became durable: answers may be ready */
+	bool is_short;           /* of memory for a row: it is tried again */
+	struct list *unsettled;  /* by lane: struct owed */
+	struct list lingering;   /* keeps without a row, oldest first */
+	struct list writing;     /* keeps with a row that is not durable, by ticket */
+	uint64_t lingering_bytes;
+	struct loop_timer linger;
+	struct list holding;       /* shelves with messages that wait for the disk before they leave */
+	struct list dirty_shelves; /* shelves with rows that are done with */
+	struct list reads;         /* under way */
+	struct list relays;        /* what was passed on for another worker */
+	struct list confirming, confirmed_writing; /* publishes of QoS 2 of stored sessions */
+	uint64_t confirm_newest;                   /* number of the newest of them */
+	_Atomic uint64_t confirmed;                /* those up to this number are confirmed, on disk */
+	struct loop_source settled;                /* another worker settled or confirmed something */
+	uint64_t shelved, shelved_bytes;           /* messages that are only on disk */
+	uint8_t *input;                            /* INPUT_BYTES, for the connection that is being read */
 	uint64_t next_uid;
 	uint64_t random; /* state of worker_random() */
 
@@ -189,6 +214,8 @@ static inline enum budget_level worker_memory(const struct worker *w)
  * At the end of a turn with BUDGET_FULL: if this worker is among those that hold most, its largest backlog is cut. In overload.c.
  */
 void backlog_cut(struct worker *w);
+/* How it stands, for others: at the end of a turn, and after a restore. */
+void worker_gauges_set(struct worker *w);
 /* Bring what the store holds into the budget. */
 void worker_count_queues(struct worker *w);
 /* Publishers are not read for now (hand-over backlog)? */

@@ -10,6 +10,15 @@
 
 #include "store/store.h"
 
+/*
+ * For so long after the last row of a shared message went, another one may still come (a delivery that waits for its
+ * acknowledgement before it is written); the message is kept until then.
+ */
+#define STORE_MSG_GRACE_MS 5000
+
+/* Ids of shared messages come in segments of so many, each of one port: what is in one is of about one time. */
+#define STORE_SEGMENT_MSGS 256
+
 enum store_op_kind {
 	STORE_OP_SESSION,       /* session */
 	STORE_OP_DROP_SESSION,  /* id */
@@ -50,12 +59,19 @@ struct store_backend {
 struct store_backend_ops {
 	/*
 	 * Many changes at once: begin, apply for each, commit. Any of them may fail: ERR_FULL, ERR_IO, ERR_NOMEM; then
-	 * rollback() and nothing of it happened. commit() returns OK when all is on disk, as the durability says.
+	 * rollback() and nothing of it happened. commit() returns OK when all is on disk, as the durability says. What the spans
+	 * of an op point to stays where it is until commit() or rollback(); sub_ids are good for the call only.
 	 */
 	int (*begin)(struct store_backend *b);
 	int (*apply)(struct store_backend *b, const struct store_op *op);
 	int (*commit)(struct store_backend *b, int64_t wall_ms);
 	void (*rollback)(struct store_backend *b);
+	/*
+	 * How it is with the disk. Asked after every commit or failure, and once a second (after tidy()) while it is not STORE_OK, which
+	 * is when the backend looks whether there is room again. STORE_FULL is also said while commits still succeed: a reserve is being
+	 * used up by what was accepted before, and nothing new is to be accepted. NULL: STORE_OK whenever the last commit succeeded.
+	 */
+	enum store_health (*health)(struct store_backend *b);
 	/* Work that can wait, in small pieces, when nothing is to be committed. true: there is more. */
 	bool (*tidy)(struct store_backend *b);
 	/* Rows for a reader, each told to `found`, which returns false when it has enough. OK, ERR_IO, ERR_NOMEM. */
@@ -66,7 +82,6 @@ struct store_backend_ops {
 	uint64_t (*last_stamp)(struct store_backend *b);
 	int64_t (*last_ms)(struct store_backend *b);
 	uint64_t (*last_msg_id)(struct store_backend *b);
-	bool (*session_id_used)(struct store_backend *b, uint32_t id); /* as of the load */
 	uint64_t (*bytes)(struct store_backend *b);
 	void (*close)(struct store_backend *b); /* frees it */
 };

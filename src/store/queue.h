@@ -13,13 +13,17 @@
 
 #include "base/err.h"
 
+struct keep;
 struct msg;
 
 struct queue_item {
 	struct msg *msg;
-	uint32_t *sub_ids; /* subscription identifiers, [0] tells how many follow; malloc'ed; NULL: none */
-	uint8_t qos;       /* of the delivery, 1 or 2 */
-	bool retain;       /* flag of the delivery */
+	uint32_t *sub_ids;  /* subscription identifiers, [0] tells how many follow; malloc'ed; NULL: none */
+	uint8_t qos;        /* of the delivery, 1 or 2 */
+	bool retain;        /* flag of the delivery */
+	uint16_t packet_id; /* it has one already, and is to be sent again; 0: none */
+	uint64_t seq;       /* of its row, with a packet id */
+	struct keep *keep; /* what its session owes of it (mqtt/keep.h); the owner's to free; NULL: nothing */
 };
 
 struct queue_msg_ops {

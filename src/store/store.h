@@ -116,6 +116,9 @@ enum store_health {
 	STORE_FAILING, /* I/O error, read-only */
 };
 
+/* "ok", "full", "failing": for people and for programs that read it. */
+const char *store_health_word(enum store_health h);
+
 struct store_port_ops {
 	void (*progress)(void *arg); /* on the port's loop */
 };
@@ -125,16 +128,25 @@ struct store_port_ops {
  */
 MUST_USE int store_port_open(struct store *s, uint16_t index, struct loop *loop,
 			     const struct store_port_ops *ops, void *arg, struct store_port **out);
-/* No loop runs any more. What was not submitted is forgotten. Accepts NULL. */
+/*
+ * No loop runs any more, but its loop is still there. What was not submitted is forgotten; reads that were not answered are the
+ * caller's again, without done(). Accepts NULL.
+ */
 void store_port_close(struct store_port *p);
 
 /*
  * Changes, into the open batch; everything is copied. Those with MUST_USE can fail with ERR_NOMEM and have no effect then;
  * the others have room kept for them.
  */
-/* A new session id, unique among all that are stored or were taken. ERR_FULL, ERR_NOMEM. */
+/*
+ * A new session id, unique among all that are stored or were taken. It is given anew when store_drop_session() of it is durable;
+ * that also gives back one that was not put. ERR_FULL, ERR_NOMEM.
+ */
 MUST_USE int store_take_session_id(struct store_port *p, uint32_t *id);
-/* A session as it is now: new, or in place of what was there. Its rows, subscriptions and packet ids stay. */
+/*
+ * A session as it is now: new, or in place of what was there. Its rows, subscriptions and packet ids stay. A session is put before
+ * anything that belongs to it.
+ */
 MUST_USE int store_put_session(struct store_port *p, const struct store_session *s);
 /* It ends, with all that belongs to it; its id may be given anew. */
 void store_drop_session(struct store_port *p, uint32_t session);
@@ -166,6 +178,8 @@ uint64_t store_durable(const struct store_port *p);
 enum store_health store_health(const struct store_port *p);
 /* Bytes of this port's batches that are not on disk yet. */
 uint64_t store_backlog(const struct store_port *p);
+/* So many rows need not be written any more; for the figures. */
+void store_count_elided(struct store_port *p, uint64_t n);
 
 /* ---- reading rows ---- */
 
@@ -177,17 +191,18 @@ struct store_read {
 	uint64_t max_bytes;                 /* at least one row comes, however large */
 	void (*done)(struct store_read *r); /* on the port's loop; `r` is the caller's again */
 	/* answered */
-	int rc;            /* OK, ERR_IO, ERR_NOMEM */
+	int rc; /* OK; ERR_NOMEM; ERR_IO, also with STORE_NONE when what was put before cannot be written */
 	struct span bytes; /* encoded rows, until store_read_fini() */
 	uint32_t rows;
 	/* the store's own */
 	struct store_read *next;
 	struct store_port *port;
+	uint64_t ticket;
 	struct rd at;
 };
 
 /* Rows of a session from `from_seq` on, of those that are on disk when it is asked. Reads of a port are answered in order. */
-void store_read_rows(struct store_port *p, struct store_read *r);
+void store_read_rows(struct store_port *p, struct store_read *r); /* `r` stays where it is until done() */
 /* The next row of the answer; false: that was all. Spans are good until store_read_fini(). */
 bool store_read_next(struct store_read *r, struct store_row *row,
 		     uint32_t *sub_ids_room /* 1 + STORE_SUB_IDS_MAX */);
@@ -218,7 +233,7 @@ struct store_loader {
 };
 
 /*
- * Tell everything that is kept; before any loop runs. What does not count is forgotten first (rows without confirmation). What
+ * Tell everything that is kept; once, before any loop runs and before anything is put. What does not count is forgotten first (rows without confirmation). What
  * is told is as of the last run: expiry of sessions is the caller's to judge, with store_now_ms().
  */
 MUST_USE int store_load(struct store *s, const struct store_loader *l, void *arg);
@@ -229,7 +244,7 @@ uint64_t store_last_stamp(const struct store *s);
 struct store_figures {                  /* any thread */
 	uint64_t commits, rows, elided; /* rows written; `elided` counts what store_count_elided() said */
 	uint64_t commit_us_sum,
-		commit_us_max; /* of the last commits' time; max: since the figures were last asked */
+		commit_us_max; /* of the last commits' time; max: in the last 10 to 20 s of commits */
 	uint64_t waiting;      /* batches submitted and not durable */
 	uint64_t waiting_bytes;
 	uint64_t bytes;    /* of the database with its log */
@@ -238,12 +253,16 @@ struct store_figures {                  /* any thread */
 };
 void store_figures(const struct store *s, struct store_figures *out);
 
-/* Runs on `loop`: the caller runs it (a thread, or the simulation), after ports were opened. Takes the backend. */
+/*
+ * Runs on `loop`: the caller runs it (a thread, or the simulation), after ports were opened. Takes the backend when it returns OK;
+ * ERR_NOMEM.
+ */
 struct store_backend;
 MUST_USE int store_create(struct loop *loop, struct store_backend *b, const struct store_options *o,
 			  struct store **out);
 /*
- * Write what was submitted and close. No loop runs any more, all ports are closed. Accepts NULL.
+ * Write what was submitted, in one try, and close. No loop runs any more, but its loop is still there; all ports are closed.
+ * Accepts NULL.
  */
 void store_destroy(struct store *s);
 

@@ -224,7 +224,8 @@ static int connect_all(struct bench_load *l, struct bench_report *r)
 	uint64_t filters = (uint64_t)l->nsubscribers * (l->is_fan_out ? l->npublishers : l->o->filters);
 	int rc;
 
-	if ((rc = bench_connect_subscribers(l, BENCH_CLEAN)) < 0 || (rc = bench_connect_publishers(l)) < 0)
+	if ((rc = bench_connect_subscribers(l, l->o->persistent ? BENCH_KEPT : BENCH_CLEAN)) < 0 ||
+	    (rc = bench_connect_publishers(l)) < 0)
 		return rc;
 	connected = bench_now_ns();
 	bench_tell(r, "connect_seconds", "time to connect, s", (double)(connected - begin) / SECOND_NS, 4);
@@ -264,6 +265,23 @@ static void end_at_last(const struct bench_load *l, const struct sample *begin, 
 		end->at_ns = end->totals.last_ns;
 }
 
+static void leave_subscribers(struct bench_load *l)
+{
+	for (unsigned i = 0; i < l->nsubscribers; i++)
+		bench_disconnect(l, &l->subscribers[i].c);
+}
+
+/* A clean start ends the sessions that were kept. */
+static int forget_sessions(struct bench_load *l)
+{
+	int rc;
+
+	leave_subscribers(l);
+	rc = bench_connect_subscribers(l, BENCH_CLEAN);
+	leave_subscribers(l);
+	return rc;
+}
+
 static int run_traffic(struct bench_load *l, struct bench_report *r)
 {
 	struct sample begin, end;
@@ -294,7 +312,7 @@ static int run_traffic(struct bench_load *l, struct bench_report *r)
 	bench_stop(l);
 	end_at_last(l, &begin, &end);
 	report_traffic(r, l, &begin, &end);
-	return OK;
+	return l->o->persistent ? forget_sessions(l) : OK;
 }
 
 /* ---- retained, offline: stages that each have an end ---- */
@@ -334,13 +352,13 @@ static int run_publishing(struct bench_load *l, const char *name, double *took)
 
 static void tell_stage(struct bench_report *r, const struct bench_load *l, const char *const keys[3],
 		       const char *const labels[3], const struct sample *a, const struct sample *b,
-		       double seconds)
+		       double count, double seconds)
 {
 	bench_tell(r, keys[0], labels[0], seconds, 4);
-	bench_tell(r, keys[1], labels[1], (double)l->o->limit / seconds, 0);
+	bench_tell(r, keys[1], labels[1], count / seconds, 0);
 	if (l->o->pid > 0)
 		bench_tell(r, keys[2], labels[2],
-			   (double)(int64_t)(b->broker_ns - a->broker_ns) / (double)l->o->limit / 1000, 5);
+			   (double)(int64_t)(b->broker_ns - a->broker_ns) / count / 1000, 5);
 }
 
 static void add_totals(struct bench_totals *to, const struct bench_totals *t)
@@ -401,48 +419,75 @@ static int clear_retained(struct bench_load *l)
 	return run_publishing(l, "clearing", &took);
 }
 
-static int run_retained(struct bench_load *l, struct bench_report *r)
+/* The first stage: all publishers set or queue what they have, between the two samples. */
+static int fill(struct bench_load *l, const char *name, struct sample at[2], struct bench_totals *all,
+		double *took)
+{
+	struct bench_totals t;
+	int rc;
+
+	at[0] = sample(l);
+	if ((rc = run_publishing(l, name, took)) < 0)
+		return rc;
+	t = bench_totals(l);
+	add_totals(all, &t);
+	at[1] = sample(l);
+	return OK;
+}
+
+static int set_retained(struct bench_load *l, struct bench_report *r, struct bench_totals *all, double *took)
 {
 	size_t topic_len = strlen(l->prefix) + strlen("/r/00000000");
-	struct bench_totals all = {0}, t;
-	struct sample at[4];
-	double set_s, fetch_s;
+	struct sample at[2], settled;
+	int rc;
+
+	if ((rc = fill(l, "setting", at, all, took)) < 0)
+		return rc;
+	settle();
+	settled = sample(l);
+	tell_stage(r, l, set_keys, set_labels, &at[0], &at[1], (double)l->o->limit, *took);
+	if (l->o->pid > 0)
+		bench_tell(r, "bytes_per_topic", "broker memory besides topic and payload, bytes each",
+			   (double)(int64_t)(settled.broker_rss - at[0].broker_rss) / (double)l->o->limit -
+				   (double)(topic_len + l->o->size),
+			   1);
+	return OK;
+}
+
+static int get_retained(struct bench_load *l, struct bench_report *r, struct bench_totals *all, double *took)
+{
+	struct sample at[2];
+	struct bench_totals t;
+	int rc;
+
+	at[0] = sample(l);
+	if ((rc = fetch_retained(l, took)) < 0)
+		return rc;
+	t = bench_totals(l);
+	add_totals(all, &t);
+	at[1] = sample(l);
+	tell_stage(r, l, fetch_keys, fetch_labels, &at[0], &at[1], (double)l->o->limit, *took);
+	return OK;
+}
+
+static int run_retained(struct bench_load *l, struct bench_report *r)
+{
+	bool sets = !l->o->resume, gets = l->o->resume || !l->o->leave;
+	struct bench_totals all = {0};
+	double set_s = 0, fetch_s = 0;
 	int rc;
 
 	if (!(l->topics_seen = calloc(l->o->limit / 64 + 1, sizeof(*l->topics_seen))))
 		return bench_fault("%s", err_text(ERR_NOMEM));
 	if ((rc = bench_connect_publishers(l)) < 0 || (rc = signals_open(l)) < 0)
 		return rc;
-	at[0] = sample(l);
-	if ((rc = run_publishing(l, "setting", &set_s)) < 0)
-		return rc;
-	t = bench_totals(l);
-	add_totals(&all, &t);
-	at[1] = sample(l);
-	settle();
-	at[2] = sample(l);
-	if ((rc = fetch_retained(l, &fetch_s)) < 0)
-		return rc;
-	t = bench_totals(l);
-	add_totals(&all, &t);
-	at[3] = sample(l);
 	bench_tell(r, "topics", "retained topics", (double)l->o->limit, 0);
-	tell_stage(r, l, set_keys, set_labels, &at[0], &at[1], set_s);
-	tell_stage(r, l, fetch_keys, fetch_labels, &at[2], &at[3], fetch_s);
+	if ((sets && (rc = set_retained(l, r, &all, &set_s)) < 0) ||
+	    (gets && (rc = get_retained(l, r, &all, &fetch_s)) < 0))
+		return rc;
 	bench_tell(r, "seconds", "set and fetched, s", set_s + fetch_s, 4);
-	if (l->o->pid > 0)
-		bench_tell(r, "bytes_per_topic", "broker memory besides topic and payload, bytes each",
-			   (double)(int64_t)(at[2].broker_rss - at[0].broker_rss) / (double)l->o->limit -
-				   (double)(topic_len + l->o->size),
-			   1);
 	bench_tell_faults(r, l, &all);
-	return clear_retained(l);
-}
-
-static void leave_subscribers(struct bench_load *l)
-{
-	for (unsigned i = 0; i < l->nsubscribers; i++)
-		bench_disconnect(l, &l->subscribers[i].c);
+	return l->o->leave ? OK : clear_retained(l);
 }
 
 static int come_back(struct bench_load *l, double *took)
@@ -451,53 +496,74 @@ static int come_back(struct bench_load *l, double *took)
 	int rc = bench_connect_subscribers(l, BENCH_KEPT);
 
 	l->copies = 0;
-	l->owed = l->o->limit;
+	l->owed = l->o->limit * (l->o->to_all ? l->nsubscribers : 1);
 	return rc < 0 ? rc : run_stage(l, begin, "draining", took);
 }
 
-/* A clean start ends the sessions that were kept. */
-static int forget_sessions(struct bench_load *l)
+static int make_sessions(struct bench_load *l)
 {
-	int rc;
-
-	leave_subscribers(l);
-	rc = bench_connect_subscribers(l, BENCH_CLEAN);
-	leave_subscribers(l);
-	return rc;
-}
-
-static int run_offline(struct bench_load *l, struct bench_report *r)
-{
-	struct bench_totals all = {0}, t;
-	struct sample at[4];
-	double queue_s, drain_s;
 	int rc;
 
 	if ((rc = bench_connect_subscribers(l, BENCH_KEPT)) < 0 || (rc = bench_subscribe_all(l)) < 0)
 		return rc;
 	leave_subscribers(l);
-	if ((rc = bench_connect_publishers(l)) < 0 || (rc = signals_open(l)) < 0)
+	if ((rc = bench_connect_publishers(l)) < 0)
 		return rc;
 	settle();
-	at[0] = sample(l);
-	if ((rc = run_publishing(l, "queueing", &queue_s)) < 0)
+	return OK;
+}
+
+static int queue_offline(struct bench_load *l, struct bench_report *r, struct bench_totals *all)
+{
+	struct sample at[2];
+	double took;
+	int rc;
+
+	if ((rc = fill(l, "queueing", at, all, &took)) < 0)
 		return rc;
-	t = bench_totals(l);
-	add_totals(&all, &t);
-	at[1] = at[2] = sample(l);
-	if ((rc = come_back(l, &drain_s)) < 0)
-		return rc;
-	t = bench_totals(l);
-	add_totals(&all, &t);
-	at[3] = sample(l);
-	bench_tell(r, "messages", "messages", (double)l->o->limit, 0);
-	tell_stage(r, l, queue_keys, queue_labels, &at[0], &at[1], queue_s);
-	tell_stage(r, l, drain_keys, drain_labels, &at[2], &at[3], drain_s);
+	tell_stage(r, l, queue_keys, queue_labels, &at[0], &at[1], (double)l->o->limit, took);
+	bench_tell(r, "rows_per_second", "rows of sessions a second",
+		   (double)l->o->limit * (l->o->to_all ? l->nsubscribers : 1) / took, 0);
 	if (l->o->pid > 0)
 		bench_tell(r, "bytes_per_message", "broker memory, bytes a queued message",
 			   (double)(int64_t)(at[1].broker_rss - at[0].broker_rss) / (double)l->o->limit, 1);
+	return OK;
+}
+
+static int drain_offline(struct bench_load *l, struct bench_report *r, struct bench_totals *all)
+{
+	struct sample at[2];
+	struct bench_totals t;
+	double took;
+	int rc;
+
+	at[0] = sample(l);
+	l->rss_max = at[0].broker_rss;
+	if ((rc = come_back(l, &took)) < 0)
+		return rc;
+	t = bench_totals(l);
+	add_totals(all, &t);
+	at[1] = sample(l);
+	tell_stage(r, l, drain_keys, drain_labels, &at[0], &at[1], (double)l->owed, took);
+	if (l->o->pid > 0)
+		bench_tell(r, "drain_growth_bytes", "broker memory, bytes more while it drained",
+			   (double)(l->rss_max - at[0].broker_rss), 0);
+	return OK;
+}
+
+static int run_offline(struct bench_load *l, struct bench_report *r)
+{
+	bool queues = !l->o->resume, drains = l->o->resume || !l->o->leave;
+	struct bench_totals all = {0};
+	int rc;
+
+	bench_tell(r, "messages", "messages", (double)l->o->limit, 0);
+	if ((queues && (rc = make_sessions(l)) < 0) || (rc = signals_open(l)) < 0 ||
+	    (queues && (rc = queue_offline(l, r, &all)) < 0) ||
+	    (drains && (rc = drain_offline(l, r, &all)) < 0))
+		return rc;
 	bench_tell_faults(r, l, &all);
-	return forget_sessions(l);
+	return l->o->leave ? OK : forget_sessions(l);
 }
 
 /* ---- idle ---- */

@@ -117,9 +117,12 @@ struct bench_load {
 	struct bench_conn *slow;
 	unsigned npublishers, nsubscribers, nslow, nworkers;
 	bool is_fan_out; /* every subscriber has every publisher; else publisher i has i % nsubscribers */
-	bool is_closed;  /* publishers wait for their subscribers */
+	unsigned
+		stride; /* offline: sessions of a publisher, which it serves in turn: i, i + npublishers, ...; else 1 */
+	bool is_closed;        /* publishers wait for their subscribers */
 	uint64_t copies, owed; /* of each message sent; and besides, of an earlier stage */
 	uint64_t *topics_seen; /* retained: bit for each topic that arrived */
+	uint64_t rss_max;      /* of the broker, while it drained */
 	struct bench_worker *workers;
 
 	_Atomic int phase;

@@ -50,6 +50,14 @@ static const struct option options[] = {
 	 "pairs, sessions, connections, or of fan-in and fan-out the many (100)"},
 	{0, "publishers", "N", NUMBER, AT(publishers), 1, BENCH_CLIENTS_MAX, "publishers"},
 	{0, "subscribers", "N", NUMBER, AT(subscribers), 1, BENCH_CLIENTS_MAX, "subscribers"},
+	{0, "sessions", "N", NUMBER, AT(subscribers), 1, BENCH_CLIENTS_MAX, "the same: of offline, sessions"},
+	{0, "persistent", NULL, FLAG, AT(persistent), 0, 0, "subscribers have persistent sessions"},
+	{0, "to-all", NULL, FLAG, AT(to_all), 0, 0,
+	 "offline: each message goes to every session, not to one"},
+	{0, "leave", NULL, FLAG, AT(leave), 0, 0,
+	 "retained, offline: leave in the broker what was set or queued"},
+	{0, "resume", NULL, FLAG, AT(resume), 0, 0,
+	 "retained, offline: fetch what a run with --leave left there"},
 	{0, "slow", "N", NUMBER, AT(slow), 1, 10000,
 	 "so many further subscribers that hardly read, and are not checked"},
 	{0, "filters", "N", NUMBER, AT(filters), 0, 1000000,
@@ -295,7 +303,7 @@ static void finish_traffic(struct bench_options *o)
 	batch = o->rate > 0 ? 1 : o->mode == BENCH_RETAINED ? RETAINED_BATCH : BATCH;
 	otherwise(&o->batch, batch < o->window ? batch : o->window);
 	if (o->mode == BENCH_OFFLINE && o->limit == 0)
-		o->limit = (uint64_t)o->publishers * 100;
+		o->limit = (uint64_t)(o->to_all ? o->publishers : o->subscribers) * 100;
 	if (o->mode == BENCH_RETAINED)
 		o->limit = o->topics;
 	if (o->seconds < 0)
@@ -306,8 +314,9 @@ static void finish_traffic(struct bench_options *o)
 
 static int check(const struct bench_options *o)
 {
-	bool is_pairs = o->mode == BENCH_EXCHANGE || o->mode == BENCH_SUBSCRIBE || o->mode == BENCH_OFFLINE;
-	bool is_traffic = is_pairs || o->mode == BENCH_FAN_IN || o->mode == BENCH_FAN_OUT;
+	bool is_pairs = o->mode == BENCH_EXCHANGE || o->mode == BENCH_SUBSCRIBE;
+	bool is_traffic =
+		is_pairs || o->mode == BENCH_OFFLINE || o->mode == BENCH_FAN_IN || o->mode == BENCH_FAN_OUT;
 
 	if (is_pairs && o->publishers != o->subscribers)
 		return fault("%s: each publisher has one subscriber: give -c, or as many of both",
@@ -316,6 +325,11 @@ static int check(const struct bench_options *o)
 		return fault("retained: one subscriber, and not more publishers than topics");
 	if (o->mode == BENCH_OFFLINE && o->qos == 0)
 		return fault("offline: nothing is kept with QoS 0: give -q 1 or -q 2");
+	if (o->mode == BENCH_OFFLINE && !o->to_all && o->subscribers % o->publishers != 0)
+		return fault(
+			"offline: each publisher has as many sessions: %u sessions are no multiple of %u "
+			"publishers",
+			o->subscribers, o->publishers);
 	if (o->mode != BENCH_SUBSCRIBE && o->mode != BENCH_EXCHANGE && o->mode != BENCH_IDLE &&
 	    o->filters != 1)
 		return fault("--filters is for exchange, subscribe and idle");
@@ -325,6 +339,14 @@ static int check(const struct bench_options *o)
 		return fault("-t is for pub and sub; %s makes up its topics", modes[o->mode].word);
 	if (o->slow > 0 && !is_traffic)
 		return fault("--slow is for exchange, subscribe, fan-in and fan-out");
+	if (o->to_all && o->mode != BENCH_OFFLINE)
+		return fault("--to-all is for offline");
+	if (o->persistent && (!is_traffic || o->mode == BENCH_OFFLINE))
+		return fault("--persistent is for exchange, subscribe, fan-in and fan-out");
+	if ((o->leave || o->resume) && o->mode != BENCH_RETAINED && o->mode != BENCH_OFFLINE)
+		return fault("--leave and --resume are for retained and offline");
+	if ((o->leave || o->resume) && !o->prefix)
+		return fault("--leave and --resume need a --prefix, by which they find each other");
 	if (o->rate > 0 && (o->mode == BENCH_RETAINED || o->mode == BENCH_OFFLINE))
 		return fault("%s goes as fast as it can: no rate", modes[o->mode].word);
 	if (o->interval_ms > 0 && o->publishers == 0)

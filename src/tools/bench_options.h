@@ -58,6 +58,10 @@ struct bench_options {
 	unsigned workers;
 	unsigned pid; /* the broker's; 0: not known */
 	bool json, quiet;
+	bool persistent; /* subscribers have sessions that stay; of offline they always do */
+	bool to_all;     /* offline: each message goes to every session, else to one */
+	bool leave,
+		resume; /* retained, offline: what is set or queued stays in the broker; it is there already */
 };
 
 /*

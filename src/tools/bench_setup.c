@@ -19,6 +19,7 @@
 #define ANSWER_S          30
 #define DESCRIPTORS_ELSE  64u /* epolls, standard streams */
 #define SLOW_BUFFER       4096
+#define CONNECTS_AT_ONCE  64u
 
 int bench_fault(const char *fmt, ...)
 {
@@ -206,12 +207,11 @@ static int check_connack(const struct bench_load *l, const struct bench_conn *c,
 	return OK;
 }
 
-int bench_connect(struct bench_load *l, struct bench_conn *c, enum bench_session session)
+/* Dial and send CONNECT; the answer is for connect_finish(). */
+static int connect_begin(struct bench_load *l, struct bench_conn *c, enum bench_session session)
 {
 	static const char roles[] = {[BENCH_PUBLISHER] = 'p', [BENCH_SUBSCRIBER] = 's', [BENCH_SLOW] = 'x'};
 	uint8_t packet[BENCH_CONNECT_MAX];
-	struct mqtt_connack answer;
-	struct mqtt_frame f;
 	char id[80];
 	size_t len;
 	int rc;
@@ -219,8 +219,19 @@ int bench_connect(struct bench_load *l, struct bench_conn *c, enum bench_session
 	snprintf(id, sizeof(id), "%s%c%u", l->prefix, roles[c->role], c->id);
 	if ((len = bench_connect_packet(l, packet, id, session)) == 0)
 		return bench_fault("user name and password are too long");
-	if ((rc = dial(l, c)) < 0 || (rc = send_all(c, packet, len)) < 0 ||
-	    (rc = await(c, MQTT_CONNACK, packet, sizeof(packet), &f)) < 0)
+	if ((rc = dial(l, c)) < 0)
+		return rc;
+	return send_all(c, packet, len);
+}
+
+static int connect_finish(struct bench_load *l, struct bench_conn *c)
+{
+	uint8_t packet[BENCH_CONNECT_MAX];
+	struct mqtt_connack answer;
+	struct mqtt_frame f;
+	int rc;
+
+	if ((rc = await(c, MQTT_CONNACK, packet, sizeof(packet), &f)) < 0)
 		return rc;
 	if ((rc = mqtt_connack_decode(&f, l->o->version, &answer)) < 0)
 		return bench_fault("CONNACK: %s", err_text(rc));
@@ -228,6 +239,13 @@ int bench_connect(struct bench_load *l, struct bench_conn *c, enum bench_session
 		((struct bench_publisher *)(void *)c)->unacked_max =
 			mqtt_props_num(&answer.props, MQTT_P_RECEIVE_MAXIMUM, BENCH_WINDOW_MAX);
 	return check_connack(l, c, &answer);
+}
+
+int bench_connect(struct bench_load *l, struct bench_conn *c, enum bench_session session)
+{
+	int rc = connect_begin(l, c, session);
+
+	return rc < 0 ? rc : connect_finish(l, c);
 }
 
 /* Wait until connection `done` of the set-up may be made. */
@@ -259,11 +277,17 @@ int bench_connect_publishers(struct bench_load *l)
 int bench_connect_subscribers(struct bench_load *l, enum bench_session session)
 {
 	uint64_t started = bench_now_ns();
+	unsigned begun = 0;
 	int rc = OK;
 
+	/* Several at a time: a broker may have to store a session before it answers. */
 	for (unsigned i = 0; rc == OK && i < l->nsubscribers; i++) {
-		pace(l, started, i);
-		rc = bench_connect(l, &l->subscribers[i].c, session);
+		while (rc == OK && begun < l->nsubscribers && begun < i + CONNECTS_AT_ONCE) {
+			pace(l, started, begun);
+			rc = connect_begin(l, &l->subscribers[begun++].c, session);
+		}
+		if (rc == OK)
+			rc = connect_finish(l, &l->subscribers[i].c);
 	}
 	return rc;
 }
@@ -346,6 +370,9 @@ static void topic_of(char *to, const struct bench_load *l, unsigned publisher, u
 		break;
 	case BENCH_RETAINED: /* the digits are written over with each send */
 		snprintf(to, FILTER_ROOM, "%s/r/00000000", l->prefix);
+		break;
+	case BENCH_OFFLINE:
+		snprintf(to, FILTER_ROOM, "%s/%u", l->prefix, publisher + i * l->npublishers);
 		break;
 	default:
 		if (l->o->topic)
@@ -511,7 +538,7 @@ int bench_publisher_prepare(struct bench_load *l, struct bench_publisher *p, uin
 		topic_of(topic, l, p->c.id, i);
 		rc = head_make(&p->heads[i], l, topic, payload_len, retain);
 	}
-	if (rc == OK)
+	if (rc == OK && l->o->mode != BENCH_OFFLINE) /* whose sessions have their turns */
 		shuffle(p->heads, p->nheads, p->c.id + 1);
 	return rc;
 }
@@ -542,7 +569,7 @@ static int publisher_init(struct bench_load *l, unsigned i)
 	conn_init(&p->c, i, BENCH_PUBLISHER);
 	p->limit = o->limit > 0 ? o->limit * (i + 1) / l->npublishers - first : UINT64_MAX;
 	p->base = (uint32_t)first;
-	p->nheads = has_own_topics && o->filters > 1 ? o->filters : 1;
+	p->nheads = has_own_topics && o->filters > 1 ? o->filters : l->stride;
 	if (!(p->heads = calloc(p->nheads, sizeof(*p->heads))))
 		return no_memory();
 	if (o->rate <= 0 && !(p->stamps = calloc(stamps_of(o), sizeof(*p->stamps))))
@@ -635,22 +662,34 @@ static int people_init(struct bench_load *l)
 	return rc;
 }
 
+/* What tells messages of this run from others; the same for two runs of which one fetches what the other left. */
+static uint32_t run_of(const struct bench_options *o)
+{
+	uint32_t run = 2166136261u;
+
+	for (const char *p = o->prefix; (o->leave || o->resume) && *p; p++)
+		run = (run ^ (uint8_t)*p) * 16777619u;
+	if (!o->leave && !o->resume && getrandom(&run, sizeof(run), GRND_NONBLOCK) != (ssize_t)sizeof(run))
+		run = (uint32_t)bench_now_ns();
+	return run;
+}
+
 int bench_load_open(struct bench_load *l, const struct bench_options *o)
 {
 	int rc;
 
-	*l = (struct bench_load){.o = o,
-				 .signals = -1,
-				 .npublishers = o->publishers,
-				 .nsubscribers = o->subscribers,
-				 .nslow = o->slow,
-				 .is_fan_out = o->mode == BENCH_FAN_OUT,
-				 .packet_max = BENCH_HEAD_MAX +
-					       (o->mode == BENCH_SUB ? BENCH_PAYLOAD_MAX : o->size)};
+	*l = (struct bench_load){
+		.o = o,
+		.signals = -1,
+		.npublishers = o->publishers,
+		.nsubscribers = o->subscribers,
+		.nslow = o->slow,
+		.is_fan_out = o->mode == BENCH_FAN_OUT || o->to_all,
+		.stride = o->mode == BENCH_OFFLINE && !o->to_all ? o->subscribers / o->publishers : 1,
+		.packet_max = BENCH_HEAD_MAX + (o->mode == BENCH_SUB ? BENCH_PAYLOAD_MAX : o->size)};
 	if (o->rate > 0)
 		l->gap_ns = 1e9 * o->batch / o->rate;
-	if (getrandom(&l->run, sizeof(l->run), GRND_NONBLOCK) != (ssize_t)sizeof(l->run))
-		l->run = (uint32_t)bench_now_ns();
+	l->run = run_of(o);
 	if (o->prefix)
 		snprintf(l->prefix, sizeof(l->prefix), "%s", o->prefix);
 	else

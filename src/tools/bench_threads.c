@@ -238,11 +238,14 @@ void bench_drain(struct bench_load *l)
 	struct bench_totals before = bench_totals(l), now;
 	uint64_t moved_ns = bench_now_ns(), patience_ns = (uint64_t)(l->o->drain_s * 1e9);
 	unsigned drained = 0;
+	uint64_t rss;
 
 	atomic_store(&l->phase, BENCH_DRAIN);
 	/* A thread may be between its look at the phase and its send: ask twice. */
 	while (drained < 2 && bench_now_ns() - moved_ns < patience_ns) {
 		pause_ns(DRAIN_TICK_NS);
+		if (l->o->pid > 0 && bench_process_rss(l->o->pid, &rss) == OK && rss > l->rss_max)
+			l->rss_max = rss;
 		now = bench_totals(l);
 		drained = bench_is_drained(l, &now) ? drained + 1 : 0;
 		if (now.broken >= (uint64_t)l->npublishers + l->nsubscribers)

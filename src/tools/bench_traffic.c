@@ -292,7 +292,7 @@ static struct bench_seen *seen_of(const struct bench_load *l, struct bench_subsc
 		return NULL;
 	if (l->is_fan_out)
 		return &s->seen[publisher];
-	if (publisher == s->c.id)
+	if (publisher == s->c.id || (l->stride > 1 && publisher == s->c.id % l->npublishers))
 		return &s->seen[0];
 	return publisher % l->nsubscribers == s->c.id ? &s->seen[publisher / l->nsubscribers] : NULL;
 }
@@ -340,6 +340,11 @@ static void on_payload(struct bench_worker *w, struct bench_subscriber *s, const
 		on_retained(w, p, publisher, number);
 		return;
 	}
+	if (l->stride > 1 && number % l->stride != s->c.id / l->npublishers) {
+		add(&w->count.wrong, 1);
+		return;
+	}
+	number /= l->stride;
 	if (!(seen = seen_of(l, s, publisher)) ||
 	    number > seen->next + (l->is_closed ? w->o->window : JUMP_MAX)) {
 		add(&w->count.wrong, 1);

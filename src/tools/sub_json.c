@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/utf8.h"
+#include "tools/json_text.h"
 #include "tools/mqtt_options.h"
 #include "tools/sub_output.h"
 
@@ -12,25 +12,6 @@ static void put(json_t *object, const char *key, json_t *value, int *rc)
 {
 	if (!value || json_object_set_new_nocheck(object, key, value) < 0)
 		*rc = ERR_NOMEM;
-}
-
-/* Bytes of the character at the start, 0 when it is none or U+0000. Payloads may hold what MQTT's own strings should not. */
-static size_t char_size(const uint8_t *p, size_t left)
-{
-	uint32_t point = 0;
-	size_t n = utf8_char(p, left, &point);
-
-	return point ? n : 0;
-}
-
-static bool is_text(struct span s)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < s.len; i += n)
-		if ((n = char_size(s.p + i, s.len - i)) == 0)
-			return false;
-	return true;
 }
 
 /* Text that claims to be UTF-8 and may not be: each wrong byte becomes U+FFFD, which three bytes say. */
@@ -43,7 +24,7 @@ static json_t *text_repaired(struct span s)
 	if (!out)
 		return NULL;
 	for (size_t i = 0; i < s.len;) {
-		size_t len = s.p[i] == 0 ? 1 : char_size(s.p + i, s.len - i);
+		size_t len = s.p[i] == 0 ? 1 : json_text_char(s.p + i, s.len - i);
 
 		memcpy(out + n, len ? (const char *)s.p + i : "\xEF\xBF\xBD", len ? len : 3);
 		n += len ? len : 3;
@@ -56,7 +37,7 @@ static json_t *text_repaired(struct span s)
 
 static json_t *text(struct span s)
 {
-	return is_text(s) ? json_stringn_nocheck((const char *)s.p, s.len) : text_repaired(s);
+	return json_text_is(s) ? json_stringn_nocheck((const char *)s.p, s.len) : text_repaired(s);
 }
 
 /* User properties as an object ({name: value}, the last of a name wins) or as a list of pairs. */
@@ -163,31 +144,6 @@ int sub_json_object(FILE *to, const struct sub_message *s, bool payload_is_json)
 	return dump(to, root, s->pretty ? JSON_INDENT(2) : JSON_COMPACT, rc);
 }
 
-/* RFC 4648, 4. */
-static json_t *base64(struct span s)
-{
-	static const char digit[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	char *out = malloc((s.len + 2) / 3 * 4 + 1);
-	size_t n = 0;
-	json_t *value;
-
-	if (!out)
-		return NULL;
-	for (size_t i = 0; i < s.len; i += 3) {
-		size_t left = s.len - i;
-		uint32_t v = (uint32_t)s.p[i] << 16 | (left > 1 ? (uint32_t)s.p[i + 1] << 8 : 0) |
-			     (left > 2 ? s.p[i + 2] : 0u);
-
-		out[n++] = digit[v >> 18];
-		out[n++] = digit[v >> 12 & 63];
-		out[n++] = left > 1 ? digit[v >> 6 & 63] : '=';
-		out[n++] = left > 2 ? digit[v & 63] : '=';
-	}
-	value = json_stringn_nocheck(out, n);
-	free(out);
-	return value;
-}
-
 int sub_json_line(FILE *to, const struct sub_message *s)
 {
 	const struct mqtt_publish *m = s->m;
@@ -196,10 +152,10 @@ int sub_json_line(FILE *to, const struct sub_message *s)
 
 	put(root, "ts", json_integer((json_int_t)s->at.tv_sec * 1000 + s->at.tv_nsec / 1000000), &rc);
 	put(root, "topic", text(m->topic), &rc);
-	if (is_text(m->payload)) {
+	if (json_text_is(m->payload)) {
 		put(root, "payload", text(m->payload), &rc);
 	} else {
-		put(root, "payload", base64(m->payload), &rc);
+		put(root, "payload", json_base64(m->payload), &rc);
 		put(root, "encoding", json_string("base64"), &rc);
 	}
 	put(root, "qos", json_integer(m->qos), &rc);

@@ -6,9 +6,10 @@
 
 #include "wire/mqtt.h"
 
-/* ledger.copies: a bit and a count */
+/* ledger.copies: two bits and a count */
 #define RETAINED 1u
-#define ONE_LIVE 2u
+#define BY_QOS_2 2u
+#define ONE_LIVE 4u
 
 void ledger_broken(struct ledger *l, const char *fmt, ...)
 {
@@ -81,9 +82,33 @@ void ledger_unsubscribe(struct ledger *l, unsigned client, const char *filter)
 	}
 }
 
+void ledger_unsubscribed(struct ledger *l, unsigned client)
+{
+	for (uint32_t i = 0; i < l->nsubs; i++)
+		if (l->subs[i].client == client && l->subs[i].until && !l->subs[i].gone)
+			l->subs[i].gone = ++l->tick;
+}
+
+bool ledger_was_subscribed(const struct ledger *l, unsigned client, const struct ledger_message *m)
+{
+	struct span name, filter;
+
+	for (uint32_t i = 0; i < l->nsubs; i++) {
+		const struct ledger_sub *s = &l->subs[i];
+
+		filter = span_str(s->filter);
+		(void)mqtt_filter_shared(filter, &name, &filter);
+		if (s->client == client && (!s->gone || s->gone > m->sent) &&
+		    mqtt_filter_matches(filter, span_str(m->topic)))
+			return true;
+	}
+	return false;
+}
+
 void ledger_session_ends(struct ledger *l, unsigned client)
 {
 	ledger_unsubscribe(l, client, NULL);
+	ledger_unsubscribed(l, client);
 	memset(l->copies[client], 0, sizeof(l->copies[client]));
 	l->session_ended[client] = ++l->tick;
 }
@@ -130,12 +155,18 @@ static void check_order(struct ledger *l, unsigned client, uint32_t id, bool ret
 {
 	const struct ledger_message *m = &l->messages[id];
 
+	if (retained_copy && l->crashed)
+		return;
 	if (m->resent && m->qos == 1 && (l->small_queues || owed_qos(l, client, m) == 0))
 		return;
 	for (uint32_t i = id + 1; i < l->nmessages; i++) {
 		const struct ledger_message *newer = &l->messages[i];
 
-		if (too_late(m, retained_copy, newer, l->copies[client][i]))
+		uint16_t newer_copies = l->copies[client][i];
+
+		if (l->crashed)
+			newer_copies &= (uint16_t)~RETAINED;
+		if (too_late(m, retained_copy, newer, newer_copies))
 			ledger_broken(l, "client %u: %s of client %u: %u%s came after %u", client, m->topic,
 				      m->publisher, m->seq, retained_copy ? ", retained," : "", newer->seq);
 	}
@@ -158,10 +189,13 @@ void ledger_delivered(struct ledger *l, unsigned client, uint32_t id, uint8_t qo
 		*copies |= RETAINED;
 		return;
 	}
-	if (qos == 2 && *copies >= ONE_LIVE)
+	/* one that came by QoS 1 before a subscription was changed may come again */
+	if (qos == 2 && *copies & BY_QOS_2)
 		ledger_broken(l, "client %u: %s of client %u: %u of QoS 2 came twice", client, m->topic,
 			      m->publisher, m->seq);
 	*copies += ONE_LIVE;
+	if (qos == 2)
+		*copies |= BY_QOS_2;
 }
 
 /* covers 3.1.1 [MQTT-4.5.0-1] [MQTT-3.1.2-5]; 5.0 [MQTT-4.5.0-1] */
@@ -180,7 +214,7 @@ static void settle_group(struct ledger *l, const struct ledger_sub *group, uint3
 {
 	const struct ledger_message *m = &l->messages[id];
 	struct span name, rest;
-	unsigned copies = 0;
+	unsigned copies = 0, by_qos_2 = 0;
 	uint8_t qos = 2;
 
 	if (!mqtt_filter_shared(span_str(group->filter), &name, &rest) || group->from > m->sent ||
@@ -196,15 +230,16 @@ static void settle_group(struct ledger *l, const struct ledger_sub *group, uint3
 		if (strcmp(s->filter, group->filter) != 0 || s->until)
 			continue;
 		copies += l->copies[s->client][id] / ONE_LIVE;
+		by_qos_2 += (l->copies[s->client][id] & BY_QOS_2) != 0;
 		if (s->qos < qos)
 			qos = s->qos;
 	}
 	if (qos > 0 && m->qos > 0 && copies == 0 && !take_one(&l->may_miss_shared) && !take_one(&l->may_miss))
 		ledger_broken(l, "group %s: %s of client %u: %u never came", group->filter, m->topic,
 			      m->publisher, m->seq);
-	if (qos == 2 && m->qos == 2 && copies > 1)
+	if (by_qos_2 > 1)
 		ledger_broken(l, "group %s: %s of client %u: %u of QoS 2 came %u times", group->filter,
-			      m->topic, m->publisher, m->seq, copies);
+			      m->topic, m->publisher, m->seq, by_qos_2);
 }
 
 /* The next message that was published with RETAIN to the topic of `id`, or NULL. */
@@ -255,14 +290,38 @@ static void settle_retained(struct ledger *l, uint32_t id, bool excused[LEDGER_C
 	for (uint32_t i = 0; i < l->nsubs; i++) {
 		const struct ledger_sub *s = &l->subs[i];
 
-		if (s->until || s->qos == 0 || s->from < m->sent || (next && next->sent < s->from) ||
-		    strncmp(s->filter, "$share/", 7) == 0 ||
+		if (s->until || s->qos == 0 || s->from < m->sent || s->from < l->crashed ||
+		    (next && next->sent < s->from) || strncmp(s->filter, "$share/", 7) == 0 ||
 		    !mqtt_filter_matches(span_str(s->filter), span_str(m->topic)))
 			continue;
 		if (l->copies[s->client][id] == 0 && !saw_newer(l, s->client, id) &&
 		    !is_excused(l, &excused[s->client]))
 			ledger_broken(l, "client %u: subscribed to %s and never saw %s: %u, retained",
 				      s->client, s->filter, m->topic, m->seq);
+	}
+}
+
+void ledger_crashed(struct ledger *l)
+{
+	l->crashed = ++l->tick;
+}
+
+static bool has_retained_from(const struct ledger *l, unsigned client, uint32_t id)
+{
+	for (uint32_t i = id; i < l->nmessages; i++)
+		if (l->copies[client][i] & RETAINED && same_topic(&l->messages[i], &l->messages[id]))
+			return true;
+	return false;
+}
+
+void ledger_settle_newest(struct ledger *l, unsigned client)
+{
+	for (uint32_t id = 0; id < l->nmessages; id++) {
+		const struct ledger_message *m = &l->messages[id];
+
+		if (m->retain && m->qos > 0 && m->acked && !has_retained_from(l, client, id))
+			ledger_broken(l, "retained message of %s is older than %u of client %u, acknowledged",
+				      m->topic, m->seq, m->publisher);
 	}
 }
 

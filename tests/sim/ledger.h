@@ -33,6 +33,7 @@ struct ledger_sub {
 	char filter[LEDGER_FILTER];
 	uint8_t client, qos;
 	uint64_t from, until; /* ticks; until 0: still there */
+	uint64_t gone;        /* when UNSUBACK had come, or the session's end was known; 0: not */
 };
 
 struct ledger {
@@ -46,6 +47,7 @@ struct ledger {
 	uint64_t session_ended[LEDGER_CLIENTS]; /* tick of the last time */
 	bool in_group[LEDGER_CLIENTS]; /* a share group's members split a stream, in no order (4.8.2) */
 	bool small_queues;             /* a first copy may be dropped, and one that is sent again come late */
+	uint64_t crashed;              /* tick of the broker's last crash; 0: none */
 	bool late_feeds; /* a retained message that is replaced while a subscriber waits for it may not come */
 	uint64_t may_miss, may_miss_shared;
 	uint64_t deliveries; /* that came, of any kind */
@@ -59,6 +61,10 @@ void ledger_acked(struct ledger *l, uint32_t id);
 void ledger_subscribed(struct ledger *l, unsigned client, const char *filter, uint8_t qos);
 /* UNSUBSCRIBE is about to be sent. */
 void ledger_unsubscribe(struct ledger *l, unsigned client, const char *filter);
+/* UNSUBACK came for all that the client had asked to be rid of. */
+void ledger_unsubscribed(struct ledger *l, unsigned client);
+/* Had the client any subscription for it left when it was sent? */
+bool ledger_was_subscribed(const struct ledger *l, unsigned client, const struct ledger_message *m);
 /* The client starts anew: its session, subscriptions and deliveries do not count any more. */
 void ledger_session_ends(struct ledger *l, unsigned client);
 /* A message arrived at the application of a client. */
@@ -83,6 +89,17 @@ struct ledger_drops {
  * retained or shared. A QoS 1 message that its publisher sent again may have been dropped once more than it is missing.
  */
 void ledger_settle_drops(struct ledger *l, const struct ledger_drops *drops);
+
+/*
+ * The broker crashed: what was not acknowledged may be gone, with retained messages that clients saw, and what was still to be sent
+ * to a new subscription.
+ */
+void ledger_crashed(struct ledger *l);
+/*
+ * `client` subscribed to all topics when all was quiet: the retained message it got of each is the newest that was acknowledged, or
+ * newer. For runs in which nobody clears any.
+ */
+void ledger_settle_newest(struct ledger *l, unsigned client);
 
 /* Note a broken promise, printf-like; the first is kept. */
 void ledger_broken(struct ledger *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -62,13 +62,41 @@ static void send_message(struct sim_client *c, uint32_t id, uint16_t packet_id, 
 	written(c, &w, mqtt_publish_encode(&w, c->version, &p));
 }
 
+static bool packet_id_in_use(const struct sim_client *c, uint16_t id)
+{
+	for (unsigned i = 0; i < c->nsent; i++)
+		if (c->sent[i].packet_id == id)
+			return true;
+	for (unsigned i = 0; i < SIM_FILTERS; i++)
+		if (c->filters[i].waits == id)
+			return true;
+	return id == 0 || id > c->last_packet_id;
+}
+
+static uint16_t new_packet_id(struct sim_client *c)
+{
+	do
+		c->last_id++;
+	while (packet_id_in_use(c, c->last_id));
+	return c->last_id;
+}
+
 static void send_subscribe(struct sim_client *c, struct sim_filter *f)
 {
 	struct mqtt_sub_item item = {.filter = span_str(f->filter), .qos = f->qos};
 	struct wr w = room(c);
 
-	f->waits = ++c->last_id ? c->last_id : ++c->last_id;
+	f->waits = new_packet_id(c);
 	written(c, &w, mqtt_subscribe_encode(&w, c->version, f->waits, NULL, &item, 1));
+}
+
+static void send_unsubscribe(struct sim_client *c, struct sim_filter *f)
+{
+	struct span filter = span_str(f->filter);
+	struct wr w = room(c);
+
+	f->waits = new_packet_id(c);
+	written(c, &w, mqtt_unsubscribe_encode(&w, c->version, f->waits, NULL, &filter, 1));
 }
 
 static void send_connect(struct sim_client *c)
@@ -82,11 +110,15 @@ static void send_connect(struct sim_client *c)
 	p.client_id.len = (size_t)snprintf(id, sizeof(id), "c%u", c->index);
 	mqtt_props_clear(&p.props);
 	if (c->version == MQTT_V5) {
-		mqtt_props_set_num(&p.props, MQTT_P_SESSION_EXPIRY, UINT32_MAX);
+		mqtt_props_set_num(&p.props, MQTT_P_SESSION_EXPIRY, c->transient ? 0 : UINT32_MAX);
 		mqtt_props_set_num(&p.props, MQTT_P_RECEIVE_MAXIMUM, c->receive_maximum);
 	} else if (c->want_clean) {
 		p.clean_start = false; /* v3 has no clean start that lasts: see on_connack() */
 	}
+	if (c->transient)
+		p.clean_start = true;
+	if (p.clean_start || c->session == SIM_SESSION_NONE)
+		c->session = SIM_SESSION_MAY; /* until CONNACK tells */
 	written(c, &w, mqtt_connect_encode(&w, &p));
 }
 
@@ -94,7 +126,7 @@ static void send_connect(struct sim_client *c)
 
 static void connect_now(struct sim_client *c)
 {
-	c->greeted = c->connected = false;
+	c->greeted = c->connected = c->leaving = false;
 	c->input_len = c->output_len = 0;
 	for (unsigned i = 0; i < SIM_FILTERS; i++)
 		c->filters[i].waits = 0;
@@ -110,7 +142,7 @@ static void retry(void *arg)
 {
 	struct sim_client *c = arg;
 
-	if (!c->stream)
+	if (!c->stream && c->away_until_us <= sim_now_us(c->world))
 		connect_now(c);
 }
 
@@ -118,8 +150,11 @@ static void lost(struct sim_client *c)
 {
 	stream_close(c->stream);
 	c->stream = NULL;
-	c->connected = false;
-	assert(sim_at(c->world, 1000 + sim_random(c->world, 20000), retry, c) == OK);
+	c->connected = c->leaving = false;
+	if (c->away_until_us > sim_now_us(c->world))
+		assert(sim_at(c->world, c->away_until_us - sim_now_us(c->world), retry, c) == OK);
+	else
+		assert(sim_at(c->world, 1000 + sim_random(c->world, 20000), retry, c) == OK);
 }
 
 static void close_left_over(void *arg)
@@ -164,6 +199,7 @@ void sim_client_init(struct sim_client *c, struct sim_world *w, struct loop *loo
 	c->version = sim_one_in(w, 2) ? MQTT_V5 : MQTT_V311;
 	c->receive_maximum = (uint16_t)(1 + sim_random(w, 20));
 	c->broker_window = SIM_INFLIGHT;
+	c->last_packet_id = UINT16_MAX;
 	assert(sim_at(w, sim_random(w, 5000), retry, c) == OK);
 }
 
@@ -179,9 +215,37 @@ static void session_begins(struct sim_client *c)
 {
 	ledger_session_ends(c->ledger, c->index);
 	memset(c->received, 0, sizeof(c->received));
-	for (unsigned i = 0; i < SIM_FILTERS; i++)
+	for (unsigned i = 0; i < SIM_FILTERS; i++) {
 		c->filters[i].acked = false;
+		if (c->filters[i].going)
+			c->filters[i].wanted = c->filters[i].going = false;
+	}
 	c->nsent = 0; /* with the session went the state of what was on its way */
+}
+
+/* The disk of its broker is full or fails: these are the ways to say so. */
+static bool is_refusal(uint8_t reason)
+{
+	return reason == 0x97 || reason == 0x83 || reason == 0x88 || reason == 0x80;
+}
+
+/* true: as it may be, when there is trouble. */
+static bool refused(struct sim_client *c, const char *what, uint8_t reason)
+{
+	c->refused++;
+	if (c->may_be_refused && (is_refusal(reason) || (c->version != MQTT_V5 && reason == 3)))
+		return true;
+	ledger_broken(c->ledger, "client %u: %s refused with 0x%02x", c->index, what, reason);
+	return false;
+}
+
+static void check_session(struct sim_client *c, bool present)
+{
+	if (present && c->session == SIM_SESSION_NONE)
+		ledger_broken(c->ledger, "client %u: a session is present that there is not", c->index);
+	if (!present && c->session == SIM_SESSION_MUST && !c->transient)
+		ledger_broken(c->ledger, "client %u: its session was forgotten", c->index);
+	c->session = c->transient ? SIM_SESSION_MAY : SIM_SESSION_MUST;
 }
 
 static void on_connack(struct sim_client *c, const struct mqtt_frame *f)
@@ -189,8 +253,13 @@ static void on_connack(struct sim_client *c, const struct mqtt_frame *f)
 	struct mqtt_connack ack;
 
 	assert(mqtt_connack_decode(f, c->version, &ack) == OK);
-	if (ack.reason != 0)
-		ledger_broken(c->ledger, "client %u: refused with 0x%02x", c->index, ack.reason);
+	if (ack.reason != 0) {
+		(void)refused(c, "CONNECT", ack.reason);
+		lost(c);
+		return;
+	}
+	if (c->durable)
+		check_session(c, ack.session_present);
 	c->connected = true;
 	c->broker_window = SIM_INFLIGHT;
 	if (c->version == MQTT_V5) {
@@ -210,9 +279,35 @@ static void on_connack(struct sim_client *c, const struct mqtt_frame *f)
 		else
 			send_message(c, c->sent[i].id, c->sent[i].packet_id, true);
 	}
-	for (unsigned i = 0; i < SIM_FILTERS; i++)
-		if (c->filters[i].wanted && !c->filters[i].acked)
+	for (unsigned i = 0; i < SIM_FILTERS; i++) {
+		if (c->filters[i].going)
+			send_unsubscribe(c, &c->filters[i]);
+		else if (c->filters[i].wanted && !c->filters[i].acked)
 			send_subscribe(c, &c->filters[i]);
+	}
+}
+
+/* Is there a filter that it subscribes, or tried to, or has not got rid of? */
+static bool asked_for(const struct sim_client *c, const char *topic)
+{
+	for (unsigned i = 0; i < SIM_FILTERS; i++) {
+		struct span filter = span_str(c->filters[i].filter), name, rest = filter;
+
+		if (c->filters[i].wanted && (mqtt_filter_shared(filter, &name, &rest) || true) &&
+		    mqtt_filter_matches(rest, span_str(topic)))
+			return true;
+	}
+	return false;
+}
+
+static void check_asked_for(struct sim_client *c, uint32_t id)
+{
+	const struct ledger_message *m = &c->ledger->messages[id];
+
+	if (id < c->ledger->nmessages && !asked_for(c, m->topic) &&
+	    !ledger_was_subscribed(c->ledger, c->index, m))
+		ledger_broken(c->ledger, "client %u: %s of client %u: %u came, long after UNSUBACK", c->index,
+			      m->topic, m->publisher, m->seq);
 }
 
 static void on_publish(struct sim_client *c, const struct mqtt_frame *f)
@@ -230,6 +325,8 @@ static void on_publish(struct sim_client *c, const struct mqtt_frame *f)
 	} else if (p.qos == 1) {
 		send_ack(c, MQTT_PUBACK, p.packet_id);
 	}
+	if (c->durable)
+		check_asked_for(c, get_u32be(p.payload.p));
 	ledger_delivered(c->ledger, c->index, get_u32be(p.payload.p), p.qos, p.retain);
 }
 
@@ -257,8 +354,11 @@ static void on_ack(struct sim_client *c, const struct mqtt_frame *f)
 			send_ack(c, MQTT_PUBREL, ack.packet_id);
 		return;
 	}
-	if (ack.reason >= 0x80 && !(f->type == MQTT_PUBCOMP && ack.reason == MQTT_RC_PACKET_ID_NOT_FOUND))
-		ledger_broken(c->ledger, "client %u: message refused with 0x%02x", c->index, ack.reason);
+	if (ack.reason >= 0x80 && !(f->type == MQTT_PUBCOMP && ack.reason == MQTT_RC_PACKET_ID_NOT_FOUND)) {
+		(void)refused(c, "message", ack.reason);
+		sent_remove(c, i);
+		return;
+	}
 	if (f->type == MQTT_PUBREC) {
 		c->sent[i].released = true;
 		send_ack(c, MQTT_PUBREL, ack.packet_id);
@@ -266,6 +366,38 @@ static void on_ack(struct sim_client *c, const struct mqtt_frame *f)
 	}
 	ledger_acked(c->ledger, c->sent[i].id);
 	sent_remove(c, i);
+}
+
+/* What was refused is asked for again. */
+static void subscribe_again(void *arg)
+{
+	struct sim_client *c = arg;
+
+	for (unsigned i = 0; i < SIM_FILTERS && c->connected; i++)
+		if (c->filters[i].wanted && !c->filters[i].acked && !c->filters[i].waits &&
+		    !c->filters[i].going)
+			send_subscribe(c, &c->filters[i]);
+}
+
+static void on_unsuback(struct sim_client *c, const struct mqtt_frame *f)
+{
+	struct mqtt_suback ack;
+
+	assert(mqtt_suback_decode(f, c->version, &ack) == OK);
+	for (unsigned i = 0; i < SIM_FILTERS; i++) {
+		struct sim_filter *filter = &c->filters[i];
+
+		if (filter->waits != ack.packet_id)
+			continue;
+		filter->waits = 0;
+		if (ack.codes.len > 0 && ack.codes.p[0] >= 0x80 &&
+		    refused(c, "UNSUBSCRIBE", ack.codes.p[0])) {
+			filter->going = true; /* with the next connection */
+			continue;
+		}
+		*filter = (struct sim_filter){0};
+		ledger_unsubscribed(c->ledger, c->index);
+	}
 }
 
 static void on_suback(struct sim_client *c, const struct mqtt_frame *f)
@@ -279,6 +411,10 @@ static void on_suback(struct sim_client *c, const struct mqtt_frame *f)
 		if (filter->waits != ack.packet_id)
 			continue;
 		filter->waits = 0;
+		if (ack.codes.p[0] >= 0x80 && refused(c, filter->filter, ack.codes.p[0])) {
+			assert(sim_at(c->world, 100000, subscribe_again, c) == OK);
+			continue;
+		}
 		if (ack.codes.p[0] != filter->qos)
 			ledger_broken(c->ledger, "client %u: %s granted 0x%02x", c->index, filter->filter,
 				      ack.codes.p[0]);
@@ -300,6 +436,9 @@ static void packet(struct sim_client *c, const struct mqtt_frame *f)
 	case MQTT_SUBACK:
 		on_suback(c, f);
 		break;
+	case MQTT_UNSUBACK:
+		on_unsuback(c, f);
+		break;
 	case MQTT_DISCONNECT: /* the stream's end follows */
 		break;
 	default:
@@ -320,6 +459,8 @@ static bool read_some(struct sim_client *c)
 	if (rc == ERR_AGAIN)
 		return false;
 	if (rc < 0) {
+		if (c->leaving && rc == ERR_CLOSED)
+			c->session = SIM_SESSION_NONE;
 		lost(c);
 		return false;
 	}
@@ -352,13 +493,14 @@ bool sim_client_publish(struct sim_client *c, const char *topic, uint8_t qos, bo
 	int id;
 	uint16_t packet_id = 0;
 
-	if (!c->connected || c->nsent >= c->broker_window || c->output_len > sizeof(c->output) / 2)
+	if (!c->connected || c->leaving || c->nsent >= c->broker_window ||
+	    c->output_len > sizeof(c->output) / 2)
 		return false;
 	id = ledger_publish(c->ledger, c->index, topic, qos, retain);
 	if (id < 0)
 		return false;
 	if (qos > 0) {
-		packet_id = ++c->last_id ? c->last_id : ++c->last_id;
+		packet_id = new_packet_id(c);
 		c->sent[c->nsent++] = (struct sim_sent){.id = (uint32_t)id, .packet_id = packet_id};
 	}
 	send_message(c, (uint32_t)id, packet_id, false);
@@ -369,9 +511,13 @@ bool sim_client_subscribe(struct sim_client *c, const char *filter, uint8_t qos)
 {
 	unsigned i = 0;
 
-	while (i < SIM_FILTERS && c->filters[i].wanted && strcmp(c->filters[i].filter, filter) != 0)
+	while (i < SIM_FILTERS && !(c->filters[i].wanted && strcmp(c->filters[i].filter, filter) == 0))
 		i++;
-	if (!c->connected || i == SIM_FILTERS || c->filters[i].waits || c->output_len > sizeof(c->output) / 2)
+	if (i == SIM_FILTERS) /* a new one */
+		for (i = 0; i < SIM_FILTERS && c->filters[i].wanted;)
+			i++;
+	if (!c->connected || c->leaving || i == SIM_FILTERS || c->filters[i].waits || c->filters[i].going ||
+	    c->output_len > sizeof(c->output) / 2)
 		return false;
 	if (!c->filters[i].wanted) {
 		c->filters[i] = (struct sim_filter){.qos = qos, .wanted = true};
@@ -379,6 +525,56 @@ bool sim_client_subscribe(struct sim_client *c, const char *filter, uint8_t qos)
 	}
 	send_subscribe(c, &c->filters[i]);
 	return true;
+}
+
+bool sim_client_unsubscribe(struct sim_client *c, const char *filter)
+{
+	for (unsigned i = 0; i < SIM_FILTERS; i++) {
+		struct sim_filter *f = &c->filters[i];
+
+		if (!f->wanted || !f->acked || f->waits || f->going || strcmp(f->filter, filter) != 0)
+			continue;
+		if (!c->connected || c->leaving || c->output_len > sizeof(c->output) / 2)
+			return false;
+		ledger_unsubscribe(c->ledger, c->index, filter);
+		f->going = true;
+		send_unsubscribe(c, f);
+		return true;
+	}
+	return false;
+}
+
+void sim_client_leave(struct sim_client *c, uint64_t for_us, bool crash, uint32_t expiry_s)
+{
+	struct mqtt_disconnect d = {.reason = 0};
+	struct wr w = room(c);
+
+	if (!c->connected || c->leaving)
+		return;
+	c->away_until_us = sim_now_us(c->world) + for_us;
+	if (crash) {
+		sim_client_reconnect(c, true);
+		return;
+	}
+	mqtt_props_clear(&d.props);
+	if (c->version == MQTT_V5 && expiry_s != UINT32_MAX) {
+		mqtt_props_set_num(&d.props, MQTT_P_SESSION_EXPIRY, expiry_s);
+		c->session = SIM_SESSION_MAY;
+		c->leaving = expiry_s == 0; /* the end says that it has ended */
+	}
+	written(c, &w, mqtt_disconnect_encode(&w, c->version, MQTT_DISCONNECT, &d));
+	c->connected = false;
+}
+
+void sim_client_return(struct sim_client *c)
+{
+	c->away_until_us = 0;
+	retry(c);
+}
+
+void sim_client_broker_crashed(struct sim_client *c)
+{
+	c->leaving = false;
 }
 
 void sim_client_deafen(struct sim_client *c)
@@ -396,7 +592,7 @@ void sim_client_listen(struct sim_client *c)
 bool sim_client_is_quiet(const struct sim_client *c)
 {
 	for (unsigned i = 0; i < SIM_FILTERS; i++)
-		if (c->filters[i].wanted && !c->filters[i].acked)
+		if (c->filters[i].wanted && (!c->filters[i].acked || c->filters[i].going))
 			return false;
 	return c->connected && c->nsent == 0 && c->output_len == 0;
 }

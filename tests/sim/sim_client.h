@@ -22,6 +22,13 @@ struct sim_sent { /* of a message of QoS 1 or 2 that is not acknowledged in full
 	bool released; /* PUBREC came */
 };
 
+/* What the broker has said of the session, or what was asked of it and not answered. */
+enum sim_session {
+	SIM_SESSION_NONE, /* there is none: not yet, or the broker closed after a DISCONNECT that ended it */
+	SIM_SESSION_MAY,  /* not known */
+	SIM_SESSION_MUST  /* CONNACK came */
+};
+
 struct sim_client {
 	struct sim_world *world;
 	struct loop *loop;
@@ -30,19 +37,26 @@ struct sim_client {
 	unsigned index;
 	enum mqtt_version version;
 	uint16_t receive_maximum;
+	uint16_t last_packet_id; /* of those that it uses: they wrap after it */
+	bool durable;   /* its broker is to remember it: a session that is not there is a broken promise */
+	bool transient; /* its session ends with the connection */
+	bool may_be_refused; /* the broker's disk is in trouble, or was a moment ago */
 
 	/* the connection */
 	struct stream *stream;
-	bool greeted;    /* CONNECT is sent; WRITABLE may come again before its answer */
-	bool connected;  /* CONNACK came */
-	bool want_clean; /* the next CONNECT starts anew */
-	bool deaf;       /* does not read for now */
+	bool greeted;           /* CONNECT is sent; WRITABLE may come again before its answer */
+	bool connected;         /* CONNACK came */
+	bool want_clean;        /* the next CONNECT starts anew */
+	bool leaving;           /* DISCONNECT is sent: what comes is the end */
+	bool deaf;              /* does not read for now */
+	uint64_t away_until_us; /* it does not come back before */
 	uint8_t input[SIM_INPUT];
 	size_t input_len;
 	uint8_t output[SIM_INPUT];
 	size_t output_len;
 
 	/* the session */
+	enum sim_session session;
 	uint16_t last_id;
 	uint16_t broker_window;
 	struct sim_sent sent[SIM_INFLIGHT]; /* in order */
@@ -53,7 +67,9 @@ struct sim_client {
 		uint8_t qos;
 		uint16_t waits; /* packet id of the SUBSCRIBE in hand; 0: none */
 		bool wanted, acked;
+		bool going; /* UNSUBSCRIBE is in hand, or has to be sent again */
 	} filters[SIM_FILTERS];
+	uint64_t refused; /* messages, subscriptions and connections that the broker did not take */
 };
 
 /* It connects by itself from now on. */
@@ -67,6 +83,14 @@ void sim_client_reconnect(struct sim_client *c, bool crash);
 bool sim_client_publish(struct sim_client *c, const char *topic, uint8_t qos, bool retain);
 /* Subscribe, again if it is there; false: not now. */
 bool sim_client_subscribe(struct sim_client *c, const char *filter, uint8_t qos);
+/* Unsubscribe; false: not now, or not subscribed. */
+bool sim_client_unsubscribe(struct sim_client *c, const char *filter);
+/* Go and stay away for so long; politely with DISCONNECT, v5 with this expiry of the session (UINT32_MAX: as it was), or by a crash. */
+void sim_client_leave(struct sim_client *c, uint64_t for_us, bool crash, uint32_t expiry_s);
+/* Come back now. */
+void sim_client_return(struct sim_client *c);
+/* Its broker crashed: an end that comes now says nothing. */
+void sim_client_broker_crashed(struct sim_client *c);
 /* Do not read for a while; reading again is sim_client_listen(). */
 void sim_client_deafen(struct sim_client *c);
 void sim_client_listen(struct sim_client *c);

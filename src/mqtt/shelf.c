@@ -1,0 +1,578 @@
+#include "mqtt/shelf.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "mqtt/conn.h"
+#include "mqtt/keep.h"
+
+/* The head holds so much; more goes to disk, and is read back in pieces of half of it. */
+#define HEAD_LEN      512u
+#define HEAD_BYTES    (512u * 1024)
+#define READ_AGAIN_MS 1000u
+
+struct shelf_read {
+	struct store_read read;
+	struct shelf *shelf; /* NULL: the session ended meanwhile */
+	struct worker *worker;
+	struct list in_worker;
+	struct loop_timer again; /* the disk failed */
+};
+
+struct shelf *shelf_of(struct session *s)
+{
+	struct shelf *sh = s->shelf;
+
+	if (sh)
+		return sh;
+	sh = calloc(1, sizeof(*sh));
+	if (!sh)
+		return NULL;
+	sh->session = s;
+	sh->next_seq = sh->dropped = 1;
+	list_init(&sh->keeps);
+	list_init(&sh->held);
+	list_init(&sh->holding);
+	list_init(&sh->dirty);
+	budget_count(&s->worker->budget, budget_block(sizeof(*sh)));
+	s->shelf = sh;
+	return sh;
+}
+
+/* ---- what is only on disk ---- */
+
+static void rows_count(struct shelf *sh, int64_t rows, int64_t bytes)
+{
+	struct worker *w = sh->session->worker;
+
+	sh->rows += (uint64_t)rows;
+	sh->row_bytes += (uint64_t)bytes;
+	w->shelved += (uint64_t)rows;
+	w->shelved_bytes += (uint64_t)bytes;
+}
+
+static void rows_gone(struct shelf *sh, uint64_t rows)
+{
+	uint64_t bytes;
+
+	if (rows > sh->rows)
+		rows = sh->rows;
+	if (!rows)
+		return;
+	bytes = rows == sh->rows ? sh->row_bytes : sh->row_bytes / sh->rows * rows;
+	rows_count(sh, -(int64_t)rows, -(int64_t)bytes);
+}
+
+void shelf_free(struct shelf *sh)
+{
+	struct worker *w;
+
+	if (!sh)
+		return;
+	w = sh->session->worker;
+	rows_gone(sh, sh->rows);
+	while (!list_empty(&sh->keeps))
+		keep_forget(container_of(sh->keeps.next, struct keep, in_session));
+	queue_destroy(sh->tail);
+	if (sh->reading)
+		sh->reading->shelf = NULL;
+	list_remove(&sh->holding);
+	list_remove(&sh->dirty);
+	budget_count(&w->budget, -budget_block(sizeof(*sh)));
+	sh->session->shelf = NULL;
+	free(sh);
+}
+
+/* ---- figures ---- */
+
+static size_t len_of(const struct queue *q)
+{
+	return q ? queue_len(q) : 0;
+}
+
+static size_t bytes_of(const struct queue *q)
+{
+	return q ? queue_bytes(q) : 0;
+}
+
+size_t waiting_len(const struct session *s)
+{
+	const struct shelf *sh = s->shelf;
+
+	return len_of(s->queue) + (sh ? sh->rows + len_of(sh->tail) : 0);
+}
+
+uint64_t waiting_held(const struct session *s)
+{
+	return bytes_of(s->queue) + (s->shelf ? bytes_of(s->shelf->tail) : 0);
+}
+
+uint64_t waiting_bytes(const struct session *s)
+{
+	return waiting_held(s) + (s->shelf ? s->shelf->row_bytes : 0);
+}
+
+/* ---- in ---- */
+
+void item_drop(const struct queue_item *item)
+{
+	if (item->keep)
+		keep_done(item->keep);
+	msg_unref(item->msg);
+	free(item->sub_ids);
+}
+
+static int push_to(struct session *s, struct queue **q, const struct queue_item *item)
+{
+	int rc = *q ? OK : queue_create(s->worker->queues, q);
+
+	return rc == OK ? queue_push(*q, item) : rc;
+}
+
+static bool is_away(const struct session *s)
+{
+	return !s->conn || s->conn->state != CONN_OPEN;
+}
+
+int waiting_push(struct session *s, const struct queue_item *item)
+{
+	struct shelf *sh = s->shelf;
+	int rc;
+
+	if (!sh || (!item->keep && !sh->rows && !len_of(sh->tail)))
+		rc = push_to(s, &s->queue, item);
+	else if (!item->keep && sh->rows) /* of QoS 0, behind retained messages: it does not go to disk */
+		rc = ERR_NOMEM;
+	else
+		rc = push_to(s, &sh->tail, item);
+	if (rc < 0)
+		return rc;
+	s->queued_qos0 += item->qos == 0;
+	if (item->keep && is_away(s))
+		keep_write(item->keep); /* nobody can take it now */
+	return OK;
+}
+
+/* ---- between memory and disk ---- */
+
+struct keep *shelf_tail_first(const struct shelf *sh)
+{
+	const struct queue_item *oldest = sh->tail ? queue_peek(sh->tail) : NULL;
+
+	return oldest ? oldest->keep : NULL;
+}
+
+/* So many messages are not there any more. */
+static void passed(struct session *s, uint64_t n)
+{
+	for (; s->feeds && n > 0; n--)
+		session_feed_passed(s);
+}
+
+/* The row of the item is enough; one of QoS 0 has none. */
+static void item_shelve(struct session *s, const struct queue_item *item)
+{
+	struct shelf *sh = s->shelf;
+
+	if (item->qos == 0) {
+		s->queued_qos0--;
+		worker_count(s->worker, dropped_qos0, 1);
+		passed(s, 1);
+	} else {
+		rows_count(sh, 1, (int64_t)msg_cost(item->msg));
+	}
+	if (item->keep)
+		keep_forget(item->keep);
+	msg_unref(item->msg);
+	free(item->sub_ids);
+}
+
+static uint64_t item_seq(const struct queue_item *item)
+{
+	return item->keep ? item->keep->seq : item->seq;
+}
+
+static bool head_is_full(const struct session *s)
+{
+	return len_of(s->queue) >= HEAD_LEN || bytes_of(s->queue) >= HEAD_BYTES;
+}
+
+void shelf_take_durable(struct session *s)
+{
+	struct shelf *sh = s->shelf;
+	const struct queue_item *oldest;
+	struct queue_item item;
+
+	while (sh->tail && (oldest = queue_peek(sh->tail)) && (!oldest->keep || oldest->keep->durable)) {
+		(void)queue_pop(sh->tail, &item);
+		if (!sh->rows && !is_away(s) && !head_is_full(s) && push_to(s, &s->queue, &item) == OK)
+			continue;
+		if (item.keep) {
+			if (!sh->rows)
+				sh->first = item.keep->seq;
+			sh->end = item.keep->seq + 1;
+		}
+		item_shelve(s, &item);
+	}
+}
+
+/* The head goes to where it came from: in front of what is only on disk. */
+static void head_shelve(struct session *s)
+{
+	struct shelf *sh = s->shelf;
+	bool was_empty = !sh->rows;
+	uint64_t first = 0, seq;
+	struct queue_item item;
+
+	while (s->queue && queue_pop(s->queue, &item)) {
+		seq = item_seq(&item);
+		if (seq && !first)
+			first = seq;
+		if (seq && was_empty)
+			sh->end = seq + 1;
+		item_shelve(s, &item);
+	}
+	if (first)
+		sh->first = first;
+}
+
+void shelf_away(struct session *s)
+{
+	struct shelf *sh = s->shelf;
+
+	if (!sh)
+		return;
+	while (!list_empty(&sh->held))
+		list_remove(sh->held.next);
+	list_remove(&sh->holding);
+	if (!list_empty(&sh->keeps) && !container_of(sh->keeps.prev, struct keep, in_session)->seq)
+		keep_write(container_of(sh->keeps.prev, struct keep, in_session));
+	if (sh->reading) { /* it may begin behind what goes back now */
+		sh->reading->shelf = NULL;
+		sh->reading = NULL;
+	}
+	head_shelve(s);
+}
+
+/* ---- reading back ---- */
+
+/* A row's message as an item, which may have to find its slot. false: out of memory. */
+static bool item_of_row(struct session *s, const struct store_row *row, struct queue_item *item)
+{
+	struct worker *w = s->worker;
+	const struct publication p = {
+		.topic = row->msg.topic,
+		.props = row->msg.props,
+		.payload = row->msg.payload,
+		.qos = row->msg.qos,
+		.retain = row->msg.retain,
+		.expires_ms = row->msg.expires_ms ? worker_monotonic_ms(w, row->msg.expires_ms) : 0,
+		.budget = &w->budget,
+	};
+
+	*item = (struct queue_item){.msg = msg_create(&p),
+				    .qos = row->qos,
+				    .retain = row->retain,
+				    .packet_id = row->packet_id,
+				    .seq = row->seq};
+	if (item->msg && row->sub_ids) {
+		size_t size = (row->sub_ids[0] + 1) * sizeof(*row->sub_ids);
+
+		item->sub_ids = malloc(size);
+		if (item->sub_ids)
+			memcpy(item->sub_ids, row->sub_ids, size);
+	}
+	if (item->msg && row->state == STORE_WAITS)
+		item->keep = keep_of_row(s, row);
+	if (item->keep) {
+		item->keep->msg = item->msg;
+		item->keep->sub_ids = item->sub_ids;
+	}
+	if (item->msg && (!row->sub_ids || item->sub_ids) && (row->state != STORE_WAITS || item->keep))
+		return true;
+	if (item->keep)
+		keep_forget(item->keep);
+	msg_unref(item->msg);
+	free(item->sub_ids);
+	return false;
+}
+
+/* Does the client still need it? What has a packet id on disk may be acknowledged by now. */
+static bool row_is_due(const struct session *s, const struct store_row *row)
+{
+	const struct inflight_slot *slot;
+
+	if (row->state == STORE_WAITS)
+		return true;
+	slot = inflight_find(&s->inflight, row->packet_id);
+	return slot && slot->state == INFLIGHT_PUBLISHED && !slot->msg && slot->keep &&
+	       slot->keep->seq == row->seq;
+}
+
+/* They are rows of the range; what is behind is on disk by now, and in the tail still. */
+static void rows_take(struct session *s, struct store_read *r)
+{
+	struct shelf *sh = s->shelf;
+	uint32_t ids[1 + STORE_SUB_IDS_MAX];
+	bool is_past = r->rows == 0;
+	struct store_row row;
+	struct queue_item item;
+
+	while (!is_past && store_read_next(r, &row, ids)) {
+		is_past = row.seq >= sh->end;
+		if (is_past || row.seq < sh->first || row.state == STORE_RELEASED)
+			continue;
+		if (!row_is_due(s, &row)) {
+			passed(s, 1);
+		} else if (!item_of_row(s, &row, &item)) {
+			return; /* it is read again */
+		} else if (push_to(s, &s->queue, &item) < 0) {
+			if (item.keep)
+				keep_forget(item.keep);
+			item.keep = NULL;
+			item_drop(&item);
+			return;
+		}
+		sh->first = row.seq + 1;
+		rows_gone(sh, 1);
+	}
+	if (is_past) { /* what was counted and is not there */
+		passed(s, sh->rows);
+		rows_gone(sh, sh->rows);
+	}
+}
+
+static void read_again(struct loop_timer *t)
+{
+	struct shelf_read *r = container_of(t, struct shelf_read, again);
+
+	store_read_rows(r->worker->disk, &r->read);
+}
+
+static void read_done(struct store_read *read)
+{
+	struct shelf_read *r = container_of(read, struct shelf_read, read);
+	struct session *s = r->shelf ? r->shelf->session : NULL;
+
+	if (s && read->rc < 0 && !is_away(s)) {
+		log_warning("mqtt", "client %s: what waits for it can't be read: %s; it is tried again",
+			    log_quote((char[128]){0}, 128, session_id(s)), err_text(read->rc));
+		store_read_fini(read);
+		loop_timer_set(r->worker->loop, &r->again, READ_AGAIN_MS);
+		return;
+	}
+	if (s) {
+		s->shelf->reading = NULL;
+		if (!is_away(s))
+			rows_take(s, read);
+	}
+	store_read_fini(read);
+	list_remove(&r->in_worker);
+	free(r);
+	if (s && !is_away(s)) {
+		session_pump(s);
+	}
+}
+
+static void read_on(struct session *s)
+{
+	struct shelf *sh = s->shelf;
+	struct shelf_read *r;
+
+	if (sh->reading || !sh->rows || len_of(s->queue) > HEAD_LEN / 2 ||
+	    bytes_of(s->queue) > HEAD_BYTES / 2)
+		return;
+	r = malloc(sizeof(*r));
+	if (!r) /* the next answer of the client tries again */
+		return;
+	*r = (struct shelf_read){
+		.read = {.session = s->stored,
+			 .from_seq = sh->first,
+			 .max_rows = HEAD_LEN / 2,
+			 .max_bytes = HEAD_BYTES / 2,
+			 .done = read_done},
+		.shelf = sh,
+		.worker = s->worker,
+	};
+	loop_timer_init(&r->again, read_again);
+	list_append(&s->worker->reads, &r->in_worker);
+	sh->reading = r;
+	store_read_rows(s->worker->disk, &r->read);
+}
+
+void shelf_reads_end(struct worker *w)
+{
+	struct list *n;
+
+	while ((n = list_take_first(&w->reads))) {
+		struct shelf_read *r = container_of(n, struct shelf_read, in_worker);
+
+		loop_timer_cancel(w->loop, &r->again);
+		store_read_fini(&r->read);
+		free(r);
+	}
+}
+
+/* ---- out ---- */
+
+static void item_left(struct session *s, const struct queue_item *item)
+{
+	s->queued_qos0 -= item->qos == 0;
+	passed(s, 1);
+}
+
+bool waiting_pop(struct session *s, struct queue_item *item)
+{
+	struct shelf *sh = s->shelf;
+
+	if (s->queue && queue_pop(s->queue, item)) {
+		if (sh)
+			read_on(s);
+	} else if (sh && sh->rows) {
+		read_on(s);
+		return false;
+	} else if (!sh || !sh->tail || !queue_pop(sh->tail, item)) {
+		return false;
+	}
+	item_left(s, item);
+	return true;
+}
+
+const struct queue_item *waiting_peek(const struct session *s)
+{
+	return s->queue ? queue_peek(s->queue) : NULL;
+}
+
+/* It waited to be sent once more: it won't be. */
+static void slot_forget(struct session *s, uint16_t packet_id)
+{
+	struct inflight_slot *slot = inflight_find(&s->inflight, packet_id);
+
+	if (!slot)
+		return;
+	if (slot->keep)
+		keep_done(slot->keep);
+	inflight_remove(&s->inflight, slot);
+}
+
+static void item_dropped(struct session *s, const struct queue_item *item)
+{
+	if (item->packet_id)
+		slot_forget(s, item->packet_id);
+	item_drop(item);
+}
+
+bool waiting_drop_oldest(struct session *s)
+{
+	struct shelf *sh = s->shelf;
+	struct queue_item item;
+
+	if ((s->queue && queue_pop(s->queue, &item)) ||
+	    (sh && !sh->rows && sh->tail && queue_pop(sh->tail, &item))) {
+		item_left(s, &item);
+		item_dropped(s, &item);
+		return true;
+	}
+	if (!sh || !sh->rows)
+		return false;
+	sh->first++;
+	rows_gone(sh, 1);
+	passed(s, 1);
+	shelf_dirty(sh);
+	return true;
+}
+
+bool waiting_drop_newest(struct session *s)
+{
+	struct shelf *sh = s->shelf;
+	struct queue_item item;
+
+	if (s->feeds)
+		session_feed_cut(s);
+	if (!(sh && sh->tail && queue_pop_newest(sh->tail, &item)) &&
+	    !(s->queue && queue_pop_newest(s->queue, &item)))
+		return false;
+	s->queued_qos0 -= item.qos == 0;
+	item_dropped(s, &item);
+	return true;
+}
+
+/* ---- rows that are done with ---- */
+
+void shelf_dirty(struct shelf *sh)
+{
+	if (list_empty(&sh->dirty))
+		list_append(&sh->session->worker->dirty_shelves, &sh->dirty);
+}
+
+bool shelf_is_first(const struct shelf *sh, const struct keep *k)
+{
+	return sh->keeps.next == &k->in_session && !(sh->rows && sh->first < k->seq);
+}
+
+static uint64_t rows_needed_from(const struct shelf *sh)
+{
+	const struct keep *first =
+		list_empty(&sh->keeps) ? NULL : container_of(sh->keeps.next, struct keep, in_session);
+	uint64_t low = sh->next_seq;
+
+	if (sh->rows)
+		low = sh->first;
+	if (first && first->seq && first->seq < low)
+		low = first->seq;
+	return low;
+}
+
+void shelves_clean(struct worker *w)
+{
+	struct list *n;
+
+	while ((n = list_take_first(&w->dirty_shelves))) {
+		struct shelf *sh = container_of(n, struct shelf, dirty);
+		uint64_t low = rows_needed_from(sh);
+
+		if (low > sh->dropped)
+			store_drop_rows(w->disk, sh->session->stored, low);
+		sh->dropped = low > sh->dropped ? low : sh->dropped;
+	}
+}
+
+/* ---- after a restart ---- */
+
+int session_restore_rows(struct session *s, uint64_t first_seq, uint64_t next_seq, uint64_t rows,
+			 uint64_t bytes)
+{
+	struct shelf *sh = shelf_of(s);
+
+	if (!sh)
+		return ERR_NOMEM;
+	sh->next_seq = next_seq ? next_seq : 1;
+	sh->dropped = first_seq;
+	if (!rows)
+		return OK;
+	sh->first = first_seq;
+	sh->end = next_seq;
+	rows_count(sh, (int64_t)rows, (int64_t)bytes);
+	return OK;
+}
+
+int session_restore_inflight(struct session *s, const struct store_row *row)
+{
+	struct keep *k = keep_of_row(s, row);
+	struct inflight_slot *slot;
+
+	slot_forget(s, row->packet_id); /* an older row that has it was done with */
+	slot = k ? inflight_put(&s->inflight, row->packet_id) : NULL;
+
+	if (!slot) {
+		if (k)
+			keep_forget(k);
+		return ERR_NOMEM;
+	}
+	slot->qos = row->qos;
+	slot->retain = row->retain;
+	slot->state = row->state == STORE_RELEASED ? INFLIGHT_RELEASED : INFLIGHT_PUBLISHED;
+	slot->sent = true;
+	slot->keep = k;
+	return OK;
+}
