@@ -91,6 +91,13 @@ void broker_destroy(struct broker *b);
 void broker_accept(struct broker *b, struct stream *s);
 
 /*
+ * The same for a connection of the program itself, which may have a client id that begins with `$` (others are refused those);
+ * limits of connections and sessions do not hold for it, and it is not sent to another server. Messages of QoS 0 are kept for
+ * such a session as those of QoS 1.
+ */
+void broker_accept_own(struct broker *b, struct stream *s);
+
+/*
  * Send the clients to another server: whoever is connected is closed, whoever comes is refused, v5 clients with `to` as Server
  * Reference and 0x9D if it is for good, else 0x9C (5.0, 4.11). `to` is copied, has 1..REDIRECT_BYTES_MAX bytes of UTF-8; NULL:
  * clients are served here again. By one thread at a time; the workers obey in their next turn. ERR_NOMEM: nothing changes.

@@ -94,7 +94,7 @@ static void conn_enlist(struct conn *c, struct worker *w)
 	loop_timer_set(w->loop, &c->timer, w->broker->config.connect_timeout_ms);
 }
 
-void conn_open(struct worker *w, struct stream *stream)
+void conn_open(struct worker *w, struct stream *stream, bool own)
 {
 	struct conn *c = calloc(1, sizeof(*c));
 
@@ -104,6 +104,7 @@ void conn_open(struct worker *w, struct stream *stream)
 		return;
 	}
 	c->stream = stream;
+	c->own = own;
 	stream->owner = c;
 	stream->ready = conn_ready;
 	list_init(&c->in_worker);

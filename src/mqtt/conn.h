@@ -61,13 +61,14 @@ struct conn {
 	bool is_resumed;      /* its session was there before: what it repeats may be done already */
 	bool wants_reasons;   /* it asked for Request Problem Information: failures are told in words, too */
 	bool waits_for_store; /* its first packet in `input` does, a PUBLISH (refusal.h) */
+	bool own;             /* the program's, not a client's from outside */
 	bool unhandled;       /* `input` has packets that wait for a turn with more time */
 };
 
 /* Who it is, for the log: writes into `buf` and returns it. Not while it is being buried. */
 const char *conn_peer(const struct conn *c, char buf[STREAM_PEER_MAX]);
 /* Takes the stream; attaches it to the worker's loop. Closes it when that fails. */
-void conn_open(struct worker *w, struct stream *stream);
+void conn_open(struct worker *w, struct stream *stream, bool own);
 /* End it at the end of this turn, after what is in its output; v5 clients are told `reason` if it is an error. */
 void conn_close(struct conn *c, uint8_t reason, const char *why);
 /* The same without a word to the client and without a log line (it went by itself, or that was logged). */
