@@ -48,9 +48,10 @@ static void sql_in(const struct place *p, const char *sql)
 	assert_int_equal(sqlite3_close(db), SQLITE_OK);
 }
 
+#define PAGE          1024 /* bytes of a page */
 #define FILL_SESSIONS 40u
 #define FILL_ROWS     50u
-#define FILL_RETAINED 2000u
+#define FILL_RETAINED 1000u
 
 static void fill(struct store_backend *b)
 {
@@ -144,12 +145,12 @@ static void what_is_not_on_a_damaged_page_is_salvaged(void **state)
 
 	log_set_fd(open("/dev/null", O_WRONLY));
 	make_filled(p);
-	for (off_t at = 2048; at < size_of(p, "lineside.db"); at += 2048) {
+	for (off_t at = PAGE; at < size_of(p, "lineside.db"); at += PAGE) {
 		uint64_t lost;
 		struct store_backend *b;
 		struct told t;
 
-		overwrite(p, at, junk[at / 2048 % 3], 2048);
+		overwrite(p, at, junk[at / PAGE % 3], PAGE);
 		b = place_open(p);
 		assert_int_equal(try_load(b, &t), OK);
 		lost = (FILL_ROWS * FILL_SESSIONS + FILL_RETAINED + FILL_SESSIONS) -
@@ -175,11 +176,11 @@ static void two_damaged_pages_leave_what_is_between_them(void **state)
 
 	log_set_fd(open("/dev/null", O_WRONLY));
 	make_filled(p);
-	size = size_of(p, "lineside.db") / 2048 * 2048;
-	overwrite(p, size / 2048 / 4 * 2048, 0xff, 2048);
-	overwrite(p, size / 2048 / 3 * 2048, 0xff, 2048);
-	overwrite(p, size / 2048 * 3 / 4 * 2048, 0xff, 2048);
-	overwrite(p, size / 2048 * 5 / 6 * 2048, 0xff, 2048);
+	size = size_of(p, "lineside.db") / PAGE * PAGE;
+	overwrite(p, size / PAGE / 4 * PAGE, 0xff, PAGE);
+	overwrite(p, size / PAGE / 3 * PAGE, 0xff, PAGE);
+	overwrite(p, size / PAGE * 3 / 4 * PAGE, 0xff, PAGE);
+	overwrite(p, size / PAGE * 5 / 6 * PAGE, 0xff, PAGE);
 	b = place_open(p);
 	assert_int_equal(try_load(b, &t), OK);
 	assert_int_equal(count_named(p, ".damaged-"), 1);
