@@ -35,7 +35,7 @@ static bool is_no_space(struct store_sqlite *s, int rc)
 	if ((rc & 0xff) == SQLITE_FULL)
 		return true;
 	e = (rc & 0xff) == SQLITE_IOERR && s->db ? sqlite3_system_errno(s->db) : 0;
-	return e == ENOSPC || e == EDQUOT || e == EFBIG;
+	return e == ENOSPC || e == EDQUOT;
 }
 
 static void disk_is_full(struct store_sqlite *s)
