@@ -363,6 +363,7 @@ def test_a_client_of_version_3_gets_no_answer_when_the_disk_is_full(lineside, sm
         refused_until(small, c, "t/x", b"x" * 2000, 0x97)
     with Raw(small.port, V311) as old:
         old.connect("old")
+        old.sock.settimeout(60)
         old.send(old.publish_packet("t/x", b"x", 1, packet_id=5))
         assert [p for p in old.at_end() if p.kind == PUBACK] == []  # closed after 30 s
 

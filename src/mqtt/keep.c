@@ -51,8 +51,8 @@ struct keep *keep_create(struct session *s, const struct publication *p, const s
 
 struct keep *keep_of_row(struct session *s, const struct store_row *row)
 {
-	struct keep *k = keep_alloc(s);
-	struct keep *behind;
+	struct keep *k = keep_alloc(s), *behind;
+	struct list *at;
 
 	if (!k)
 		return NULL;
@@ -62,7 +62,11 @@ struct keep *keep_of_row(struct session *s, const struct store_row *row)
 	k->retain = row->retain;
 	k->durable = true;
 	behind = shelf_tail_first(s->shelf);
-	list_insert_before(behind ? &behind->in_session : &s->shelf->keeps, &k->in_session);
+	at = behind ? &behind->in_session : &s->shelf->keeps;
+	/* a retained message of QoS 2 that was sent before it has a later row */
+	while (at->prev != &s->shelf->keeps && container_of(at->prev, struct keep, in_session)->seq > k->seq)
+		at = at->prev;
+	list_insert_before(at, &k->in_session);
 	return k;
 }
 
@@ -215,13 +219,16 @@ void keep_done(struct keep *k)
 	keep_forget(k);
 }
 
-bool keep_may_leave(const struct keep *k)
+bool keep_is_confirmed(const struct keep *k)
 {
 	const struct broker *b = k->session->worker->broker;
 
-	return k->qos < 2 ||
-	       (k->durable &&
-		(!k->conditional || k->first_number <= atomic_load(&b->workers[k->first_origin]->confirmed)));
+	return !k->conditional || k->first_number <= atomic_load(&b->workers[k->first_origin]->confirmed);
+}
+
+bool keep_may_leave(const struct keep *k)
+{
+	return k->qos < 2 || (k->durable && keep_is_confirmed(k));
 }
 
 void keeps_linger(struct worker *w)

@@ -289,6 +289,8 @@ void promises_close(struct worker *w)
 
 void promises_look(struct worker *w)
 {
+	struct list held, *n;
+
 	if (!worker_has_store(w))
 		return;
 	keeps_durable(w);
@@ -297,7 +299,9 @@ void promises_look(struct worker *w)
 	relays_look(w);
 	confirms_put(w);
 	confirms_durable(w);
-	list_for_each (n, &w->holding)
+	list_init(&held);
+	list_splice(&held, &w->holding);
+	while ((n = list_first(&held)))
 		session_let_go(container_of(n, struct shelf, holding)->session);
 }
 

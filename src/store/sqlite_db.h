@@ -25,8 +25,8 @@
 #define SQ_FORMAT   1 /* PRAGMA user_version of what this program writes */
 #define SQ_SEQ_BITS 39
 #define SQ_SEGMENT  8 /* bits: 256 ids of messages */
-#define SQ_PAGE_SIZE \
-	2048 /* of new databases; measured: smaller ones read and delete slower, larger ones log more for each row */
+/* Of new databases, measured: smaller pages read and delete slower, larger ones log more for each row. */
+#define SQ_PAGE_SIZE 2048
 #define SQ_FILE_NAME "lineside.db"
 
 enum sq_stmt {
@@ -135,8 +135,8 @@ struct store_sqlite {
 
 	struct sq_confirmed *
 		confirmed; /* read_only: by origin, so that rows which do not count are not read; NULL: all are */
-	bool told;   /* load() has begun to tell */
-	bool loaded; /* counts in `segments` are complete */
+	bool told;         /* load() has begun to tell */
+	bool loaded;       /* counts in `segments` are complete */
 	uint64_t boot;
 	uint64_t last_stamp, last_msg_id;
 	int64_t last_ms, meta_ms; /* of the last commit; as it stands in the database */

@@ -129,11 +129,21 @@ static uint64_t backend_bytes(struct store_backend *b)
 	return s->pages * s->page_size + s->wal_frames * frame_bytes(s);
 }
 
+/*
+ * The file system may stay full of our own database, which does not shrink: then what was given back within it has to do, and the
+ * log, which was emptied while there was no reserve.
+ */
+static bool has_room_inside(const struct store_sqlite *s)
+{
+	return s->free_pages * s->page_size >= 4 * s->disk.ballast + WAL_MIN / 4;
+}
+
 static enum store_health backend_health(struct store_backend *b)
 {
 	struct store_sqlite *s = sq_of(b);
 
-	if (s->ballast_used && s->health != STORE_FAILING && (s->vfs || sq_folder_restore(s))) {
+	if (s->ballast_used && s->health != STORE_FAILING &&
+	    (s->vfs || sq_folder_restore(s) || has_room_inside(s))) {
 		s->ballast_used = false;
 		s->health = STORE_OK;
 		log_notice("store", "%s: there is space again", s->path);
@@ -456,8 +466,10 @@ int sq_connect(struct store_sqlite *s)
 	if (rc != SQLITE_OK)
 		return sq_error(s, rc, "open it");
 	sqlite3_busy_timeout(s->db, BUSY_MS);
-	sqlite3_wal_hook(s->db, on_wal, s);
-	return set_up(s);
+	if ((rc = set_up(s)) < 0)
+		return rc;
+	sqlite3_wal_hook(s->db, on_wal, s); /* wal_autocheckpoint takes away the one there was */
+	return OK;
 }
 
 void sq_disconnect(struct store_sqlite *s)
