@@ -49,10 +49,17 @@ struct keep *keep_create(struct session *s, const struct publication *p, const s
 	return k;
 }
 
+static bool came_later(struct list *in_session, uint64_t seq)
+{
+	const struct keep *k = container_of(in_session, struct keep, in_session);
+
+	return !k->seq || k->seq > seq;
+}
+
 struct keep *keep_of_row(struct session *s, const struct store_row *row)
 {
-	struct keep *k = keep_alloc(s);
-	struct keep *behind;
+	struct keep *k = keep_alloc(s), *behind;
+	struct list *at;
 
 	if (!k)
 		return NULL;
@@ -62,7 +69,11 @@ struct keep *keep_of_row(struct session *s, const struct store_row *row)
 	k->retain = row->retain;
 	k->durable = true;
 	behind = shelf_tail_first(s->shelf);
-	list_insert_before(behind ? &behind->in_session : &s->shelf->keeps, &k->in_session);
+	at = behind ? &behind->in_session : &s->shelf->keeps;
+	/* retained messages overtake what waits: what is in flight may have come later than what is read now */
+	while (at->prev != &s->shelf->keeps && came_later(at->prev, row->seq))
+		at = at->prev;
+	list_insert_before(at, &k->in_session);
 	return k;
 }
 
