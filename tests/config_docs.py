@@ -19,6 +19,8 @@ def allowed(key):
         return ", ".join(f"`{word}`" for word in key["enum"])
     if "anyOf" in key:
         return "time" if any("ms" in kind.get("pattern", "") for kind in key["anyOf"]) else "size"
+    if "anyOf" in key.get("items", {}):
+        return "list of texts or maps"
     kind = {"object": "map", "array": "list of maps", "string": "text", "boolean": "`true`, `false`"}.get(key["type"], key["type"])
     if "minimum" in key:
         return f"{kind}, {key['minimum']:g}..{key['maximum']:g}" if key["maximum"] < 1e300 else f"{kind}, from {key['minimum']:g}"
@@ -30,6 +32,7 @@ def maps_of(path, schema):
     yield path, schema
     for name, key in schema["properties"].items():
         below = key.get("items", key)
+        below = next((kind for kind in below.get("anyOf", []) if "properties" in kind), below)
         if "properties" in below:
             yield from maps_of((path + "." if path else "") + name + ("[]" if "items" in key else ""), below)
 

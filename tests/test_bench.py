@@ -470,6 +470,8 @@ def test_every_row_of_the_speed_table_has_a_floor_and_an_aim(table):
         ("idle-connection", [1024], [5], 1024, False),
         ("idle-connection", [1025], [5], 1025, True),
         ("retained-1m", [251], None, 251, True),
+        ("offline-1000", [60000], None, 60000, False),
+        ("offline-1000", [59999], None, 59999, True),
     ],
 )
 def test_a_floor_is_judged_by_medians(table, name, ours, other, figure, missed):

@@ -40,9 +40,9 @@ def test_output_that_cannot_be_written_is_a_failure(lineside):
         assert subprocess.run([lineside, "--version"], stdout=full, timeout=10).returncode == 1
 
 
-@pytest.mark.parametrize("command", ["serve", "check", "status", "pub", "sub", "bench", "modbus"])
+@pytest.mark.parametrize("command", ["serve", "check", "status", "store", "pub", "sub", "bench", "modbus"])
 def test_a_wrong_option_is_answered_by_the_command_with_its_full_name(lineside, command):
-    mode = {"bench": ["exchange"], "modbus": ["read"]}.get(command, [])
+    mode = {"bench": ["exchange"], "modbus": ["read"], "store": ["info"]}.get(command, [])
     done = run(lineside, command, *mode, "--no-such-option")
     assert done.returncode == (1 if command in ("pub", "sub") else 2) and done.stdout == ""  # as those of Mosquitto
     assert done.stderr.startswith(f"lineside {command}") and "no-such-option" in done.stderr

@@ -86,7 +86,7 @@ WRONG = [
     (["broker"], {"connect_timeout": 10}, "broker.connect_timeout"),
     (["broker"], {"max_packet_size": "1MB"}, "broker.max_packet_size"),
     (["users"], [{"name": "x"}], "users"),
-    (["storage"], {"path": "x", "linger": "2s"}, "storage.linger"),
+    (["storage"], {"path": "x", "linger": 5}, "storage.linger"),
     (["storage"], {"path": "x", "durability": "sync"}, "storage.durability"),
     (["storage"], {"path": 5}, "storage.path"),
     (["devices"], {}, "devices"),

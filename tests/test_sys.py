@@ -72,9 +72,14 @@ def documented():
     return out
 
 
-def test_the_page_lists_every_topic_there_is(gw):
-    there = {re.sub(r"^workers/\d+/", "workers/0/", topic) for topic in read_sys(gw.port)}
-    assert there == documented()
+def test_the_page_lists_every_topic_there_is():
+    with Gateway({"broker": {"workers": 3, "sys_interval": "200ms"}, "storage": {"path": "data"}}) as gw:
+        there = {re.sub(r"^workers/\d+/", "workers/0/", topic) for topic in read_sys(gw.port)}
+        assert there == documented()
+
+
+def test_without_a_store_there_are_no_topics_of_it(gw):
+    assert [topic for topic in read_sys(gw.port) if "storage/" in topic] == []
 
 
 def test_figures_are_exact(gw):

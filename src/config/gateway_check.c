@@ -197,5 +197,7 @@ int gateway_check(struct checker *c, const struct doc_node *file)
 		return rc;
 	if ((rc = check_lines(c, doc_get(file, "lines"))) < 0)
 		return rc;
-	return check_devices(c, doc_get(file, "devices"));
+	if ((rc = check_devices(c, doc_get(file, "devices"))) < 0)
+		return rc;
+	return gateway_check_uplinks(c, doc_get(file, "uplinks"));
 }

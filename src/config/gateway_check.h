@@ -21,6 +21,9 @@ MUST_USE int gateway_check(struct checker *c, const struct doc_node *file);
 MUST_USE int gateway_check_tags(struct checker *c, const struct doc_node *node, struct config_device *dev,
 				const struct config_line *line);
 
+/* The uplinks: what they refer to, and what their URL is made of. */
+MUST_USE int gateway_check_uplinks(struct checker *c, const struct doc_node *list);
+
 /* Is `name` the second of its kind at `node`? Adds a fault then. A NULL name is passed over. */
 void gateway_check_unique(struct checker *c, struct name_set *set, const struct doc_node *node,
 			  const char *name, size_t index, const char *what);

@@ -157,6 +157,46 @@ struct config_device {
 	size_t ntags;
 };
 
+/* What of an uplink goes from one side to the other, and under which topic: uplinks/remap.h. */
+struct config_uplink_map {
+	const char *filter;
+	const char *strip, *prefix; /* NULL: none */
+	const char *template;       /* NULL: none; else strip and prefix are not set */
+	bool retain;                /* the flag is kept */
+};
+
+struct config_uplink_buffer {
+	uint64_t max_bytes;
+	uint32_t max_age_ms; /* 0: it may be of any age */
+	bool drop_oldest;    /* when it is full; else what comes */
+};
+
+struct config_uplink_reconnect {
+	uint32_t first_ms;
+	uint32_t max_ms; /* >= first_ms */
+};
+
+struct config_uplink {
+	const char *name;
+	const char *url; /* scheme://host:port */
+	const char *scheme, *host;
+	uint16_t port;
+	int version; /* of MQTT, as in its CONNECT: 4 is 3.1.1, 5 is 5.0 */
+	const char *client_id;
+	const char *username;      /* NULL: none */
+	const char *password_file; /* NULL: none */
+	uint32_t keep_alive_ms;    /* whole seconds */
+	bool clean;                /* the remote broker forgets us between connections */
+	uint8_t qos;               /* 0 or 1 */
+	struct config_uplink_map *publish;
+	size_t npublish;
+	struct config_uplink_map *subscribe;
+	size_t nsubscribe;
+	struct config_uplink_buffer buffer;
+	uint32_t drain_rate; /* records a second; 0: no limit */
+	struct config_uplink_reconnect reconnect;
+};
+
 struct gateway_config {
 	struct config_gateway gateway;
 	struct config_broker broker;
@@ -168,6 +208,8 @@ struct gateway_config {
 	size_t nlines;
 	struct config_device *devices;
 	size_t ndevices;
+	struct config_uplink *uplinks;
+	size_t nuplinks;
 };
 
 /*
@@ -200,6 +242,7 @@ bool config_storage_equal(const struct config_storage *a, const struct config_st
 bool config_listener_equal(const struct config_listener *a, const struct config_listener *b);
 bool config_line_equal(const struct config_line *a, const struct config_line *b);
 bool config_device_equal(const struct config_device *a, const struct config_device *b);
+bool config_uplink_equal(const struct config_uplink *a, const struct config_uplink *b);
 
 /* The JSON Schema (draft 2020-12) of the file, from the same table that checks it. ERR_IO when writing fails. */
 MUST_USE int gateway_config_schema_print(FILE *out);

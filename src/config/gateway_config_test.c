@@ -382,9 +382,78 @@ static void keys_of_a_tag_fit_its_type(void **state)
 	CHECK_ROWS(rows);
 }
 
+#define UP(rest) "uplinks: [{name: u, url: \"mqtt://h\", publish: [a], " rest "}]\n"
+
+static void uplink_keys_are_checked(void **state)
+{
+	static const struct row rows[] = {
+		{"uplinks: [{name: u, url: \"mqtt://h\", publish: [\"plant1/#\"]}]\n", NULL},
+		{UP("version: 3.1.1, qos: 0, clean: true, drain_rate: 5"), NULL},
+		{UP("subscribe: [b, {filter: \"+/c\", strip: x/, prefix: y/, retain: false}]"), NULL},
+		{UP("subscribe: [{filter: \"#\", template: \"a/{topic}/{2}/{8+}\"}]"), NULL},
+		{"uplinks: [{name: u, url: \"mqtt://[fe80::1]:99\", subscribe: [a]}]\n", NULL},
+		{"uplinks: [{name: u, url: \"mqtts://h\", publish: [a]}]\n",
+		 "uplinks[0].url: mqtts:// is not in this version: found \"mqtts://h\", allowed: mqtt://HOST:PORT"},
+		{"uplinks: [{name: u, url: \"http://h\", publish: [a]}]\n",
+		 "uplinks[0].url: found \"http://h\", allowed: mqtt://HOST or mqtt://HOST:PORT, an IPv6 address in "
+		 "brackets"},
+		{"uplinks: [{name: u, url: \"mqtt://h:0\", publish: [a]}]\n",
+		 "uplinks[0].url: found port 0, allowed: 1..65535"},
+		{"uplinks: [{name: u, url: \"mqtt://h\"}]\n",
+		 "uplinks[0]: found neither publish nor subscribe, allowed: at least one of them"},
+		{UP("qos: 2"), "uplinks[0].qos: found \"2\", allowed: a whole number, 0..1"},
+		{UP("keep_alive: 1500ms"), "uplinks[0].keep_alive: found 1500 ms, allowed: whole seconds"},
+		{UP("reconnect: {first: 2s, max: 1s}"),
+		 "uplinks[0].reconnect.max: found 1000 ms, allowed: no less than first, 2000 ms"},
+		{UP("version: 3.1.1, password_file: p"),
+		 "uplinks[0].password_file: found no username beside it, which MQTT 3.1.1 needs with a password"},
+		{UP("subscribe: [{filter: \"a/b#\"}]"),
+		 "uplinks[0].subscribe[0].filter: found \"a/b#\", allowed: a topic filter such as plant1/#, at most "
+		 "1000 characters"},
+		{UP("subscribe: [\"a+\"]"),
+		 "uplinks[0].subscribe[0]: found \"a+\", allowed: a topic filter such as plant1/#, at most 1000 "
+		 "characters"},
+		{UP("subscribe: [[]]"), "uplinks[0].subscribe[0]: found a list, allowed: a map, a filter"},
+		{UP("subscribe: [{filter: a, template: \"{9}\"}]"),
+		 "uplinks[0].subscribe[0].template: found \"{9}\", allowed: a topic with {topic}, {1} to {8}, or {1+} "
+		 "to {8+} in it, without + # otherwise"},
+		{UP("subscribe: [{filter: a, template: b, prefix: c}]"),
+		 "uplinks[0].subscribe[0].template: found beside prefix, allowed: either template, or strip and "
+		 "prefix"},
+	};
+
+	(void)state;
+	CHECK_ROWS(rows);
+}
+
+static void an_uplink_is_taken_apart(void **state)
+{
+	struct gateway_config *cfg = NULL;
+	struct faults faults;
+	const struct config_uplink *u;
+
+	(void)state;
+	assert_int_equal(parse("gateway: {name: g}\n"
+			       "uplinks: [{name: u, url: \"mqtt://[::1]:2883\", publish: [a, {filter: b}]}]\n",
+			       &cfg, &faults),
+			 OK);
+	u = &cfg->uplinks[0];
+	assert_string_equal(u->scheme, "mqtt");
+	assert_string_equal(u->host, "::1");
+	assert_int_equal(u->port, 2883);
+	assert_string_equal(u->client_id, "g-u");
+	assert_int_equal(u->version, 5);
+	assert_int_equal(u->npublish, 2);
+	assert_string_equal(u->publish[0].filter, "a");
+	assert_true(u->publish[0].retain && u->publish[1].retain && u->buffer.drop_oldest);
+	assert_true(config_uplink_equal(u, u));
+	gateway_config_destroy(cfg);
+	faults_fini(&faults);
+}
+
 static void features_to_come_are_refused_by_name(void **state)
 {
-	static const char *const keys[] = {"users", "roles", "templates", "uplinks", "views"};
+	static const char *const keys[] = {"users", "roles", "templates", "views"};
 	char text[64];
 
 	(void)state;
@@ -634,6 +703,8 @@ int main(void)
 		cmocka_unit_test(keys_of_a_tag_fit_its_type),
 		cmocka_unit_test(storage_keys_are_checked),
 		cmocka_unit_test(storage_is_complete_with_its_defaults),
+		cmocka_unit_test(uplink_keys_are_checked),
+		cmocka_unit_test(an_uplink_is_taken_apart),
 		cmocka_unit_test(features_to_come_are_refused_by_name),
 		cmocka_unit_test(all_faults_are_found_at_once_in_order),
 		cmocka_unit_test(the_longer_of_two_lists_of_one_key_is_not_read_past_the_other),

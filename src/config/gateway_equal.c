@@ -76,3 +76,26 @@ bool config_device_equal(const struct config_device *a, const struct config_devi
 			return false;
 	return true;
 }
+
+static bool maps_equal(const struct config_uplink_map *a, const struct config_uplink_map *b, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!text_equal(a[i].filter, b[i].filter) || !text_equal(a[i].strip, b[i].strip) ||
+		    !text_equal(a[i].prefix, b[i].prefix) || !text_equal(a[i].template, b[i].template) ||
+		    a[i].retain != b[i].retain)
+			return false;
+	return true;
+}
+
+bool config_uplink_equal(const struct config_uplink *a, const struct config_uplink *b)
+{
+	return text_equal(a->name, b->name) && text_equal(a->url, b->url) && a->version == b->version &&
+	       text_equal(a->client_id, b->client_id) && text_equal(a->username, b->username) &&
+	       text_equal(a->password_file, b->password_file) && a->keep_alive_ms == b->keep_alive_ms &&
+	       a->clean == b->clean && a->qos == b->qos && a->npublish == b->npublish &&
+	       a->nsubscribe == b->nsubscribe && maps_equal(a->publish, b->publish, a->npublish) &&
+	       maps_equal(a->subscribe, b->subscribe, a->nsubscribe) &&
+	       a->buffer.max_bytes == b->buffer.max_bytes && a->buffer.max_age_ms == b->buffer.max_age_ms &&
+	       a->buffer.drop_oldest == b->buffer.drop_oldest && a->drain_rate == b->drain_rate &&
+	       a->reconnect.first_ms == b->reconnect.first_ms && a->reconnect.max_ms == b->reconnect.max_ms;
+}

@@ -12,8 +12,7 @@
 /* It stands in one small packet. */
 #define REFERENCE_BYTES_MAX 256
 
-/* Well-formed UTF-8 of 1..max characters, none of them a control character or in `without`. */
-static bool is_clean(const char *text, size_t max, const char *without)
+bool rule_is_clean(const char *text, size_t max, const char *without)
 {
 	const uint8_t *p = (const uint8_t *)text;
 	size_t left = strlen(text), n, chars = 0;
@@ -32,7 +31,7 @@ static bool is_clean(const char *text, size_t max, const char *without)
 static bool name_parse(const char *text, void *out)
 {
 	(void)out;
-	return is_clean(text, CONFIG_NAME_MAX, "/+#") && text[0] != '$' && text[0] != '_' &&
+	return rule_is_clean(text, CONFIG_NAME_MAX, "/+#") && text[0] != '$' && text[0] != '_' &&
 	       strcmp(text, "set") != 0;
 }
 
@@ -48,7 +47,7 @@ static bool root_parse(const char *text, void *out)
 	size_t levels = 1, len = strlen(text);
 
 	(void)out;
-	if (!is_clean(text, ROOT_BYTES_MAX, "+#") || text[0] == '$' || text[0] == '/' ||
+	if (!rule_is_clean(text, ROOT_BYTES_MAX, "+#") || text[0] == '$' || text[0] == '/' ||
 	    text[len - 1] == '/' || strstr(text, "//"))
 		return false;
 	for (; *text; text++)
@@ -65,7 +64,7 @@ const struct schema_rule rule_root = {
 static bool unit_parse(const char *text, void *out)
 {
 	(void)out;
-	return is_clean(text, 32, "");
+	return rule_is_clean(text, 32, "");
 }
 
 const struct schema_rule rule_unit = {
@@ -77,7 +76,7 @@ const struct schema_rule rule_unit = {
 static bool reference_parse(const char *text, void *out)
 {
 	(void)out;
-	return is_clean(text, REFERENCE_BYTES_MAX, "") && strlen(text) <= REFERENCE_BYTES_MAX;
+	return rule_is_clean(text, REFERENCE_BYTES_MAX, "") && strlen(text) <= REFERENCE_BYTES_MAX;
 }
 
 const struct schema_rule rule_reference = {

@@ -10,15 +10,6 @@
  * Every key of PRODUCT "Configuration". A key whose feature this version does not have is LATER, so that it is refused
  * by name instead of being an unknown word.
  */
-#define TABLE(fields_) .fields = (fields_), .nfields = sizeof(fields_) / sizeof((fields_)[0])
-#define MS_PER_S       1000.0
-#define MS_PER_MIN     60000.0
-#define MS_PER_H       3600000.0
-#define MS_PER_D       86400000.0
-#define KIB            1024.0
-#define MIB            1048576.0
-#define GIB            1073741824.0
-
 /* ---- gateway, log, broker ---- */
 
 static const struct schema_field gateway_fields[] = {
@@ -344,7 +335,8 @@ static const struct schema_field file_fields[] = {
 	{"users", "Accounts", SCHEMA_LATER},
 	{"roles", "What accounts may do", SCHEMA_LATER},
 	{"templates", "Groups and tags for many devices", SCHEMA_LATER},
-	{"uplinks", "Remote brokers and clouds", SCHEMA_LATER},
+	{"uplinks", "Remote brokers and clouds", SCHEMA_MAPS, FILE_LIST_AT(uplinks, nuplinks),
+	 .sub = &gateway_uplink_schema, .unset = "none"},
 	{"views", "Modbus server, SNMP agent", SCHEMA_LATER},
 };
 

@@ -15,4 +15,16 @@ extern const struct schema gateway_tag_schema;   /* struct config_tag */
 #define CONFIG_ORDER_UNSET BYTE_ORDER_COUNT
 #define CONFIG_BIT_UNSET   (-2) /* no address that could be read */
 
+extern const struct schema gateway_uplink_schema; /* of struct config_uplink */
+
+/* For the tables. */
+#define TABLE(fields_) .fields = (fields_), .nfields = sizeof(fields_) / sizeof((fields_)[0])
+#define MS_PER_S       1000.0
+#define MS_PER_MIN     60000.0
+#define MS_PER_H       3600000.0
+#define MS_PER_D       86400000.0
+#define KIB            1024.0
+#define MIB            1048576.0
+#define GIB            1073741824.0
+
 #endif

@@ -113,7 +113,7 @@ const char *schema_allowed(const struct schema_field *f, char *buf, size_t size)
 		append(buf, size, "a map");
 		break;
 	case SCHEMA_MAPS:
-		append(buf, size, "a list of maps");
+		append(buf, size, f->sub->text_key ? "a list of texts or maps" : "a list of maps");
 		break;
 	case SCHEMA_LATER:
 		append(buf, size, "nothing");
@@ -333,6 +333,10 @@ static int read_map(const struct schema_reader *r, const struct schema *s, const
 
 	if ((rc = schema_defaults(r, s, item)) < 0)
 		return rc;
+	if (map->kind == DOC_SCALAR && s->text_key) {
+		f = schema_field_of(s, s->text_key);
+		return read_scalar(r, f, map, member(item, f));
+	}
 	if (map->kind != DOC_MAP) {
 		schema_fault(r, map, "found %s, allowed: a map, a %s", found(map, what, sizeof(what)),
 			     s->name);

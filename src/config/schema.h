@@ -30,6 +30,7 @@
  * TEXTS   a list of TEXT                      const char **, and a size_t at count_offset
  * MAP     a map of `sub`                      its struct, embedded; absent: its defaults
  * MAPS    a list of such maps                 pointer to an array, and a size_t at count_offset
+ *         (or texts, see schema.text_key)
  * LATER   nothing: known, but not built yet   -; refused as "not in this version"
  */
 enum schema_kind {
@@ -85,6 +86,8 @@ struct schema {
 	size_t size;      /* of the struct */
 	const struct schema_field *fields;
 	size_t nfields;
+	const char *
+		text_key; /* in a list of these, text is the value of this key in a map without others; or NULL */
 	const char *selector;     /* key of the ENUM that `only` speaks of, or NULL */
 	void (*init)(void *item); /* after zeroing, before the presets; may be NULL */
 };

@@ -114,12 +114,31 @@ static void put_string(struct printer *p, const struct schema_field *f)
 		put_member(p, "pattern", f->rule->pattern);
 }
 
+static void put_text_or_map(struct printer *p, const struct schema *s)
+{
+	const struct schema_field *f = schema_field_of(s, s->text_key);
+
+	put_key(p, "anyOf");
+	put_open(p, '[');
+	put_next(p);
+	put_open(p, '{');
+	put_string(p, f);
+	put_close(p, '}');
+	put_next(p);
+	put_open(p, '{');
+	put_map(p, s);
+	put_close(p, '}');
+	put_close(p, ']');
+}
+
 static void put_list(struct printer *p, const struct schema_field *f)
 {
 	put_member(p, "type", "array");
 	put_key(p, "items");
 	put_open(p, '{');
-	if (f->kind == SCHEMA_MAPS)
+	if (f->kind == SCHEMA_MAPS && f->sub->text_key)
+		put_text_or_map(p, f->sub);
+	else if (f->kind == SCHEMA_MAPS)
 		put_map(p, f->sub);
 	else
 		put_string(p, f);
@@ -233,10 +252,8 @@ static void put_condition(struct printer *p, const struct schema *s, const struc
 
 static void put_conditions(struct printer *p, const struct schema *s)
 {
-	const struct schema_field *f = s->fields;
+	const struct schema_field *f = schema_field_of(s, s->selector);
 
-	while (strcmp(f->key, s->selector) != 0)
-		f++;
 	put_key(p, "allOf");
 	put_open(p, '[');
 	for (const struct schema_word *w = f->words; w->word; w++)

@@ -4,6 +4,8 @@
 #ifndef CONFIG_SCHEMA_SCALAR_H
 #define CONFIG_SCHEMA_SCALAR_H
 
+#include <string.h>
+
 #include "config/schema.h"
 
 /*
@@ -20,5 +22,15 @@ bool schema_takes_quoted(const struct schema_reader *r, const struct schema_fiel
 /* A size or a time as it would be written; returns buf. */
 const char *schema_size_text(double bytes, char *buf, size_t size);
 const char *schema_time_text(double ms, char *buf, size_t size);
+
+/* The field of a key that the table names itself: it is there. */
+static inline const struct schema_field *schema_field_of(const struct schema *s, const char *key)
+{
+	const struct schema_field *f = s->fields;
+
+	while (strcmp(f->key, key) != 0)
+		f++;
+	return f;
+}
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/list.h"
 #include "config/names.h"
 #include "wire/mqtt.h"
 
@@ -18,6 +19,7 @@ struct own_table {
 struct own_topics {
 	struct mqtt_policy policy;
 	_Atomic(struct own_table *) table;
+	struct uplink_terms *terms;
 };
 
 static int add_device(struct own_table *t, const char *name)
@@ -102,13 +104,20 @@ static uint8_t may_publish(struct mqtt_policy *p, const struct mqtt_publish_requ
 	return MQTT_RC_SUCCESS;
 }
 
-int own_topics_create(struct own_table *first, struct own_topics **out)
+static struct mqtt_session_terms *session_terms(struct mqtt_policy *p, struct span client_id)
+{
+	return uplink_terms_found(container_of(p, struct own_topics, policy)->terms, client_id);
+}
+
+int own_topics_create(struct own_table *first, struct uplink_terms *terms, struct own_topics **out)
 {
 	struct own_topics *o = calloc(1, sizeof(*o));
 
 	if (!o)
 		return ERR_NOMEM;
 	o->policy.publish = may_publish;
+	o->policy.session = session_terms;
+	o->terms = terms;
 	atomic_init(&o->table, first);
 	*out = o;
 	return OK;

@@ -9,6 +9,7 @@
 #define DAEMON_OWN_TOPICS_H
 
 #include "config/gateway_config.h"
+#include "daemon/uplink_terms.h"
 #include "mqtt/policy.h"
 
 struct own_topics;
@@ -19,8 +20,8 @@ MUST_USE int own_table_create(const struct gateway_config *cfg, struct own_table
 /* No thread reads it any more. Accepts NULL. */
 void own_table_destroy(struct own_table *t);
 
-/* Takes `first`. ERR_NOMEM: `first` is still the caller's. */
-MUST_USE int own_topics_create(struct own_table *first, struct own_topics **out);
+/* Takes `first`; `terms` outlive it. ERR_NOMEM: `first` is still the caller's. */
+MUST_USE int own_topics_create(struct own_table *first, struct uplink_terms *terms, struct own_topics **out);
 /* With its table. Nobody asks any more. Accepts NULL. */
 void own_topics_destroy(struct own_topics *o);
 

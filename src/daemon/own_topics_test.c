@@ -32,7 +32,7 @@ static struct own_topics *make(const char *yaml)
 	struct own_table *t = NULL;
 
 	assert_int_equal(own_table_create(cfg, &t), OK);
-	assert_int_equal(own_topics_create(t, &o), OK);
+	assert_int_equal(own_topics_create(t, NULL, &o), OK);
 	gateway_config_destroy(cfg);
 	return o;
 }
@@ -117,7 +117,7 @@ static void every_failing_allocation_is_reported(void **state)
 		alloc_fail_at(n);
 		rc = own_table_create(cfg, &t);
 		if (rc == OK)
-			rc = own_topics_create(t, &o);
+			rc = own_topics_create(t, NULL, &o);
 		hit = alloc_fail_end();
 		assert_int_equal(rc, hit ? ERR_NOMEM : OK);
 		if (rc < 0)

@@ -17,6 +17,8 @@
 #include "daemon/signals.h"
 #include "daemon/status.h"
 #include "daemon/storage_thread.h"
+#include "daemon/uplink_terms.h"
+#include "daemon/uplink_thread.h"
 #include "daemon/workers.h"
 #include "mqtt/broker.h"
 #include "net/stream_tcp.h"
@@ -25,12 +27,13 @@
 #define CLOSING_MAX_MS  2000u
 
 /*
- *   STARTING --field runs--> RUNNING <--all workers saw the new topics-- SETTLING
- *      |                      |   \--SIGHUP--> RELOADING --field runs it-----^
+ *   STARTING --field, then uplinks run--> RUNNING <--all workers saw the new topics-- SETTLING
+ *      |                      |   \--SIGHUP--> RELOADING --field, then uplinks run it--^
  *      |                      |                   \--not taken--> RUNNING
  *      \--failed--> ENDING <--/ SIGTERM, SIGINT
  *                     \--field ended--> PASSING --its last words are with the workers--> FLUSHING
- *                           --workers took them--> CLOSING --clients are gone, or late--> the main loop stops
+ *                           --workers took them--> LEAVING --uplinks ended--> CLOSING
+ *                           --clients are gone, or late--> the main loop stops
  */
 enum server_state {
 	SERVER_STARTING,
@@ -40,6 +43,7 @@ enum server_state {
 	SERVER_ENDING,
 	SERVER_PASSING,
 	SERVER_FLUSHING,
+	SERVER_LEAVING,
 	SERVER_CLOSING
 };
 
@@ -55,6 +59,7 @@ struct server { /* the main thread's, but for what the threads own */
 	struct loop *loop;
 	struct signals signals;
 	struct loop_source answered, reported, marked;
+	struct loop_source uplinks_answered, uplinks_reported;
 	struct loop_timer closing, sampling;
 	uint64_t closing_until_ms;
 
@@ -64,6 +69,8 @@ struct server { /* the main thread's, but for what the threads own */
 	struct storage_thread *storage; /* NULL: all is in memory */
 	struct broker *broker;
 	struct field_thread *field;
+	struct uplink_terms *uplink_terms;
+	struct uplink_thread *uplinks;
 	struct acceptor acceptor;
 	struct listener **listeners;
 	size_t nlisteners;
@@ -157,7 +164,12 @@ static const struct control_command control_commands[] = {
 
 static void field_reported(struct loop_source *source)
 {
-	struct server *s = container_of(source, struct server, reported);
+	uplink_thread_ask_report(container_of(source, struct server, reported)->uplinks);
+}
+
+static void uplinks_reported(struct loop_source *source)
+{
+	struct server *s = container_of(source, struct server, uplinks_reported);
 	struct status_facts facts = {
 		.path = s->options->path,
 		.state = state_text(s->state),
@@ -178,7 +190,7 @@ static void field_reported(struct loop_source *source)
 
 	if (!s->control.socket)
 		return;
-	text = status_text(&facts, field_thread_take_report(s->field));
+	text = status_text(&facts, field_thread_take_report(s->field), uplink_thread_take_report(s->uplinks));
 	control_answer(s->control.socket, "status", text);
 	free(text);
 }
@@ -234,8 +246,8 @@ static void begin_reload(struct server *s)
 		count_reload(s, false);
 		return;
 	}
-	if (own_table_create(s->next, &s->next_table) < 0) {
-		log_error("daemon", "no memory to read the configuration again");
+	if (own_table_create(s->next, &s->next_table) < 0 || uplink_thread_prepare(s->uplinks, s->next) < 0) {
+		log_error("daemon", "%s: not taken, the gateway runs on as it was", s->options->path);
 		drop_next(s);
 		count_reload(s, false);
 		return;
@@ -255,18 +267,20 @@ static void go_on(struct server *s)
 	}
 }
 
-static void end_reload(struct server *s, int answer)
+static void refuse_reload(struct server *s, int answer)
+{
+	log_error("daemon", "%s: not taken, the gateway runs on as it was: %s", s->options->path,
+		  err_text(answer));
+	drop_next(s);
+	count_reload(s, false);
+	go_on(s);
+}
+
+/* Field side and uplinks run it. */
+static void end_reload(struct server *s)
 {
 	bool moved;
 
-	if (answer < 0) {
-		log_error("daemon", "%s: not taken, the gateway runs on as it was: %s", s->options->path,
-			  err_text(answer));
-		drop_next(s);
-		count_reload(s, false);
-		go_on(s);
-		return;
-	}
 	s->old_table = own_topics_replace(s->topics, s->next_table);
 	s->next_table = NULL;
 	moved = !config_move_equal(&s->cfg->broker, &s->next->broker);
@@ -279,8 +293,8 @@ static void end_reload(struct server *s, int answer)
 	control_move(&s->control, s->loop, s->cfg, control_commands, s);
 	if (broker_set_sys_interval(s->broker, s->cfg->broker.sys_interval_ms) < 0)
 		log_warning("daemon", "sys_interval stays as it was: out of memory");
-	log_notice("daemon", "%s was read again: lines: %zu, devices: %zu", s->options->path, s->cfg->nlines,
-		   s->cfg->ndevices);
+	log_notice("daemon", "%s was read again: lines: %zu, devices: %zu, uplinks: %zu", s->options->path,
+		   s->cfg->nlines, s->cfg->ndevices, s->cfg->nuplinks);
 	if (moved && redirect_clients(s) < 0)
 		log_error("daemon", "no memory to tell the clients: they stay as they are");
 	s->state = SERVER_SETTLING;
@@ -296,8 +310,9 @@ static void end_start(struct server *s, int answer)
 		s->rc = answer;
 		s->is_stop_wanted = true;
 	} else {
-		log_notice("daemon", "lineside %s runs gateway %s: lines: %zu, devices: %zu",
-			   LINESIDE_VERSION, s->cfg->gateway.name, s->cfg->nlines, s->cfg->ndevices);
+		log_notice("daemon", "lineside %s runs gateway %s: lines: %zu, devices: %zu, uplinks: %zu",
+			   LINESIDE_VERSION, s->cfg->gateway.name, s->cfg->nlines, s->cfg->ndevices,
+			   s->cfg->nuplinks);
 	}
 	go_on(s);
 }
@@ -309,10 +324,16 @@ static void field_answered(struct loop_source *source)
 
 	switch (s->state) {
 	case SERVER_STARTING:
-		end_start(s, answer);
+		if (answer < 0)
+			end_start(s, answer);
+		else
+			uplink_thread_ask(s->uplinks, UPLINKS_APPLY);
 		break;
 	case SERVER_RELOADING:
-		end_reload(s, answer);
+		if (answer < 0)
+			refuse_reload(s, answer);
+		else
+			uplink_thread_ask(s->uplinks, UPLINKS_APPLY);
 		break;
 	case SERVER_ENDING:
 		s->state = SERVER_PASSING;
@@ -327,6 +348,19 @@ static void field_answered(struct loop_source *source)
 	}
 }
 
+/* What is wrong with one uplink was logged, and is no reason to stop the rest. */
+static void uplinks_answered(struct loop_source *source)
+{
+	struct server *s = container_of(source, struct server, uplinks_answered);
+
+	if (s->state == SERVER_STARTING)
+		end_start(s, OK);
+	else if (s->state == SERVER_RELOADING)
+		end_reload(s);
+	else if (s->state == SERVER_LEAVING)
+		begin_closing(s);
+}
+
 static void workers_marked(struct loop_source *source)
 {
 	struct server *s = container_of(source, struct server, marked);
@@ -336,7 +370,8 @@ static void workers_marked(struct loop_source *source)
 		s->old_table = NULL;
 		go_on(s);
 	} else if (s->state == SERVER_FLUSHING) {
-		begin_closing(s);
+		s->state = SERVER_LEAVING;
+		uplink_thread_ask(s->uplinks, UPLINKS_END);
 	}
 }
 
@@ -377,6 +412,8 @@ static int open_main_loop(struct server *s)
 	loop_source_add(s->loop, &s->answered, field_answered);
 	loop_source_add(s->loop, &s->reported, field_reported);
 	loop_source_add(s->loop, &s->marked, workers_marked);
+	loop_source_add(s->loop, &s->uplinks_answered, uplinks_answered);
+	loop_source_add(s->loop, &s->uplinks_reported, uplinks_reported);
 	loop_timer_init(&s->sampling, take_sample);
 	s->start_ms = loop_now_ms(s->loop);
 	loop_timer_init(&s->closing, watch_closing);
@@ -430,6 +467,20 @@ static void fill_broker_config(struct server *s, uint32_t nworkers, struct broke
 			    c->max_connections, b->max_connections);
 }
 
+static int make_uplinks(struct server *s, const struct broker_config *config)
+{
+	const struct uplink_thread_setup setup = {.broker = s->broker,
+						  .terms = s->uplink_terms,
+						  .root = s->first->gateway.root,
+						  .max_packet_size = config->max_packet_size,
+						  .seed = config->seed,
+						  .answered = &s->uplinks_answered,
+						  .reported = &s->uplinks_reported};
+	int rc = uplink_thread_create(&setup, &s->uplinks);
+
+	return rc < 0 ? rc : uplink_thread_prepare(s->uplinks, s->cfg);
+}
+
 /* Take over what the store kept: after all ports are open, before a loop runs. */
 static int restore(struct server *s)
 {
@@ -462,7 +513,8 @@ static int make_broker(struct server *s)
 
 	if ((rc = own_table_create(s->cfg, &table)) < 0)
 		return rc;
-	if ((rc = own_topics_create(table, &s->topics)) < 0) {
+	if ((rc = uplink_terms_create(&s->uplink_terms)) < 0 ||
+	    (rc = own_topics_create(table, s->uplink_terms, &s->topics)) < 0) {
 		own_table_destroy(table);
 		return rc;
 	}
@@ -476,6 +528,8 @@ static int make_broker(struct server *s)
 	if (s->cfg->broker.move_to && (rc = redirect_clients(s)) < 0)
 		return rc;
 	rc = field_thread_create(s->broker, s->first->gateway.root, &s->answered, &s->reported, &s->field);
+	if (rc == OK)
+		rc = make_uplinks(s, &config);
 	return rc == OK && s->storage ? restore(s) : rc;
 }
 
@@ -522,6 +576,8 @@ static int start(struct server *s)
 		return rc;
 	if ((rc = field_thread_start(s->field)) < 0)
 		return rc;
+	if ((rc = uplink_thread_start(s->uplinks)) < 0)
+		return rc;
 	field_thread_ask(s->field, FIELD_APPLY, s->cfg);
 	take_sample(&s->sampling);
 	return OK;
@@ -565,6 +621,10 @@ static void tear_down(struct server *s)
 	control_close(&s->control);
 	if (s->field)
 		field_thread_stop(s->field);
+	if (s->uplinks) {
+		uplink_thread_stop(s->uplinks);
+		uplink_thread_leave(s->uplinks);
+	}
 	if (s->workers)
 		workers_stop(s->workers);
 	if (s->storage)
@@ -573,9 +633,11 @@ static void tear_down(struct server *s)
 		log_drops(s->broker);
 	broker_destroy(s->broker);
 	field_thread_destroy(s->field);
+	uplink_thread_destroy(s->uplinks);
 	workers_destroy(s->workers);
 	storage_thread_close(s->storage); /* which writes what the broker said last */
 	own_topics_destroy(s->topics);
+	uplink_terms_destroy(s->uplink_terms);
 	own_table_destroy(s->old_table);
 	drop_next(s);
 	if (s->loop) {
@@ -585,6 +647,8 @@ static void tear_down(struct server *s)
 		loop_source_remove(&s->answered);
 		loop_source_remove(&s->reported);
 		loop_source_remove(&s->marked);
+		loop_source_remove(&s->uplinks_answered);
+		loop_source_remove(&s->uplinks_reported);
 		loop_destroy(s->loop);
 	}
 	if (s->cfg != s->first)

@@ -205,7 +205,7 @@ static json_t *kept(uint64_t messages, uint64_t payload)
 
 /* ---- all of it ---- */
 
-char *status_text(const struct status_facts *f, json_t *field)
+char *status_text(const struct status_facts *f, json_t *field, json_t *uplinks)
 {
 	json_t *all = gateway(f);
 	struct broker_totals t;
@@ -235,9 +235,12 @@ char *status_text(const struct status_facts *f, json_t *field)
 
 	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
 		complete &= json_object_set_new(all, members[i].name, members[i].value) == 0;
-	if (complete && (!field || json_object_update(all, field) == 0))
+	complete &= (!field || json_object_update(all, field) == 0) &&
+		    (!uplinks || json_object_update(all, uplinks) == 0);
+	if (complete)
 		text = json_dumps(all, JSON_COMPACT | JSON_REAL_PRECISION(6));
 	json_decref(all);
 	json_decref(field);
+	json_decref(uplinks);
 	return text;
 }

@@ -47,9 +47,9 @@ struct status_facts {
 };
 
 /*
- * One line of JSON, to free(). `field` is what field_thread_take_report() gave, and is taken; NULL: lines and devices are left
- * out. NULL: out of memory.
+ * One line of JSON, to free(). `field` is what field_thread_take_report() gave, `uplinks` what uplink_thread_take_report() did, and both are
+ * taken; NULL: what is in them is left out. NULL: out of memory.
  */
-char *status_text(const struct status_facts *f, json_t *field);
+char *status_text(const struct status_facts *f, json_t *field, json_t *uplinks);
 
 #endif

@@ -28,6 +28,7 @@ void broker_config_default(struct broker_config *c)
 		.sys_interval_ms = 10000,
 		.hand_over_first = 32,
 		.linger_ms = 5,
+		.refuse_close_ms = 30000,
 		.will_grace_ms = 30000,
 		.seed = 1,
 	};
@@ -129,6 +130,7 @@ void broker_destroy(struct broker *b)
 struct open_call {
 	struct worker_call call;
 	struct stream *stream;
+	bool own;
 };
 
 static void open_run(struct worker *w, struct worker_call *c)
@@ -139,7 +141,7 @@ static void open_run(struct worker *w, struct worker_call *c)
 		stream_close(o->stream);
 		connection_gone(w);
 	} else {
-		conn_open(w, o->stream);
+		conn_open(w, o->stream, o->own);
 	}
 	free(o);
 }
@@ -168,15 +170,16 @@ static struct worker *worker_for_next(const struct broker *b, uint32_t before)
 	return least;
 }
 
-void broker_accept(struct broker *b, struct stream *s)
+static void accept_stream(struct broker *b, struct stream *s, bool own)
 {
 	struct open_call *o = malloc(sizeof(*o));
 	uint32_t before = atomic_fetch_add(&b->connections, 1);
 	struct worker *w = worker_for_next(b, before);
 	char peer[STREAM_PEER_MAX];
 
-	const char *why = before >= b->config.max_connections             ? "max_connections is reached"
-			  : !o                                            ? "out of memory"
+	const char *why = !o                                              ? "out of memory"
+			  : own                                           ? NULL
+			  : before >= b->config.max_connections           ? "max_connections is reached"
 			  : budget_level_of(&b->budget, 0) == BUDGET_FULL ? "memory_limit is reached"
 									  : NULL;
 
@@ -188,9 +191,19 @@ void broker_accept(struct broker *b, struct stream *s)
 		free(o);
 		return;
 	}
-	*o = (struct open_call){.call = {.run = open_run, .cancel = open_cancel}, .stream = s};
+	*o = (struct open_call){.call = {.run = open_run, .cancel = open_cancel}, .stream = s, .own = own};
 	atomic_fetch_add(&w->connections, 1);
 	worker_call(w, &o->call);
+}
+
+void broker_accept(struct broker *b, struct stream *s)
+{
+	accept_stream(b, s, false);
+}
+
+void broker_accept_own(struct broker *b, struct stream *s)
+{
+	accept_stream(b, s, true);
 }
 
 /* ---- what clients may publish ---- */

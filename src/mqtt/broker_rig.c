@@ -158,7 +158,7 @@ void rig_fini(struct rig *r)
 
 /* ---- sending ---- */
 
-struct peer *peer_open(struct rig *r, enum mqtt_version v)
+static struct peer *peer_make(struct rig *r, enum mqtt_version v)
 {
 	struct peer *p = &r->peers[r->npeers];
 
@@ -166,7 +166,22 @@ struct peer *peer_open(struct rig *r, enum mqtt_version v)
 	*p = (struct peer){.rig = r, .stream = fake_create(BUFFER), .v = v};
 	assert_non_null(p->stream);
 	r->npeers++;
+	return p;
+}
+
+struct peer *peer_open(struct rig *r, enum mqtt_version v)
+{
+	struct peer *p = peer_make(r, v);
+
 	broker_accept(r->broker, &p->stream->stream);
+	return p;
+}
+
+struct peer *peer_open_own(struct rig *r)
+{
+	struct peer *p = peer_make(r, MQTT_V5);
+
+	broker_accept_own(r->broker, &p->stream->stream);
 	return p;
 }
 

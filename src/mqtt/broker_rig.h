@@ -65,6 +65,8 @@ void rig_run(struct rig *r, uint64_t ms);
 
 /* A new connection, which speaks version v once it does; workers take them in turn. */
 struct peer *peer_open(struct rig *r, enum mqtt_version v);
+/* One of the program's own. */
+struct peer *peer_open_own(struct rig *r);
 /* The same, CONNECT with this id and 60 s keep-alive, and CONNACK is taken; `expiry_s` 0: clean, else it begins anew only if `clean`. */
 struct peer *peer_up(struct rig *r, enum mqtt_version v, const char *id);
 struct peer *peer_up_kept(struct rig *r, enum mqtt_version v, const char *id, bool present);

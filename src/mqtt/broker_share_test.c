@@ -6,6 +6,8 @@
 
 #include <cmocka.h>
 
+#include <string.h>
+
 #include "mqtt/broker_rig.h"
 
 static void a_share_group_takes_turns_over_all_workers(void **state)
@@ -95,12 +97,16 @@ static void a_share_group_keeps_what_comes_while_its_member_goes(void **state)
 	}
 }
 
-static void a_share_group_gives_nothing_to_a_session_that_ends(void **state)
+/*
+ * The end of `a` and the message are seen in one turn, in the order that the world's dice say. true: the end was first, and `b` has
+ * the message. Else it went with `a`, which was connected.
+ */
+static bool it_goes_to_the_other(unsigned throws)
 {
 	struct rig r;
 	struct peer *a, *b, *from;
+	bool got;
 
-	(void)state;
 	rig_up(&r, 1);
 	a = peer_up(&r, MQTT_V5, "a");
 	b = peer_up_kept(&r, MQTT_V5, "b", false);
@@ -108,12 +114,25 @@ static void a_share_group_gives_nothing_to_a_session_that_ends(void **state)
 	peer_subscribe(b, "$share/g/t", 1, "", 1);
 	from = peer_up(&r, MQTT_V5, "from");
 	peer_cut(b);
+	while (throws--)
+		peer_ping(from);
 	fake_end(a->stream, ERR_IO);
 	peer_publish(from, 2, 1, "t", "", "1");
 	peer_expect(from, "PUBACK m1 00");
 	b = peer_up_kept(&r, MQTT_V5, "b", true);
-	peer_expect(b, "PUBLISH d0 q1 r0 m1 t=1");
+	got = strcmp(peer_line(b), "(nothing)") != 0;
 	rig_fini(&r);
+	return got;
+}
+
+static void a_share_group_gives_nothing_to_a_session_that_ends(void **state)
+{
+	unsigned got = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 16; i++)
+		got += it_goes_to_the_other(i);
+	assert_true(got > 0 && got < 16);
 }
 
 static void a_share_group_whose_members_are_away_fills_the_queues_of_all(void **state)

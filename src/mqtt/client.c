@@ -30,6 +30,7 @@ static void client_free(struct mqtt_client *c)
 	client_pub_fini(c);
 	client_sub_fini(c);
 	client_conn_fini(c);
+	client_owed_fini(c);
 	free(c->connect_buf);
 	free(c->assigned_id);
 	free(c->bye);
@@ -138,6 +139,7 @@ static void lists_init(struct mqtt_client *c)
 	list_init(&c->requests);
 	list_init(&c->asked);
 	list_init(&c->subscriptions);
+	c->owing.base = 1;
 }
 
 int mqtt_client_create(struct loop *loop, struct dialer *dialer, const struct mqtt_client_options *o,

@@ -11,7 +11,7 @@
  *     finished: sending it anew could only make a second copy (5.0, 4.3.3).
  *   - Publishes leave in the order of the calls; one that must wait for the server's receive maximum holds back those
  *     behind it.  Acknowledgements leave in the order of what they acknowledge.
- *   - A QoS 2 message is delivered once within the session.
+ *   - A QoS 2 message is delivered once within the session (with manual_ack: once it was acknowledged).
  *   - Granted subscriptions are made again when the server lost the session, and also when it may have: a CONNACK that
  *     never arrived may have told of a new one, which the next CONNACK then calls present.
  *   - Memory: the queue has the bounds of the options, input at most `max_packet_size`; buffers grow with bytes that
@@ -56,6 +56,7 @@ struct mqtt_client_options {
 	uint16_t
 		inflight; /* QoS 1 and 2 unacknowledged at a time, 1..; the server's receive maximum also holds */
 	uint32_t max_packet_size;    /* of input, announced in v5; 0: no limit but MQTT's own */
+	bool manual_ack;             /* what is received is acknowledged by mqtt_client_ack() only */
 	uint32_t connect_timeout_ms; /* from dialling to CONNACK */
 	uint32_t ping_timeout_ms;    /* from PINGREQ, without any byte from the server */
 };
@@ -179,6 +180,24 @@ MUST_USE int mqtt_client_subscribe(struct mqtt_client *c, const struct mqtt_sub_
 				   const struct mqtt_props *props, void *token);
 MUST_USE int mqtt_client_unsubscribe(struct mqtt_client *c, const struct span *filters, size_t count,
 				     const struct mqtt_props *props, void *token);
+
+/*
+ * With manual_ack: inside message(), what mqtt_client_ack() wants for this message; 0 with QoS 0. How many may be owed is
+ * RECEIVE_MAXIMUM of the options: a v5 server sends no more. One that is still owed when the connection ends is
+ * delivered again on the next one, with QoS 2, too.
+ */
+uint64_t mqtt_client_message_token(const struct mqtt_client *c);
+/*
+ * The message is done with. In any order and at any time; the acknowledgements leave in the order of the messages. A token of
+ * an earlier connection, or 0, does nothing.
+ */
+void mqtt_client_ack(struct mqtt_client *c, uint64_t token);
+
+/*
+ * While there is no connection: end all publishes of QoS 0 and 1 with ERR_CLOSED, in the order in which they were accepted. The
+ * server may have got some of them. From inside disconnected(), too.
+ */
+void mqtt_client_take_back(struct mqtt_client *c);
 
 bool mqtt_client_is_connected(const struct mqtt_client *c);
 /* Publishes accepted and not finished. */

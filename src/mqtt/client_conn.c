@@ -69,6 +69,7 @@ static void drop_stream(struct mqtt_client *c)
 	loop_timer_cancel(c->loop, &c->alive);
 	loop_timer_cancel(c->loop, &c->again);
 	client_out_reset(c);
+	client_owed_clear(c);
 }
 
 /* Close and stay IDLE. The state is final before anybody is told, for they may call us. */

@@ -15,6 +15,7 @@
  * client.c       the calls of client.h            client_conn.c  the states
  * client_in.c    bytes in, packets to handlers    client_out.c   bytes out, batched at the end of the turn
  * client_pub.c   publishes of ours                client_sub.c   subscribe, unsubscribe, subscribe anew
+ * client_owed.c  acknowledgements that the user gives
  */
 #ifndef MQTT_CLIENT_IMPL_H
 #define MQTT_CLIENT_IMPL_H
@@ -111,6 +112,19 @@ struct client_in {
 	bool is_stale;   /* free it when it is not looked at any more */
 };
 
+struct client_owed { /* a message that the user has not acknowledged */
+	uint16_t packet_id;
+	uint8_t qos;
+	bool is_done; /* acknowledged, but one before it is not */
+};
+
+struct client_owing { /* with manual_ack: a ring in the order of delivery */
+	struct client_owed *ring;
+	uint32_t cap, first, count;
+	uint64_t base;  /* token of the first */
+	uint64_t token; /* of the message that is being delivered; 0: none */
+};
+
 struct client_server { /* what CONNACK allowed */
 	uint32_t packet_max;
 	uint16_t window;
@@ -194,6 +208,7 @@ struct mqtt_client {
 	uint32_t open2;         /* of those, from this connection */
 	uint32_t unacked;       /* final acknowledgements of which the server cannot have seen one */
 	struct client_alias *aliases;
+	struct client_owing owing;
 
 	struct mqtt_client_counters counters;
 };
@@ -219,6 +234,11 @@ MUST_USE int client_on_disconnect(struct mqtt_client *c, const struct mqtt_frame
 void client_read(struct mqtt_client *c);
 void client_in_reset(struct mqtt_client *c);
 void client_in_connected(struct mqtt_client *c, bool session_present);
+
+/* client_owed.c */
+MUST_USE int client_owed_add(struct mqtt_client *c, const struct mqtt_publish *p);
+void client_owed_clear(struct mqtt_client *c);
+void client_owed_fini(struct mqtt_client *c);
 
 /* client_out.c */
 void client_kick(struct mqtt_client *c); /* something was queued from outside of a handler */

@@ -89,9 +89,12 @@ static int on_publish(struct mqtt_client *c, const struct mqtt_frame *f)
 		c->counters.duplicates++;
 		return client_out_ack(c, MQTT_PUBREC, p.packet_id, 0);
 	}
-	if (p.qos > 0 && c->open2 + c->unacked >= c->receive_max)
+	if (p.qos > 0 && c->open2 + c->unacked + c->owing.count >= c->receive_max)
 		return client_violation(c, MQTT_RC_RECEIVE_MAXIMUM_EXCEEDED);
-	if (p.qos == 1) {
+	if (p.qos > 0 && c->opt.manual_ack) {
+		if ((rc = client_owed_add(c, &p)) < 0)
+			return rc;
+	} else if (p.qos == 1) {
 		if ((rc = client_out_ack(c, MQTT_PUBACK, p.packet_id, 0)) < 0)
 			return rc;
 		c->unacked++;
@@ -102,6 +105,7 @@ static int on_publish(struct mqtt_client *c, const struct mqtt_frame *f)
 		c->open2++;
 	}
 	deliver(c, &p);
+	c->owing.token = 0;
 	return OK;
 }
 

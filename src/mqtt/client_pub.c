@@ -61,6 +61,32 @@ void client_pub_fini(struct mqtt_client *c)
 			finish(c, container_of(node, struct outgoing, node), ERR_CLOSED, 0, NULL);
 }
 
+/* QoS 2 stays: its packet id is known to the server. */
+static void pick_takable(struct list *from, struct list *to)
+{
+	list_for_each (node, from) {
+		if (container_of(node, struct outgoing, node)->qos == 2)
+			continue;
+		list_remove(node);
+		list_append(to, node);
+	}
+}
+
+void mqtt_client_take_back(struct mqtt_client *c)
+{
+	struct list taken, *node;
+
+	if (c->stream || c->is_dead)
+		return;
+	client_enter(c);
+	list_init(&taken);
+	pick_takable(&c->resend, &taken);
+	pick_takable(&c->queued, &taken);
+	while ((node = list_first(&taken)))
+		finish(c, container_of(node, struct outgoing, node), ERR_CLOSED, 0, NULL);
+	client_leave(c);
+}
+
 static void into_window(struct mqtt_client *c, struct outgoing *o)
 {
 	if (!o->is_in_window)

@@ -58,9 +58,11 @@ static int refuse_undecoded(struct conn *c, const struct mqtt_connect *p, int er
 	return OK;
 }
 
-/* May a client have this id? Any that is not empty [MQTT-3.1.3-5]; in 3.1 it is never empty. */
-static bool client_id_ok(const struct mqtt_connect *p)
+/* May a client have this id? Any that is not empty [MQTT-3.1.3-5] and not ours; in 3.1 it is never empty. */
+static bool client_id_ok(const struct conn *c, const struct mqtt_connect *p)
 {
+	if (!c->own && p->client_id.len > 0 && p->client_id.p[0] == '$')
+		return false;
 	if (p->client_id.len > 0 || p->version == MQTT_V5)
 		return true;
 	return p->version == MQTT_V311 && p->clean_start; /* 3.1.1 [MQTT-3.1.3-7], [MQTT-3.1.3-8] */
@@ -344,18 +346,19 @@ static void accept_with(struct conn *c, const struct mqtt_connect *p, bool prese
 }
 
 /* May its session begin, or go on? Success, or a reason to refuse it. */
-static uint8_t session_refusal(struct worker *w, const struct mqtt_connect *p, struct span client_id)
+static uint8_t session_refusal(const struct conn *c, const struct mqtt_connect *p, struct span client_id)
 {
+	struct worker *w = c->worker;
 	const struct broker *b = w->broker;
 	const struct session *s = session_find(w, client_id);
 
-	if (!s && (worker_memory(w) != BUDGET_OK || atomic_load(&b->sessions) >= b->config.max_sessions))
+	if (!s && !c->own && (worker_memory(w) != BUDGET_OK || atomic_load(&b->sessions) >= b->config.max_sessions))
 		return MQTT_RC_QUOTA_EXCEEDED;
 	if (!worker_has_store(w) || (expiry_of(p) == 0 && !(s && s->stored)))
 		return MQTT_RC_SUCCESS;
 	switch (store_health(w->disk)) {
-	case STORE_FULL:
-		return MQTT_RC_QUOTA_EXCEEDED;
+	case STORE_FULL: /* who takes what waits makes room; there is a reserve for the little that is written for it */
+		return s && s->stored ? MQTT_RC_SUCCESS : MQTT_RC_QUOTA_EXCEEDED;
 	case STORE_FAILING:
 		return MQTT_RC_SERVER_UNAVAILABLE;
 	default:
@@ -367,13 +370,14 @@ static uint8_t session_refusal(struct worker *w, const struct mqtt_connect *p, s
  * The session for this CONNECT, away still, with its wishes written and its will in *will. NULL: *reason says why not; what was
  * there before is as it was, but for an end that a clean start asked for.
  */
-static struct session *session_prepare(struct worker *w, const struct mqtt_connect *p, struct span client_id,
+static struct session *session_prepare(struct conn *c, const struct mqtt_connect *p, struct span client_id,
 				       bool will_is_command, bool *present, struct will **will,
 				       uint8_t *reason)
 {
+	struct worker *w = c->worker;
 	struct session *s;
 
-	*reason = session_refusal(w, p, client_id);
+	*reason = session_refusal(c, p, client_id);
 	if (*reason >= 0x80)
 		return NULL;
 	*reason = MQTT_RC_SERVER_BUSY;
@@ -401,7 +405,7 @@ static void start(struct conn *c, const struct mqtt_connect *p, struct span clie
 	struct will *will = NULL;
 	struct promise promise = {0};
 	uint8_t reason;
-	struct session *s = session_prepare(w, p, client_id, will_is_command, &present, &will, &reason);
+	struct session *s = session_prepare(c, p, client_id, will_is_command, &present, &will, &reason);
 
 	if (!s) {
 		if (!session_find(w, client_id))
@@ -427,10 +431,7 @@ void conn_opened(struct conn *c)
 	struct worker *w = c->worker;
 
 	c->state = CONN_OPEN;
-	c->last_read_ms = loop_now_ms(w->loop);
-	loop_timer_cancel(w->loop, &c->timer);
-	if (c->keep_alive_s) /* the client's own value [MQTT-3.2.2-22] */
-		loop_timer_set(w->loop, &c->timer, (uint64_t)c->keep_alive_s * 1500);
+	conn_keep_alive(c);
 	log_info("mqtt", "client %s %s: connected, MQTT %s%s",
 		 log_quote((char[64]){0}, 64, session_id(c->session)),
 		 conn_peer(c, (char[STREAM_PEER_MAX]){0}),
@@ -448,9 +449,9 @@ static uint8_t judge(struct conn *c, const struct mqtt_connect *p, bool *will_is
 {
 	const struct redirect *elsewhere = c->worker->redirect;
 
-	if (elsewhere)
+	if (elsewhere && !c->own)
 		return elsewhere->reason;
-	if (!client_id_ok(p))
+	if (!client_id_ok(c, p))
 		return MQTT_RC_CLIENT_ID_NOT_VALID;
 	/* no enhanced authentication here [MQTT-4.12.0-1] */
 	if (p->version == MQTT_V5 && mqtt_props_has(&p->props, MQTT_P_AUTH_METHOD))

@@ -120,7 +120,7 @@ static void slot_send(struct session *s, struct inflight_slot *slot)
 	}
 	/* what was sent before must be sent again, expired or not: its state is between the two: [MQTT-4.4.0-1]; 5.0 [MQTT-4.3.3-7] */
 	if (!dup && publication_expired(&p, now)) {
-		worker_count(s->worker, dropped_expired, 1);
+		session_count_drop(s, dropped_expired);
 		slot_give_up(s, slot);
 		return;
 	}
@@ -140,8 +140,7 @@ static void slot_start(struct session *s, struct inflight_slot *slot)
 		return;
 	}
 	list_append(&s->shelf->held, &k->held);
-	if (list_empty(&s->shelf->holding))
-		list_append(&s->worker->holding, &s->shelf->holding);
+	shelf_hold(s->shelf);
 }
 
 void session_let_go(struct session *s)
@@ -149,16 +148,19 @@ void session_let_go(struct session *s)
 	struct shelf *sh = s->shelf;
 	struct list *n;
 
+	list_remove(&sh->holding);
 	while ((n = list_first(&sh->held)) && is_open(s)) {
 		struct keep *k = container_of(n, struct keep, held);
 		struct inflight_slot *slot = inflight_find(&s->inflight, k->packet_id);
 
-		if (!keep_may_leave(k))
-			return;
+		if (!keep_may_leave(k)) {
+			shelf_hold(sh);
+			break;
+		}
 		list_remove(n);
 		slot_send(s, slot);
 	}
-	list_remove(&sh->holding);
+	shelf_take_durable(s);
 }
 
 /* Takes the item's references. false: no memory; they are the caller's still. */
@@ -180,11 +182,31 @@ static bool item_send(struct session *s, const struct queue_item *item)
 	return true;
 }
 
-bool session_queue_is_full(const struct session *s)
+/* The limits in force: of all, or of its own. */
+struct session_limits {
+	uint64_t messages, bytes;
+	enum broker_queue_policy policy;
+};
+
+static struct session_limits session_limits(const struct session *s)
 {
 	const struct broker_config *c = &s->worker->broker->config;
+	const struct mqtt_session_terms *t = s->own ? s->own->terms : NULL;
 
-	return waiting_len(s) >= c->max_queued_messages || waiting_bytes(s) >= c->max_queued_bytes;
+	if (!t)
+		return (struct session_limits){c->max_queued_messages, c->max_queued_bytes, c->queue_policy};
+	return (struct session_limits){atomic_load_explicit(&t->max_messages, memory_order_relaxed),
+				       atomic_load_explicit(&t->max_bytes, memory_order_relaxed),
+				       atomic_load_explicit(&t->drop_oldest, memory_order_relaxed)
+					       ? BROKER_DROP_OLDEST
+					       : BROKER_DROP_NEWEST};
+}
+
+bool session_queue_is_full(const struct session *s)
+{
+	const struct session_limits most = session_limits(s);
+
+	return waiting_len(s) >= most.messages || waiting_bytes(s) >= most.bytes;
 }
 
 static bool drop_oldest(struct session *s)
@@ -203,13 +225,13 @@ static void queue_drop_expired(struct session *s)
 
 	while (session_queue_is_full(s) && (oldest = waiting_peek(s)) && oldest->msg->expires_ms &&
 	       oldest->msg->expires_ms <= now && drop_oldest(s))
-		worker_count(s->worker, dropped_expired, 1);
+		session_count_drop(s, dropped_expired);
 }
 
 static void queue_drop_oldest(struct session *s)
 {
 	while (session_queue_is_full(s) && drop_oldest(s))
-		worker_count(s->worker, dropped_queue_oldest, 1);
+		session_count_drop(s, dropped_queue_oldest);
 }
 
 /*
@@ -226,11 +248,11 @@ static void disconnect_slow(struct session *s)
 /* The same as queue_make_room() for the memory of all: with drop_oldest the new message takes the place of an old one. */
 static bool queue_make_memory(struct session *s)
 {
-	enum broker_queue_policy policy = s->worker->broker->config.queue_policy;
+	enum broker_queue_policy policy = session_limits(s).policy;
 
 	if (!queue_is_cut(s))
 		return true;
-	worker_count(s->worker, dropped_memory, 1);
+	session_count_drop(s, dropped_memory);
 	if (policy == BROKER_DROP_OLDEST && drop_oldest(s))
 		return true;
 	if (policy == BROKER_DISCONNECT && session_queue_is_large(s))
@@ -241,7 +263,7 @@ static bool queue_make_memory(struct session *s)
 /* Room for one more message, if the policy makes any. */
 static bool queue_make_room(struct session *s)
 {
-	enum broker_queue_policy policy = s->worker->broker->config.queue_policy;
+	enum broker_queue_policy policy = session_limits(s).policy;
 
 	queue_drop_expired(s);
 	if (!session_queue_is_full(s))
@@ -254,7 +276,7 @@ static bool queue_make_room(struct session *s)
 		queue_drop_oldest(s);
 	if (!session_queue_is_full(s))
 		return queue_make_memory(s);
-	worker_count(s->worker, dropped_queue_full, 1);
+	session_count_drop(s, dropped_queue_full);
 	if (policy == BROKER_DISCONNECT)
 		disconnect_slow(s);
 	return false;
@@ -265,7 +287,7 @@ static bool item_queue(struct session *s, const struct queue_item *item)
 	if (!queue_make_room(s))
 		return false;
 	if (waiting_push(s, item) < 0) {
-		worker_count(s->worker, dropped_memory, 1);
+		session_count_drop(s, dropped_memory);
 		return false;
 	}
 	s->is_spared &= !is_open(s);
@@ -275,7 +297,7 @@ static bool item_queue(struct session *s, const struct queue_item *item)
 
 void session_cut(struct session *s)
 {
-	enum broker_queue_policy policy = s->worker->broker->config.queue_policy;
+	enum broker_queue_policy policy = session_limits(s).policy;
 	uint64_t half = waiting_held(s) / 2;
 
 	if (policy == BROKER_DISCONNECT && is_open(s) && !s->is_spared) {
@@ -288,7 +310,7 @@ void session_cut(struct session *s)
 		   log_quote((char[128]){0}, 128, session_id(s)));
 	while (waiting_held(s) > half &&
 	       (policy == BROKER_DROP_OLDEST ? waiting_drop_oldest(s) : waiting_drop_newest(s)))
-		worker_count(s->worker, dropped_memory, 1);
+		session_count_drop(s, dropped_memory);
 	s->is_full &= waiting_len(s) > 0;
 }
 
@@ -303,14 +325,29 @@ static uint32_t *ids_copy(const struct delivery *d)
 	return ids;
 }
 
+/* The message of p; one of its own for a session that keeps it for so long only. */
+static struct msg *msg_for(struct session *s, struct publication *p)
+{
+	uint64_t age = s->own ? atomic_load_explicit(&s->own->terms->max_age_ms, memory_order_relaxed) : 0;
+	uint64_t expires_ms = loop_now_ms(s->worker->loop) + age;
+
+	if (!age || (p->expires_ms && p->expires_ms <= expires_ms))
+		return publication_msg(p);
+	struct publication aged = *p;
+
+	aged.expires_ms = expires_ms;
+	return msg_create(&aged);
+}
+
 /* `owner` is the publish that waits for it to be settled; NULL: none does. */
 static bool item_make(struct session *s, struct publication *p, const struct delivery *d,
 		      const struct publication *owner, struct queue_item *item)
 {
-	bool is_kept = s->stored && d->qos > 0 && !p->command;
+	/* a retained message of QoS 1 is fetched anew by who did not get it */
+	bool is_kept = s->stored && d->qos > (owner ? 0 : 1) && !p->command;
 
 	p->budget = &s->worker->budget;
-	*item = (struct queue_item){.msg = publication_msg(p), .qos = d->qos, .retain = d->retain};
+	*item = (struct queue_item){.msg = msg_for(s, p), .qos = d->qos, .retain = d->retain};
 	if (item->msg && d->nids)
 		item->sub_ids = ids_copy(d);
 	if (item->msg && (!d->nids || item->sub_ids)) {
@@ -320,7 +357,7 @@ static bool item_make(struct session *s, struct publication *p, const struct del
 	}
 	msg_unref(item->msg);
 	free(item->sub_ids);
-	worker_count(s->worker, dropped_memory, 1);
+	session_count_drop(s, dropped_memory);
 	return false;
 }
 
@@ -332,7 +369,7 @@ static void deliver_surely(struct session *s, struct publication *p, const struc
 	struct queue_item item;
 
 	if (p->command && !now) { /* never kept for later */
-		worker_count(s->worker, dropped_commands, 1);
+		session_count_drop(s, dropped_commands);
 		return;
 	}
 	if (!item_make(s, p, d, p, &item))
@@ -356,7 +393,7 @@ static void deliver_once(struct session *s, struct publication *p, const struct 
 	if (!is_open(s))
 		return;
 	if (output_is_cut(s))
-		worker_count(s->worker, dropped_memory, 1);
+		session_count_drop(s, dropped_memory);
 	else if (output_is_full(s))
 		worker_count(s->worker, dropped_qos0, 1);
 	else if ((s->queued_qos0 || is_fed(s)) &&
@@ -366,11 +403,29 @@ static void deliver_once(struct session *s, struct publication *p, const struct 
 		(void)conn_send_publish(s->conn, p, d, 0, false); /* it counts what it can't send */
 }
 
+/*
+ * For a session of the program's own nothing goes without being kept; but for QoS 0, of which nobody is told, the disk must be well:
+ * else what it does not take would pile up.
+ */
+static void deliver_own(struct session *s, struct publication *p, const struct delivery *d)
+{
+	struct delivery kept = *d;
+
+	if (d->qos == 0 && s->stored && store_health(s->worker->disk) != STORE_OK) {
+		session_count_drop(s, dropped_memory);
+		return;
+	}
+	kept.qos = d->qos ? d->qos : 1;
+	deliver_surely(s, p, &kept);
+}
+
 void session_deliver(struct session *s, struct publication *p, const struct delivery *d)
 {
 	/* 3.1.1 [MQTT-3.1.2-5]; [MQTT-4.5.0-1] */
 	if (s->port)
 		port_deliver(s->port, p, d);
+	else if (s->own)
+		deliver_own(s, p, d);
 	else if (d->qos == 0)
 		deliver_once(s, p, d);
 	else
@@ -451,7 +506,7 @@ static void queue_step(struct session *s, struct queue_item *item)
 	if (item->qos > 0) {
 		if (item_send(s, item))
 			return;
-		worker_count(s->worker, dropped_memory, 1);
+		session_count_drop(s, dropped_memory);
 	} else {
 		msg_view(item->msg, &p);
 		if (item->sub_ids) {
@@ -459,7 +514,7 @@ static void queue_step(struct session *s, struct queue_item *item)
 			d.ids = item->sub_ids + 1;
 		}
 		if (publication_expired(&p, loop_now_ms(s->worker->loop)))
-			worker_count(s->worker, dropped_expired, 1);
+			session_count_drop(s, dropped_expired);
 		else
 			(void)conn_send_publish(s->conn, &p, &d, 0, false);
 	}
@@ -478,7 +533,7 @@ static bool feed_step(struct session *s, uint32_t *looks)
 		return false;
 	retained_view(v, &p);
 	if (publication_expired(&p, loop_now_ms(s->worker->loop)))
-		worker_count(s->worker, dropped_expired, 1);
+		session_count_drop(s, dropped_expired);
 	else if (d.qos == 0)
 		(void)conn_send_publish(s->conn, &p, &d, 0, false);
 	else if (item_make(s, &p, &d, NULL, &item) && !item_send(s, &item))

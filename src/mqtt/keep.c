@@ -70,7 +70,7 @@ struct keep *keep_of_row(struct session *s, const struct store_row *row)
 	k->durable = true;
 	behind = shelf_tail_first(s->shelf);
 	at = behind ? &behind->in_session : &s->shelf->keeps;
-	/* retained messages overtake what waits: what is in flight may have come later than what is read now */
+	/* a retained message that was sent before it has a later row, or none yet */
 	while (at->prev != &s->shelf->keeps && came_later(at->prev, row->seq))
 		at = at->prev;
 	list_insert_before(at, &k->in_session);
@@ -226,13 +226,16 @@ void keep_done(struct keep *k)
 	keep_forget(k);
 }
 
-bool keep_may_leave(const struct keep *k)
+bool keep_is_confirmed(const struct keep *k)
 {
 	const struct broker *b = k->session->worker->broker;
 
-	return k->qos < 2 ||
-	       (k->durable &&
-		(!k->conditional || k->first_number <= atomic_load(&b->workers[k->first_origin]->confirmed)));
+	return !k->conditional || k->first_number <= atomic_load(&b->workers[k->first_origin]->confirmed);
+}
+
+bool keep_may_leave(const struct keep *k)
+{
+	return k->qos < 2 || (k->durable && keep_is_confirmed(k));
 }
 
 void keeps_linger(struct worker *w)

@@ -54,6 +54,8 @@ void keep_released(struct keep *k);
 void keep_done(struct keep *k);
 /* Its row is enough from now on: it is found there again. Frees it. */
 void keep_forget(struct keep *k);
+/* Would it count after a restart? */
+bool keep_is_confirmed(const struct keep *k);
 /* May its PUBLISH leave? */
 bool keep_may_leave(const struct keep *k);
 

@@ -183,7 +183,7 @@ static void confirms_put(struct worker *w)
 
 		if (!promise_is_kept(w, &c->promise))
 			return;
-		if (c->session)
+		if (c->session && session_received_has(c->session, c->packet_id)) /* else PUBREL came early */
 			store_put_received(w->disk, c->session->stored, c->packet_id);
 		store_confirm(w->disk, c->number);
 		c->ticket = store_ticket(w->disk);
@@ -289,6 +289,8 @@ void promises_close(struct worker *w)
 
 void promises_look(struct worker *w)
 {
+	struct list held, *n;
+
 	if (!worker_has_store(w))
 		return;
 	keeps_durable(w);
@@ -297,7 +299,9 @@ void promises_look(struct worker *w)
 	relays_look(w);
 	confirms_put(w);
 	confirms_durable(w);
-	list_for_each (n, &w->holding)
+	list_init(&held);
+	list_splice(&held, &w->holding);
+	while ((n = list_first(&held)))
 		session_let_go(container_of(n, struct shelf, holding)->session);
 }
 

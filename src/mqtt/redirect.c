@@ -26,7 +26,7 @@ static void redirect_run(struct worker *w, struct worker_call *call)
 	list_for_each (n, &w->conns) {
 		struct conn *c = container_of(n, struct conn, in_worker);
 
-		if (c->state != CONN_NEW)
+		if (c->state != CONN_NEW && !c->own)
 			conn_close(c, w->redirect->reason, "clients are sent to another server");
 	}
 }

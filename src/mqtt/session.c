@@ -96,16 +96,20 @@ struct session *session_create(struct worker *w, struct span client_id)
 		free(s);
 		return NULL;
 	}
-	w->nsessions++;
 	s->worker = w;
+	s->id_len = (uint16_t)client_id.len;
+	if (client_id.len)
+		memcpy(s->id, client_id.p, client_id.len);
+	if (!w->port && own_session_init(s) < 0) {
+		free(s);
+		return NULL;
+	}
+	w->nsessions++;
 	s->inflight.budget = &w->budget;
 	s->uid = w->next_uid +=
 		BROKER_LANES_MAX; /* unique in the broker: the low part is the worker's index */
 	loop_timer_init(&s->expiry, expiry_fired);
 	list_init(&s->subs);
-	s->id_len = (uint16_t)client_id.len;
-	if (client_id.len)
-		memcpy(s->id, client_id.p, client_id.len);
 	budget_count(&w->budget, session_bytes(s));
 	if (!w->port) {
 		atomic_fetch_add(&w->broker->sessions, 1);
@@ -131,6 +135,7 @@ void session_free(struct session *s)
 	answers_free(s->left);
 	free(s->resend);
 	free(s->received);
+	own_session_fini(s);
 	budget_count(&w->budget,
 		     -session_bytes(s) - (int64_t)s->subs_bytes - (s->received ? RECEIVED_BYTES : 0));
 	if (!w->port) {
@@ -166,8 +171,10 @@ void session_attach(struct session *s, struct conn *c)
 	s->conn = c;
 	c->session = s;
 	s->unacked = 0;
+	c->received_before = (uint16_t)s->nreceived;
 	s->is_spared = session_queue_is_full(s) || session_queue_is_large(s);
 	sub_tree_presence(s->worker->subs, &s->subs, true);
+	own_session_attached(s);
 }
 
 /* A command must not act later: what is not done by now is forgotten. */
@@ -223,13 +230,16 @@ int session_received_add(struct session *s, uint16_t packet_id, bool *fresh)
 	return OK;
 }
 
+bool session_received_has(const struct session *s, uint16_t packet_id)
+{
+	return s->received && (s->received[packet_id / 64] & UINT64_C(1) << packet_id % 64);
+}
+
 bool session_received_remove(struct session *s, uint16_t packet_id)
 {
-	uint64_t bit = UINT64_C(1) << packet_id % 64;
-
-	if (!s->received || !(s->received[packet_id / 64] & bit))
+	if (!session_received_has(s, packet_id))
 		return false;
-	s->received[packet_id / 64] &= ~bit;
+	s->received[packet_id / 64] &= ~(UINT64_C(1) << packet_id % 64);
 	s->nreceived--;
 	return true;
 }

@@ -23,6 +23,13 @@ struct will {
 	uint32_t delay_s, expiry_s; /* the expiry counts from its publishing (3.1.3.2.4) */
 };
 
+/* What a session of the program's own has beside: mqtt/policy.h. */
+struct own_session {
+	struct list in_worker;
+	struct session *session;
+	struct mqtt_session_terms *terms;
+};
+
 /* There are many, and most wait: what is rarely there is behind a pointer. */
 struct session {
 	struct worker *worker;
@@ -30,6 +37,7 @@ struct session {
 	struct conn *conn;      /* NULL: away */
 	struct mqtt_port *port; /* a port's own session: messages go to its callback */
 	uint64_t uid;
+	struct own_session *own;  /* NULL: a client's */
 	uint32_t stored;          /* its id in the store; 0: it ends with the process */
 	uint32_t stored_expiry_s; /* as the store knows it */
 	struct will *will;        /* connected, or away with its delay running */
@@ -70,6 +78,23 @@ static inline struct span session_id(const struct session *s)
 {
 	return span_of(s->id, s->id_len);
 }
+
+/* One more message did not get to s for the cause `name`, of BROKER_COUNTERS. */
+#define session_count_drop(s, name)                                  \
+	do {                                                         \
+		worker_count((s)->worker, name, 1);                  \
+		if ((s)->own)                                        \
+			atomic_fetch_add(&(s)->own->terms->name, 1); \
+	} while (0)
+
+/* ---- own_session.c ---- */
+/* The terms of a session whose id begins with `$`, if the policy has any. ERR_NOMEM. */
+MUST_USE int own_session_init(struct session *s);
+void own_session_fini(struct session *s);
+/* Its client came: tells its filters. */
+void own_session_attached(struct session *s);
+/* At the end of a turn: how the own sessions of this worker do. */
+void own_sessions_tell(struct worker *w);
 
 /* The session of a client id on this worker, or NULL. */
 struct session *session_find(struct worker *w, struct span client_id);
@@ -150,6 +175,7 @@ MUST_USE int session_pubcomp(struct session *s, uint16_t packet_id);
 
 /* Incoming QoS 2 ids. received_add: false when it is there already; ERR_NOMEM. */
 MUST_USE int session_received_add(struct session *s, uint16_t packet_id, bool *fresh);
+bool session_received_has(const struct session *s, uint16_t packet_id);
 bool session_received_remove(struct session *s, uint16_t packet_id);
 
 /* Does anything wait to be sent? */

@@ -6,6 +6,7 @@
 #include "mqtt/answer.h"
 #include "mqtt/port.h"
 #include "mqtt/promise.h"
+#include "mqtt/refusal.h"
 #include "mqtt/retained_disk.h"
 #include "mqtt/route.h"
 #include "mqtt/session.h"
@@ -23,7 +24,7 @@ uint64_t worker_random(struct worker *w)
 
 bool worker_is_backlogged(struct worker *w)
 {
-	return w->stopped_reading || w->handed_bytes > w->broker->config.backlog_bytes;
+	return w->stopped_reading || w->handed_bytes > w->broker->config.backlog_bytes || store_is_behind(w);
 }
 
 /* ---- calls from other threads ---- */
@@ -145,11 +146,13 @@ static void turn_end(struct loop_hook *h)
 	worker_gauges_set(w);
 	worker_count(w, turns, 1);
 	route_flush(w); /* first: then the others deliver while this one does */
+	own_sessions_tell(w);
 	promises_look(w);
 	answers_send(w);
 	conns_flush(w);
 	route_flush(w); /* wills of those that went */
 	promises_pass(w);
+	own_sessions_tell(w);
 	worker_gauges_set(w); /* without them: it may be long until the next turn */
 	worker_count_queues(w);
 	budget_settle(&w->budget);
@@ -238,6 +241,7 @@ int worker_create(struct broker *b, struct loop *loop, uint16_t index, struct wo
 	w->random = index;
 	interest_set_lanes(b->interest, index + 1u);
 	list_init(&w->conns);
+	list_init(&w->own_sessions);
 	list_init(&w->dirty);
 	list_init(&w->unread);
 	list_init(&w->unripe);

@@ -75,6 +75,7 @@ struct worker {
 	/* sessions and connections */
 	struct hmap sessions; /* by client id */
 	uint32_t nsessions;
+	struct list own_sessions; /* the program's, of nsessions */
 	struct list conns;
 	struct list dirty; /* connections with output to flush or to be closed at the end of the turn */
 	struct list

@@ -22,10 +22,11 @@
 #include "base/list.h"
 #include "store/backend.h"
 
-#define SQ_FORMAT    1 /* PRAGMA user_version of what this program writes */
-#define SQ_SEQ_BITS  39
-#define SQ_SEGMENT   8 /* bits: 256 ids of messages */
-#define SQ_NAME_MAX  32
+#define SQ_FORMAT   1 /* PRAGMA user_version of what this program writes */
+#define SQ_SEQ_BITS 39
+#define SQ_SEGMENT  8 /* bits: 256 ids of messages */
+/* Of new databases, measured: smaller pages read and delete slower, larger ones log more for each row. */
+#define SQ_PAGE_SIZE 2048
 #define SQ_FILE_NAME "lineside.db"
 
 enum sq_stmt {
@@ -99,6 +100,11 @@ struct sq_changes {
 	size_t sub_ids_len, sub_ids_room;
 };
 
+/* Up to which number publishes of an origin count, in the boot that it was said in. */
+struct sq_confirmed {
+	uint64_t boot, number;
+};
+
 /* What the folder holds beside the database; nothing of it when a VFS is named. */
 struct sq_folder {
 	int lock_fd;
@@ -127,7 +133,10 @@ struct store_sqlite {
 	uint32_t wal_frames, wal_checkpointed; /* in the log; of these, copied into the database */
 	uint64_t wal_limit;                    /* bytes: more are checkpointed at once */
 
-	bool loaded; /* counts in `segments` are complete */
+	struct sq_confirmed *
+		confirmed; /* read_only: by origin, so that rows which do not count are not read; NULL: all are */
+	bool told;         /* load() has begun to tell */
+	bool loaded;       /* counts in `segments` are complete */
 	uint64_t boot;
 	uint64_t last_stamp, last_msg_id;
 	int64_t last_ms, meta_ms; /* of the last commit; as it stands in the database */
@@ -210,8 +219,14 @@ MUST_USE int sq_commit(struct store_sqlite *s);
 void sq_rollback(struct store_sqlite *s);
 MUST_USE int sq_meta_put(struct store_sqlite *s, const char *key, int64_t value);
 /* Open the connection and set it up; nothing is read yet. OK or ERR_*. */
+MUST_USE int sq_open_database(struct store_sqlite *s, char *why, size_t size);
 MUST_USE int sq_connect(struct store_sqlite *s);
 void sq_disconnect(struct store_sqlite *s);
+
+/* ---- care.c ---- */
+
+/* Open the database of a folder to read it, also where nobody can write. An SQLite result code; *db is to be closed. */
+MUST_USE int sq_open_to_read(const char *folder, sqlite3 **db);
 
 /* ---- store_sqlite_schema.c ---- */
 
@@ -237,8 +252,10 @@ MUST_USE int sq_read(struct store_sqlite *s, uint32_t session, uint64_t from_seq
 /* ---- store_sqlite_folder.c: none of this when a VFS is named ---- */
 
 void sq_folder_init(struct sq_folder *f);
-/* Make the folder and an empty database that only its owner reads, and lock it. ERR_BUSY, ERR_IO; `why` says it. */
+/* Make the folder for its owner alone, and lock it. ERR_BUSY, ERR_IO; `why` says it. */
 MUST_USE int sq_folder_open(struct store_sqlite *s, char *why, size_t size);
+/* A file of the folder, for its owner alone. ERR_IO. */
+MUST_USE int sq_folder_make_file(struct store_sqlite *s, const char *name);
 /* Make the reserve, as large as fits the disk. It may fail: then there is none. */
 void sq_folder_reserve(struct store_sqlite *s);
 /* Give the reserve up: the disk is full. */
@@ -246,6 +263,17 @@ void sq_folder_spend(struct store_sqlite *s);
 /* Is there room for the reserve again, and was it made? */
 bool sq_folder_restore(struct store_sqlite *s);
 void sq_folder_close(struct store_sqlite *s);
+
+/* ---- store_sqlite_salvage.c ---- */
+
+/* Copy what can be read into a new database that takes the place of the damaged one, which gets another name. OK or ERR_*. */
+MUST_USE int sq_salvage(struct store_sqlite *s);
+/* Go on with what was cut short. Before the database is opened. */
+MUST_USE int sq_salvage_resume(struct store_sqlite *s);
+/* A mark that outlives the process: look closely at the next start. */
+void sq_suspect_set(struct store_sqlite *s);
+bool sq_suspect(const struct store_sqlite *s);
+void sq_suspect_clear(struct store_sqlite *s);
 
 /* ---- store_sqlite_segment.c ---- */
 

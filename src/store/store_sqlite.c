@@ -13,18 +13,20 @@
 #include "base/log.h"
 #include "store/sqlite_db.h"
 
-#define PAGE_SIZE    4096
 #define CACHE_KIB    16384
-#define BUSY_MS      5000                 /* for so long another process may hold the database */
-#define WAL_MAX      (UINT64_C(16) << 20) /* bytes of the log; more are checkpointed after the commit */
+#define BUSY_MS      5000                /* for so long another process may hold the database */
+#define WAL_MAX      (UINT64_C(4) << 20) /* bytes of the log; more are checkpointed after the commit */
 #define WAL_MIN      (UINT64_C(1) << 20)
-#define WAL_IDLE     (UINT64_C(1) << 20) /* more are checkpointed when there is nothing else to do */
+#define WAL_IDLE     (UINT64_C(1) << 19) /* more are checkpointed when there is nothing else to do */
 #define SOFT_OF      8                   /* of max_bytes, one in so many is the reserve */
 #define SWEEP_COMMIT 4
 #define SWEEP_TIDY   32
 #define PURGE_ROWS   200
 #define PURGE_MS     60000 /* a value older than a clear of the same topic comes sooner than this, or never */
 #define LAST_MS_STEP 1000
+#define CHECK_MAX     \
+	(UINT64_C(32) \
+	 << 20) /* bytes: a database up to this size is checked after a stop that was not clean */
 
 static bool is_no_space(struct store_sqlite *s, int rc)
 {
@@ -58,8 +60,11 @@ int sq_error(struct store_sqlite *s, int rc, const char *doing)
 	}
 	log_error("store", "%s: cannot %s: %s (%d)", s->path, doing,
 		  s->db ? sqlite3_errmsg(s->db) : "no database", rc);
-	if (kind == SQLITE_CORRUPT || kind == SQLITE_NOTADB)
+	if ((kind == SQLITE_CORRUPT || kind == SQLITE_NOTADB) && !s->damaged) {
 		s->damaged = true;
+		if (!s->read_only)
+			sq_suspect_set(s);
+	}
 	s->health = STORE_FAILING;
 	return kind == SQLITE_BUSY ? ERR_BUSY : ERR_IO;
 }
@@ -124,11 +129,21 @@ static uint64_t backend_bytes(struct store_backend *b)
 	return s->pages * s->page_size + s->wal_frames * frame_bytes(s);
 }
 
+/*
+ * The file system may stay full of our own database, which does not shrink: then what was given back within it has to do, and the
+ * log, which was emptied while there was no reserve.
+ */
+static bool has_room_inside(const struct store_sqlite *s)
+{
+	return s->free_pages * s->page_size >= 4 * s->disk.ballast + WAL_MIN / 4;
+}
+
 static enum store_health backend_health(struct store_backend *b)
 {
 	struct store_sqlite *s = sq_of(b);
 
-	if (s->ballast_used && s->health != STORE_FAILING && (s->vfs || sq_folder_restore(s))) {
+	if (s->ballast_used && s->health != STORE_FAILING &&
+	    (s->vfs || sq_folder_restore(s) || has_room_inside(s))) {
 		s->ballast_used = false;
 		s->health = STORE_OK;
 		log_notice("store", "%s: there is space again", s->path);
@@ -320,8 +335,13 @@ static int backend_read(struct store_backend *b, uint32_t session, uint64_t from
 static int backend_load(struct store_backend *b, const struct store_loader *l, void *arg)
 {
 	struct store_sqlite *s = sq_of(b);
+	char why[256];
 	int rc = sq_load(s, l, arg);
 
+	/* Nothing was told yet: all of it was read once before. */
+	if (rc < 0 && s->damaged && !s->told && !s->read_only && (rc = sq_salvage(s)) == OK &&
+	    (rc = sq_open_database(s, why, sizeof(why))) == OK)
+		rc = sq_load(s, l, arg);
 	if (rc == OK && !s->read_only)
 		measure(s);
 	return rc;
@@ -364,6 +384,7 @@ static void sq_destroy(struct store_sqlite *s)
 	sq_changes_fini(&s->changes);
 	sq_segments_fini(&s->segments);
 	free(s->session_ids);
+	free(s->confirmed);
 	free(s->folder);
 	free(s->path);
 	free(s->vfs);
@@ -409,7 +430,7 @@ static int set_up(struct store_sqlite *s)
 		 "cache_spill = OFF;"
 		 "PRAGMA secure_delete = OFF; PRAGMA trusted_schema = OFF; PRAGMA wal_autocheckpoint = 0;"
 		 "PRAGMA mmap_size = 0; PRAGMA cell_size_check = ON;%s",
-		 s->vfs ? "PRAGMA locking_mode = EXCLUSIVE;" : "", PAGE_SIZE, CACHE_KIB,
+		 s->vfs ? "PRAGMA locking_mode = EXCLUSIVE;" : "", SQ_PAGE_SIZE, CACHE_KIB,
 		 s->read_only ? "" : "PRAGMA journal_mode = WAL;");
 	return sq_exec(s, sql);
 }
@@ -438,15 +459,17 @@ static int set_limits(struct store_sqlite *s)
 
 int sq_connect(struct store_sqlite *s)
 {
-	int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
-		    (s->read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
-	int rc = sqlite3_open_v2(s->path, &s->db, flags, s->vfs);
+	int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+	int rc = s->read_only && !s->vfs ? sq_open_to_read(s->folder, &s->db)
+					 : sqlite3_open_v2(s->path, &s->db, flags, s->vfs);
 
 	if (rc != SQLITE_OK)
 		return sq_error(s, rc, "open it");
 	sqlite3_busy_timeout(s->db, BUSY_MS);
-	sqlite3_wal_hook(s->db, on_wal, s);
-	return set_up(s);
+	if ((rc = set_up(s)) < 0)
+		return rc;
+	sqlite3_wal_hook(s->db, on_wal, s); /* wal_autocheckpoint takes away the one there was */
+	return OK;
 }
 
 void sq_disconnect(struct store_sqlite *s)
@@ -482,7 +505,7 @@ static int create(const struct store_sqlite_options *o, struct store_sqlite **ou
 	return OK;
 }
 
-static int open_database(struct store_sqlite *s, char *why, size_t size)
+int sq_open_database(struct store_sqlite *s, char *why, size_t size)
 {
 	int rc;
 
@@ -490,26 +513,70 @@ static int open_database(struct store_sqlite *s, char *why, size_t size)
 		return rc;
 	measure(s);
 	s->health = STORE_OK;
-	return OK;
+	return s->read_only ? sq_exec(s, "BEGIN") : OK; /* all that is read is of one moment */
+}
+
+/* Look at every page when the last run found one that made no sense, or was cut short and it does not take long. */
+static int check_if_due(struct store_sqlite *s)
+{
+	sqlite3_stmt *st = NULL;
+	int64_t unclean = 0;
+	bool suspect = sq_suspect(s), sound;
+	int rc;
+
+	if ((rc = sq_number(s, "SELECT value = 0 FROM meta WHERE key = 'clean'", &unclean)) < 0)
+		return rc;
+	if (!suspect && (!unclean || s->pages * s->page_size > CHECK_MAX))
+		return OK;
+	sound = sqlite3_prepare_v2(s->db, "PRAGMA quick_check(1)", -1, &st, NULL) == SQLITE_OK &&
+		sqlite3_step(st) == SQLITE_ROW && strcmp((const char *)sqlite3_column_text(st, 0), "ok") == 0;
+	sqlite3_finalize(st);
+	s->damaged = !sound;
+	if (sound && suspect)
+		sq_suspect_clear(s);
+	return sound ? OK : ERR_IO;
+}
+
+static int open_checked(struct store_sqlite *s, char *why, size_t size)
+{
+	int rc = sq_open_database(s, why, size);
+
+	if (rc == OK && !s->read_only)
+		rc = check_if_due(s);
+	if (rc == OK || !s->damaged || s->read_only)
+		return rc;
+	if ((rc = sq_salvage(s)) < 0)
+		return rc;
+	return sq_open_database(s, why, size);
+}
+
+static int open_folder(struct store_sqlite *s, char *why, size_t size)
+{
+	int rc = sq_folder_open(s, why, size);
+
+	if (rc < 0)
+		return rc;
+	sq_folder_reserve(s);
+	if ((rc = sq_salvage_resume(s)) < 0)
+		return rc;
+	return sq_folder_make_file(s, SQ_FILE_NAME);
 }
 
 int store_sqlite_open(const struct store_sqlite_options *o, struct store_backend **out, char *why,
 		      size_t size)
 {
 	struct store_sqlite *s = NULL;
-	bool real = !o->vfs && !o->read_only;
 	int rc;
 
 	/* Nobody asks SQLite how much memory it has; counting takes a lock at each allocation. Too late: no harm. */
 	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+	sqlite3_initialize();
 	why[0] = '\0';
 	if ((rc = create(o, &s)) < 0)
 		goto failed;
-	if (real && (rc = sq_folder_open(s, why, size)) < 0)
+	if (!s->read_only && (rc = s->vfs ? sq_salvage_resume(s) : open_folder(s, why, size)) < 0)
 		goto failed;
-	if (real)
-		sq_folder_reserve(s);
-	if ((rc = open_database(s, why, size)) < 0)
+	if ((rc = open_checked(s, why, size)) < 0)
 		goto failed;
 	*out = &s->base;
 	return OK;

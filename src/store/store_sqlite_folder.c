@@ -88,14 +88,17 @@ static int lock_folder(struct store_sqlite *s, char *why, size_t size)
 
 int sq_folder_open(struct store_sqlite *s, char *why, size_t size)
 {
-	int fd, rc;
+	int rc = make_folder(s, why, size);
 
-	if ((rc = make_folder(s, why, size)) < 0 || (rc = lock_folder(s, why, size)) < 0)
-		return rc;
-	if ((fd = open_private(s, SQ_FILE_NAME)) < 0) {
-		snprintf(why, size, "cannot open %s: %s", s->path, strerror(errno));
+	return rc < 0 ? rc : lock_folder(s, why, size);
+}
+
+int sq_folder_make_file(struct store_sqlite *s, const char *name)
+{
+	int fd = open_private(s, name);
+
+	if (fd < 0)
 		return ERR_IO;
-	}
 	close(fd);
 	return OK;
 }

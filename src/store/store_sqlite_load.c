@@ -14,18 +14,14 @@ struct waiting {
 	uint64_t first_seq, next_seq, rows, row_bytes;
 };
 
-struct confirmed {
-	uint64_t boot, number;
-};
-
 struct load {
 	struct store_sqlite *s;
 	const struct store_loader *l;
 	void *arg;
 	struct waiting *waiting; /* by session */
 	size_t count, room;
-	struct confirmed *confirmed; /* by origin */
-	int64_t *moot;               /* keys of rows that do not count */
+	struct sq_confirmed *confirmed; /* by origin */
+	int64_t *moot;                  /* keys of rows that do not count */
 	size_t moot_count, moot_room;
 	size_t inflight; /* rows that were sent or released */
 };
@@ -70,13 +66,19 @@ static int found_confirmed(void *arg, sqlite3_stmt *st)
 }
 
 /* A row of the last boot whose publisher was not told that it arrived: it will send the message again. */
+static bool is_moot_by(const struct store_sqlite *s, const struct sq_confirmed *confirmed, uint64_t cond,
+		       uint64_t number)
+{
+	const struct sq_confirmed *c = &confirmed[cond & 0xffff];
+
+	if (number == 0 || cond >> 16 != s->boot)
+		return false;
+	return c->boot != s->boot || number > c->number;
+}
+
 static bool is_moot(const struct load *d, uint64_t cond, uint64_t number)
 {
-	const struct confirmed *c = &d->confirmed[cond & 0xffff];
-
-	if (number == 0 || cond >> 16 != d->s->boot)
-		return false;
-	return c->boot != d->s->boot || number > c->number;
+	return is_moot_by(d->s, d->confirmed, cond, number);
 }
 
 static int add_moot(struct load *d, int64_t key)
@@ -168,6 +170,23 @@ static int look_through_messages(struct load *d)
 		if (step != SQLITE_ROW)
 			return sq_error(d->s, step, "read messages");
 	}
+	return rc;
+}
+
+/* A page that cannot be read shows now, while nothing was told that would have to be taken back. */
+static int look_through_rest(struct load *d)
+{
+	static const char *const all[] = {
+		"SELECT sum(length(client)) FROM session",
+		"SELECT sum(length(filter)) FROM sub",
+		"SELECT total(key) FROM received",
+		"SELECT sum(length(topic) + length(payload)) FROM retained",
+	};
+	int64_t sum;
+	int rc = OK;
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]) && rc == OK; i++)
+		rc = sq_number(d->s, all[i], &sum);
 	return rc;
 }
 
@@ -290,6 +309,7 @@ static int tell(struct load *d)
 	struct store_sqlite *s = d->s;
 	int rc;
 
+	s->told = true;
 	if ((rc = query(s, "SELECT * FROM session ORDER BY id", found_session, d)) < 0 ||
 	    (rc = query(s, "SELECT * FROM sub ORDER BY session", found_sub, d)) < 0 ||
 	    (rc = query(s, "SELECT key FROM received ORDER BY key", found_received, d)) < 0)
@@ -371,7 +391,8 @@ static int load_all(struct load *d)
 	struct store_sqlite *s = d->s;
 	int rc;
 
-	if ((rc = look_through_queue(d)) < 0 || (rc = look_through_messages(d)) < 0)
+	if ((rc = look_through_queue(d)) < 0 || (rc = look_through_messages(d)) < 0 ||
+	    (rc = look_through_rest(d)) < 0)
 		return rc;
 	sq_segments_commit(s);
 	s->loaded = !s->read_only;
@@ -394,9 +415,13 @@ int sq_load(struct store_sqlite *s, const struct store_loader *l, void *arg)
 	sq_segments_fini(&s->segments);
 	sq_segments_init(&s->segments);
 	s->session_count = 0;
+	s->told = s->loaded = false;
 	if ((d.confirmed = calloc(UINT16_MAX + 1, sizeof(*d.confirmed))))
 		rc = load_all(&d);
-	free(d.confirmed);
+	free(s->confirmed);
+	s->confirmed = s->read_only ? d.confirmed : NULL; /* else they were deleted */
+	if (!s->read_only)
+		free(d.confirmed);
 	free(d.waiting);
 	free(d.moot);
 	return rc;
@@ -447,6 +472,9 @@ int sq_read(struct store_sqlite *s, uint32_t session, uint64_t from_seq,
 	sqlite3_bind_int64(st, 1, sq_row_key(session, from_seq));
 	sqlite3_bind_int64(st, 2, sq_row_key(session, STORE_SEQ_MAX));
 	while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
+		if (s->confirmed && is_moot_by(s, s->confirmed, (uint64_t)sqlite3_column_int64(st, 3),
+					       (uint64_t)sqlite3_column_int64(st, 4)))
+			continue;
 		if (!row_of(st, &row, sub_ids))
 			log_warning("store", "%s: a message of session %u is not there", s->path, session);
 		else if (!found(arg, &row))

@@ -507,7 +507,6 @@ static void figures_tell_what_was_done(void **state)
 	assert_true(f.bytes > 0);
 	assert_true(f.commit_us_sum > 0);
 	assert_in_range(f.commit_us_max, 1, f.commit_us_sum);
-	assert_int_equal(rig_figures(r).commit_us_max, 0); /* since it was asked */
 }
 
 /* ---- memory ---- */

@@ -30,7 +30,8 @@ MUST_USE int store_import_check(FILE *from, struct store_counts *n, struct store
 
 struct store_import_result {
 	struct store_counts taken;
-	uint64_t kept; /* sessions of the file that were there already and were left as they are */
+	uint64_t kept;          /* sessions of the file that were there already and were left as they are */
+	uint64_t kept_retained; /* the same of retained messages */
 };
 
 /*

@@ -173,7 +173,7 @@ int store_import_check(FILE *from, struct store_counts *n, struct store_problem 
 {
 	struct checking c = {.reader = {.from = from, .p = p}, .n = n};
 	struct store_line line;
-	size_t bytes;
+	size_t bytes = 0;
 	int rc;
 
 	*n = (struct store_counts){0};
@@ -199,9 +199,11 @@ struct importing {
 	struct reader reader;
 	struct store_backend *b;
 	struct store_clients clients;
+	struct hmap topics; /* hashes of those that are there */
 	struct store_import_result *out;
 	struct store_line *lines; /* of the open transaction, which looks at them until it ends */
 	size_t nlines, bytes;
+	bool is_open;
 	uint64_t stamp; /* of the next retained message */
 	bool replace;
 	int64_t wall_ms;
@@ -209,17 +211,43 @@ struct importing {
 
 static int found_session(void *arg, const struct store_session *s)
 {
+	struct importing *i = arg;
 	struct store_client *c;
 
-	return store_clients_add(arg, s->client_id, s->id, &c);
+	return store_clients_add(&i->clients, s->client_id, s->id, &c);
 }
 
-static int flush(struct importing *i)
+static int found_retained(void *arg, const struct store_retained *r)
 {
-	int rc = i->nlines ? i->b->ops->commit(i->b, i->wall_ms) : OK;
+	struct hmap_node *n = calloc(1, sizeof(*n));
+	struct importing *i = arg;
 
-	if (rc < 0)
+	if (!n)
+		return ERR_NOMEM;
+	hmap_insert(&i->topics, n, hash_span(1, r->msg.topic));
+	return OK;
+}
+
+static void topics_fini(struct hmap *topics)
+{
+	size_t from = 0;
+	struct hmap_node *n;
+
+	while ((n = hmap_any(topics, &from))) {
+		hmap_remove(topics, n);
+		free(n);
+	}
+	hmap_fini(topics);
+}
+
+/* End the transaction: `rc` is what it came to so far. */
+static int finish(struct importing *i, int rc)
+{
+	if (i->is_open && rc == OK)
+		rc = i->b->ops->commit(i->b, i->wall_ms);
+	if (i->is_open && rc < 0)
 		i->b->ops->rollback(i->b);
+	i->is_open = false;
 	for (size_t k = 0; k < i->nlines; k++)
 		store_line_fini(&i->lines[k]);
 	i->nlines = i->bytes = 0;
@@ -272,11 +300,16 @@ static int take_of_session(struct importing *i, struct store_line *l)
 	return i->b->ops->apply(i->b, &l->op);
 }
 
-/* What is there has a higher stamp than 1, so it stands. */
+/* Stamps begin at 2, so what is there stands against one with 1. */
 static int take_retained(struct importing *i, struct store_line *l)
 {
-	l->op.retained.stamp = i->replace ? i->stamp++ : 1;
-	i->out->taken.retained++;
+	bool is_there = hmap_find(&i->topics, hash_span(1, l->op.retained.msg.topic)) != NULL;
+
+	l->op.retained.stamp = is_there && !i->replace ? 1 : i->stamp++;
+	if (is_there && !i->replace)
+		i->out->kept_retained++;
+	else
+		i->out->taken.retained++;
 	return i->b->ops->apply(i->b, &l->op);
 }
 
@@ -296,7 +329,7 @@ static int take(struct importing *i, struct store_line *l)
 static int take_line(struct importing *i)
 {
 	struct store_line *l = &i->lines[i->nlines];
-	size_t bytes;
+	size_t bytes = 0;
 	int rc = read_line(&i->reader, l, &bytes);
 
 	if (rc < 0)
@@ -306,23 +339,22 @@ static int take_line(struct importing *i)
 		store_line_fini(l);
 		return rc;
 	}
-	if (i->nlines == 0 && (rc = i->b->ops->begin(i->b)) < 0) {
+	if (!i->is_open && (rc = i->b->ops->begin(i->b)) < 0) {
 		store_line_fini(l);
 		return rc;
 	}
+	i->is_open = true;
 	i->nlines++;
 	i->bytes += bytes;
-	if ((rc = take(i, l)) < 0) {
-		i->b->ops->rollback(i->b);
+	if ((rc = take(i, l)) < 0)
 		return rc;
-	}
-	return i->nlines == BATCH_LINES || i->bytes > BATCH_BYTES ? flush(i) : OK;
+	return i->nlines == BATCH_LINES || i->bytes > BATCH_BYTES ? finish(i, OK) : OK;
 }
 
 int store_import(struct store_backend *b, FILE *from, bool replace, int64_t wall_ms,
 		 struct store_import_result *out, struct store_problem *p)
 {
-	static const struct store_loader loader = {.session = found_session};
+	static const struct store_loader loader = {.session = found_session, .retained = found_retained};
 	struct importing i = {
 		.reader = {.from = from, .p = p}, .b = b, .out = out, .replace = replace, .wall_ms = wall_ms};
 	int rc;
@@ -331,16 +363,14 @@ int store_import(struct store_backend *b, FILE *from, bool replace, int64_t wall
 	*p = (struct store_problem){0};
 	store_clients_init(&i.clients);
 	i.lines = calloc(BATCH_LINES, sizeof(*i.lines));
-	rc = i.lines ? b->ops->load(b, &loader, &i.clients) : ERR_NOMEM;
+	rc = i.lines ? b->ops->load(b, &loader, &i) : ERR_NOMEM;
 	i.stamp = rc == OK ? b->ops->last_stamp(b) + 2 : 0;
 	while (rc == OK)
 		rc = take_line(&i);
-	if (rc == ERR_EXISTS)
-		rc = flush(&i);
-	for (size_t k = 0; k < i.nlines; k++)
-		store_line_fini(&i.lines[k]);
+	rc = finish(&i, rc == ERR_EXISTS ? OK : rc);
 	free(i.lines);
 	store_clients_fini(&i.clients);
+	topics_fini(&i.topics);
 	free(i.reader.text);
 	return rc;
 }

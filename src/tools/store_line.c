@@ -33,7 +33,7 @@ static void put_text(json_t *object, const char *key, struct span s, int *rc)
 		*rc = ERR_MALFORMED;
 		return;
 	}
-	put(object, key, json_stringn_nocheck((const char *)s.p, s.len), rc);
+	put(object, key, json_stringn_nocheck(s.p ? (const char *)s.p : "", s.len), rc);
 }
 
 /* What is false is left out. */
@@ -325,7 +325,7 @@ static void read_session(struct reading *r, const json_t *o)
 	ONLY(r, o, "type", "client", "expiry_s", "away_ms", "will");
 	r->line->op.kind = STORE_OP_SESSION;
 	s->client_id = r->line->client;
-	s->expiry_s = (uint32_t)take_int(r, o, "expiry_s", 1, UINT32_MAX, UINT32_MAX);
+	s->expiry_s = (uint32_t)take_int(r, o, "expiry_s", 0, UINT32_MAX, UINT32_MAX);
 	s->away_ms = (int64_t)take_int(r, o, "away_ms", 0, INT64_MAX, 0);
 	if (!will)
 		return;

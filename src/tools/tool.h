@@ -26,7 +26,8 @@ struct tool {
 	TOOL(sub, "print the messages of an MQTT broker")                   \
 	TOOL(bench, "load an MQTT broker and measure it")                   \
 	TOOL(modbus, "read, write and simulate Modbus/TCP devices")         \
-	TOOL(status, "a running gateway at a glance")
+	TOOL(status, "a running gateway at a glance")                       \
+	TOOL(store, "look after what a gateway keeps on disk")
 /* clang-format on */
 
 #define TOOL_AS_PROTOTYPE(name, summary) int tool_##name(int argc, char **argv);

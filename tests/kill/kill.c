@@ -181,6 +181,7 @@ static void cut_some(struct world *w, uint64_t now_ns)
 static void next_life(struct world *w)
 {
 	broker_start(&w->broker);
+	w->ledger.life++;
 	w->kill_ns = 0;
 	w->witness.is_wanted = w->stage == STAGE_KILL ? draw(w, 2) : w->stage == STAGE_LOOK;
 	if (w->stage == STAGE_KILL && draw(w, 5) == 0)
@@ -434,15 +435,17 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);
-	w.begin_ns = w.turn_ns = link_now_ns();
+	w.begin_ns = w.turn_ns = w.moved_ns = link_now_ns();
 	world_init(&w);
 	next_life(&w);
 	while (w.stage != STAGE_END)
 		turn(&w);
 	if (w.broker.pid > 0)
 		status = broker_stop(&w.broker);
-	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		ledger_fault(&w.ledger, LEDGER_DIED, "broker at SIGTERM", 0, (uint64_t)status);
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+		ledger_fault(&w.ledger, LEDGER_DIED, "broker at SIGTERM", 0, w.killed);
+		fprintf(stderr, "wait status %#x\n", (unsigned)status);
+	}
 	report(&w);
 	status = ledger_faults(&w.ledger) > 0;
 	world_fini(&w);

@@ -48,8 +48,9 @@ uint64_t ledger_new(struct ledger *g, unsigned publisher)
 	if (number >= room) {
 		size_t wanted = room * 2 + 4096;
 
-		g->publishers[publisher].acked = grown(g->publishers[publisher].acked, wanted);
-		memset(g->publishers[publisher].acked + room, 0, wanted - room);
+		g->publishers[publisher].acked =
+			grown(g->publishers[publisher].acked, wanted * sizeof(uint16_t));
+		memset(g->publishers[publisher].acked + room, 0, (wanted - room) * sizeof(uint16_t));
 		g->publishers[publisher].room = wanted;
 	}
 	return number;
@@ -60,7 +61,7 @@ void ledger_ack(struct ledger *g, unsigned publisher, uint64_t number)
 	uint64_t *newest = &g->publishers[publisher].newest[ledger_topic_of(number)];
 
 	g->acked += !g->publishers[publisher].acked[number];
-	g->publishers[publisher].acked[number] = 1;
+	g->publishers[publisher].acked[number] = (uint16_t)g->life;
 	if (*newest == LEDGER_NOTHING || *newest < number)
 		*newest = number;
 }
@@ -73,9 +74,13 @@ bool ledger_is_acked(const struct ledger *g, unsigned publisher, uint64_t number
 void ledger_fault(struct ledger *g, enum ledger_fault fault, const char *who, unsigned publisher,
 		  uint64_t number)
 {
-	if (g->faults[fault]++ < SAY_MAX)
-		fprintf(stderr, "%s: %s (publisher %u, message %" PRIu64 ")\n", who, faults[fault].text,
-			publisher, number);
+	if (g->faults[fault]++ >= SAY_MAX)
+		return;
+	fprintf(stderr, "life %u: %s: %s (publisher %u, message %" PRIu64, g->life, who, faults[fault].text,
+		publisher, number);
+	if (ledger_is_acked(g, publisher, number))
+		fprintf(stderr, ", acknowledged in life %u", g->publishers[publisher].acked[number]);
+	fprintf(stderr, ")\n");
 }
 
 uint64_t ledger_faults(const struct ledger *g)

@@ -42,13 +42,14 @@ enum ledger_fault {
 
 struct ledger {
 	struct {
-		uint64_t next;  /* numbers below it were sent */
-		uint8_t *acked; /* by number: 1 acknowledged */
+		uint64_t next;   /* numbers below it were sent */
+		uint16_t *acked; /* by number: 0: not yet; else the broker's life in which it was */
 		size_t room;
 		uint64_t newest[LEDGER_TOPICS]; /* acknowledged; LEDGER_NOTHING: none */
 	} publishers[LEDGER_PUBLISHERS];
 	uint64_t faults[LEDGER_NFAULTS];
 	uint64_t acked, delivered, resent, redelivered;
+	unsigned life; /* of the broker: how often it was started */
 };
 
 void ledger_init(struct ledger *g);

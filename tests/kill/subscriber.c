@@ -119,7 +119,9 @@ static void deliver(struct subscriber *s, const struct mqtt_publish *m, unsigned
 		return;
 	}
 	s->ledger->delivered++;
-	if (number + 1 <= *last)
+	if (number < seen->from) /* sent again, it may be new to who subscribed in between */
+		return;
+	if (number < *last)
 		ledger_fault(s->ledger, LEDGER_REORDERED, s->link.client_id, publisher, number);
 	else
 		*last = number + 1;

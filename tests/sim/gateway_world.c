@@ -357,7 +357,7 @@ static void make_broker(struct gw *g)
 		assert(sim_loop_create(g->world, &g->workers[i]) == OK);
 	g->cfg = configuration(g);
 	assert(own_table_create(g->cfg, &table) == OK);
-	assert(own_topics_create(table, &g->topics) == OK);
+	assert(own_topics_create(table, NULL, &g->topics) == OK);
 	broker_config_default(&config);
 	config.seed = g->seed;
 	config.policy = own_topics_policy(g->topics);
