@@ -52,6 +52,13 @@ struct keep *keep_create(struct session *s, const struct publication *p, const s
 	return k;
 }
 
+static bool came_later(struct list *in_session, uint64_t seq)
+{
+	const struct keep *k = container_of(in_session, struct keep, in_session);
+
+	return !k->seq || k->seq > seq;
+}
+
 struct keep *keep_of_row(struct session *s, const struct store_row *row)
 {
 	struct keep *k = keep_alloc(s), *behind;
@@ -66,8 +73,8 @@ struct keep *keep_of_row(struct session *s, const struct store_row *row)
 	k->durable = true;
 	behind = shelf_tail_first(s->shelf);
 	at = behind ? &behind->in_session : &s->shelf->keeps;
-	/* a retained message of QoS 2 that was sent before it has a later row */
-	while (at->prev != &s->shelf->keeps && container_of(at->prev, struct keep, in_session)->seq > k->seq)
+	/* a retained message that was sent before it has a later row, or none yet */
+	while (at->prev != &s->shelf->keeps && came_later(at->prev, row->seq))
 		at = at->prev;
 	list_insert_before(at, &k->in_session);
 	return k;

@@ -42,7 +42,7 @@ struct keep {
  * memory.
  */
 struct keep *keep_create(struct session *s, const struct publication *p, const struct queue_item *item);
-/* For a row that was read: durable, at its place in front of what came later. NULL: out of memory. */
+/* For a row that was read: durable, at its place by the order of rows. NULL: out of memory. */
 struct keep *keep_of_row(struct session *s, const struct store_row *row);
 /* Give it a row now, after those before it. Out of memory: it stays as it is, and is tried again. */
 void keep_write(struct keep *k);
