@@ -46,7 +46,11 @@ static bool lane_has_settled(struct worker *w, uint32_t to, uint64_t number)
 
 static bool is_settled(struct worker *w, uint64_t number, uint64_t lanes)
 {
-	if (w->delayed || unsettled_from(w, w->index) <= number)
+	if (w->delayed) { /* who owes it is known at the end of this turn */
+		w->progressed = true;
+		return false;
+	}
+	if (unsettled_from(w, w->index) <= number)
 		return false;
 	for (; lanes; lanes &= lanes - 1)
 		if (!lane_has_settled(w, (uint32_t)__builtin_ctzll(lanes), number))
