@@ -53,7 +53,7 @@ struct conn {
 	uint16_t receive_maximum; /* the client's window */
 	uint16_t aliases_out_max;
 	uint16_t received_before; /* QoS 2 ids of earlier connections: PUBREL of them needs no window */
-	uint8_t state; /* enum conn_state */
+	uint8_t state;            /* enum conn_state */
 	uint8_t version;
 	bool write_blocked;   /* WRITABLE will come */
 	bool publishes;       /* sent a PUBLISH: not read while hand-over is behind */

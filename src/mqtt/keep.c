@@ -3,10 +3,13 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "mqtt/refusal.h"
 #include "mqtt/shelf.h"
 
 /* So many bytes of messages may linger; more are written at once. */
 #define LINGER_BYTES_MAX (4u * 1024 * 1024)
+/* After there was no room for a row. */
+#define TRY_AGAIN_MS 20u
 
 static struct keep *keep_alloc(struct session *s)
 {
@@ -146,6 +149,12 @@ void keep_write(struct keep *k)
 {
 	struct list *keeps = &k->session->shelf->keeps, *from = &k->in_session;
 
+	if (store_is_stuck(
+		    k->session->worker)) { /* its batches must not grow for ever; the linger tries again */
+		k->session->worker->is_short = true;
+		return;
+	}
+
 	while (from->prev != keeps && !container_of(from->prev, struct keep, in_session)->seq)
 		from = from->prev;
 	for (;; from = from->next) {
@@ -254,7 +263,7 @@ void keeps_linger(struct worker *w)
 		keep_write(k);
 	}
 	if (w->is_short)
-		loop_timer_set(w->loop, &w->linger, w->broker->config.linger_ms + 1);
+		loop_timer_set(w->loop, &w->linger, w->broker->config.linger_ms + TRY_AGAIN_MS);
 }
 
 void keeps_durable(struct worker *w)

@@ -99,7 +99,8 @@ int64_t worker_wall_ms(const struct worker *w, uint64_t monotonic_ms)
 
 	if (!monotonic_ms)
 		return 0;
-	return loop_wall_ms(w->loop) + (int64_t)(monotonic_ms > now ? monotonic_ms - now : 0);
+	return store_now_ms(w->broker->config.store, loop_wall_ms(w->loop)) +
+	       (int64_t)(monotonic_ms > now ? monotonic_ms - now : 0);
 }
 
 uint64_t worker_monotonic_ms(const struct worker *w, int64_t wall_ms)

@@ -15,9 +15,17 @@ uint8_t store_refusal(const struct worker *w)
 	}
 }
 
+/* What is accepted before the refusal begins, and what nobody can refuse, is less than this. */
+#define STORE_STUCK_BYTES (32u * 1024 * 1024)
+
 bool store_is_behind(const struct worker *w)
 {
 	return w->disk && store_backlog(w->disk) > STORE_BEHIND_BYTES && store_health(w->disk) == STORE_OK;
+}
+
+bool store_is_stuck(const struct worker *w)
+{
+	return w->disk && store_health(w->disk) != STORE_OK && store_backlog(w->disk) > STORE_STUCK_BYTES;
 }
 
 void refusal_publish(struct conn *c)

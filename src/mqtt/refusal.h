@@ -16,6 +16,9 @@ uint8_t store_refusal(const struct worker *w);
 /* Publishers are not read for now: the store is well, and behind. */
 bool store_is_behind(const struct worker *w);
 
+/* The store takes nothing, and too much waits for it already: rows are not put now, and not what nobody was promised. */
+bool store_is_stuck(const struct worker *w);
+
 /* Of 5.0: its PUBLISH is refused; counted. Below: the connection waits for the store. */
 void refusal_publish(struct conn *c);
 /* Does its first packet wait for the store, which takes nothing still? */

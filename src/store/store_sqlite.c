@@ -14,11 +14,11 @@
 #include "store/sqlite_db.h"
 
 #define CACHE_KIB    16384
-#define BUSY_MS      5000                /* for so long another process may hold the database */
-#define WAL_MAX      (UINT64_C(4) << 20) /* bytes of the log; more are checkpointed after the commit */
+#define BUSY_MS      5000                 /* for so long another process may hold the database */
+#define WAL_MAX      (UINT64_C(64) << 20) /* bytes of the log; more are checkpointed after the commit */
 #define WAL_MIN      (UINT64_C(1) << 20)
-#define WAL_IDLE     (UINT64_C(1) << 19) /* more are checkpointed when there is nothing else to do */
-#define SOFT_OF      8                   /* of max_bytes, one in so many is the reserve */
+#define WAL_IDLE     (UINT64_C(16) << 20) /* more are checkpointed when there is nothing else to do */
+#define SOFT_OF      8                    /* of max_bytes, one in so many is the reserve */
 #define SWEEP_COMMIT 4
 #define SWEEP_TIDY   32
 #define PURGE_ROWS   200
@@ -35,7 +35,7 @@ static bool is_no_space(struct store_sqlite *s, int rc)
 	if ((rc & 0xff) == SQLITE_FULL)
 		return true;
 	e = (rc & 0xff) == SQLITE_IOERR && s->db ? sqlite3_system_errno(s->db) : 0;
-	return e == ENOSPC || e == EDQUOT || e == EFBIG;
+	return e == ENOSPC || e == EDQUOT;
 }
 
 static void disk_is_full(struct store_sqlite *s)

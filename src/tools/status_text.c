@@ -106,6 +106,47 @@ static void print_devices(const json_t *list, FILE *to)
 	print_more(list, &t, "devices", to);
 }
 
+/* ---- uplinks ---- */
+
+static long long sum(json_t *numbers)
+{
+	const char *name;
+	long long all = 0;
+	json_t *n;
+
+	json_object_foreach(numbers, name, n)
+	{
+		(void)name;
+		all += (long long)json_integer_value(n);
+	}
+	return all;
+}
+
+static void print_uplinks(const json_t *list, FILE *to)
+{
+	static const char *const titles[] = {"<uplink", "<state",  "<since",    ">sent",
+					     ">received", ">queued", ">dropped", "<last error"};
+	struct table t;
+	char buf[32];
+
+	t.titles = titles;
+	t.ncolumns = sizeof(titles) / sizeof(titles[0]);
+	for (t.nrows = 0; t.nrows < json_array_size(list) && t.nrows < TABLE_ROWS_MAX; t.nrows++) {
+		const json_t *u = json_array_get(list, t.nrows);
+
+		table_set_text(&t, 0, str(u, "name"));
+		table_set_text(&t, 1, str(u, "state"));
+		table_set_text(&t, 2, text_time(num(u, "since"), buf, sizeof(buf)));
+		table_set_num(&t, 3, num(u, "acknowledged"));
+		table_set_num(&t, 4, num(u, "received"));
+		table_set_num(&t, 5, num(u, "queued"));
+		table_set_num(&t, 6, sum(json_object_get(u, "dropped")));
+		table_set_text(&t, 7, str(u, "last_error"));
+	}
+	table_print(&t, to);
+	print_more(list, &t, "uplinks", to);
+}
+
 /* ---- the rest ---- */
 
 static void print_head(const json_t *s, FILE *to)
@@ -271,5 +312,6 @@ void status_print(const json_t *status, FILE *to)
 	print_memory(json_object_get(status, "memory"), to);
 	print_workers(json_object_get(status, "workers"), to);
 	print_lines(json_object_get(status, "lines"), to);
+	print_uplinks(json_object_get(status, "uplinks"), to);
 	print_devices(json_object_get(status, "devices"), to);
 }
