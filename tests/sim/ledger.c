@@ -185,7 +185,8 @@ void ledger_delivered(struct ledger *l, unsigned client, uint32_t id, uint8_t qo
 	}
 	if (*copies == 0 && !l->in_group[client])
 		check_order(l, client, id, retained_copy);
-	if (retained_copy) {
+	/* to a subscription of QoS 0 what comes later may overtake what waits for an earlier one of QoS 1 or 2 */
+	if (retained_copy || (l->stored && qos == 0)) {
 		*copies |= RETAINED;
 		return;
 	}
