@@ -101,7 +101,7 @@ static void send_unsubscribe(struct sim_client *c, struct sim_filter *f)
 
 static void send_connect(struct sim_client *c)
 {
-	char id[16];
+	char id[16] = "";
 	struct mqtt_connect p = {
 		.version = c->version, .clean_start = c->want_clean, .client_id = span_of(id, 0)};
 	struct wr w = room(c);
