@@ -11,7 +11,8 @@ static const char *const payloads[] = {
 	"[{\"ts\":1}]",
 };
 
-static const char words[] = "\"\\\"ts\\\":\"\n\"\\\"historical\\\":\"\ntrue=\"true\"\nfalse=\"false\"\nnull=\"null\"\n\"\\\\u00\"\n";
+static const char words[] = "\"\\\"ts\\\":\"\n\"\\\"historical\\\":\"\ntrue=\"true\"\nfalse=\"false\"\nnull="
+			    "\"null\"\n\"\\\\u00\"\n";
 
 static int save(const char *path, const char *text)
 {

@@ -287,6 +287,31 @@ def test_a_reload_starts_changes_and_ends_uplinks():
                 assert [t for t, _, _ in late.settle()] == ["plant1/_gateway/uplink/second"]
 
 
+def test_what_is_buffered_outlives_a_restart_and_goes_with_the_uplink():
+    with Mosquitto() as remote:
+        remote.kill()
+        kept = config(uplink(remote.port, publish=["a/#"]), storage={"path": "data"})
+        with Gateway(kept) as gw:
+            gw.wait_log("no connection to it")
+            with Peer(gw.port) as here:
+                for i in range(500):
+                    here.client.publish("a/t", str(i), 1)
+                here.publish("a/t", "500")
+            gw.kill()
+            gw.start()
+            wait_until("it is read back", lambda: status(gw)["up"]["queued"] == 501)
+            gw.stop()
+            gw.wanted = config(storage={"path": "data"})
+            gw.start()
+            gw.wait_log(r"\$uplink/up: configured no more, the buffer is ended; messages in it: 501")
+            gw.stop()
+            gw.wanted = kept
+            gw.start()
+            remote.start()
+            wait_state(gw, "online")
+            assert status(gw)["up"]["sent"] == 0
+
+
 def test_a_password_comes_from_its_file(tmp_path):
     passwords = tmp_path / "passwords"
     passwords.write_text("gateway:secret\n")
@@ -403,4 +428,4 @@ def test_nothing_is_lost_when_brokers_are_killed(version):
             got += there.settle()
             there.close()
     check_tags(got, source.acked)
-    assert min(len(numbers) for numbers in source.acked) > KILLS
+    assert sum(len(numbers) for numbers in source.acked) > 5 * KILLS and min(len(numbers) for numbers in source.acked) > 0

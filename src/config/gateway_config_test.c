@@ -393,9 +393,11 @@ static void uplink_keys_are_checked(void **state)
 		{UP("subscribe: [{filter: \"#\", template: \"a/{topic}/{2}/{8+}\"}]"), NULL},
 		{"uplinks: [{name: u, url: \"mqtt://[fe80::1]:99\", subscribe: [a]}]\n", NULL},
 		{"uplinks: [{name: u, url: \"mqtts://h\", publish: [a]}]\n",
-		 "uplinks[0].url: mqtts:// is not in this version: found \"mqtts://h\", allowed: mqtt://HOST:PORT"},
+		 "uplinks[0].url: mqtts:// is not in this version: found \"mqtts://h\", allowed: "
+		 "mqtt://HOST:PORT"},
 		{"uplinks: [{name: u, url: \"http://h\", publish: [a]}]\n",
-		 "uplinks[0].url: found \"http://h\", allowed: mqtt://HOST or mqtt://HOST:PORT, an IPv6 address in "
+		 "uplinks[0].url: found \"http://h\", allowed: mqtt://HOST or mqtt://HOST:PORT, an IPv6 "
+		 "address in "
 		 "brackets"},
 		{"uplinks: [{name: u, url: \"mqtt://h:0\", publish: [a]}]\n",
 		 "uplinks[0].url: found port 0, allowed: 1..65535"},
@@ -405,20 +407,22 @@ static void uplink_keys_are_checked(void **state)
 		{UP("keep_alive: 1500ms"), "uplinks[0].keep_alive: found 1500 ms, allowed: whole seconds"},
 		{UP("reconnect: {first: 2s, max: 1s}"),
 		 "uplinks[0].reconnect.max: found 1000 ms, allowed: no less than first, 2000 ms"},
-		{UP("version: 3.1.1, password_file: p"),
-		 "uplinks[0].password_file: found no username beside it, which MQTT 3.1.1 needs with a password"},
-		{UP("subscribe: [{filter: \"a/b#\"}]"),
-		 "uplinks[0].subscribe[0].filter: found \"a/b#\", allowed: a topic filter such as plant1/#, at most "
-		 "1000 characters"},
-		{UP("subscribe: [\"a+\"]"),
-		 "uplinks[0].subscribe[0]: found \"a+\", allowed: a topic filter such as plant1/#, at most 1000 "
-		 "characters"},
+		{UP("version: 3.1.1, password_file: p"), "uplinks[0].password_file: found no username beside "
+							 "it, which MQTT 3.1.1 needs with a password"},
+		{UP("subscribe: [{filter: \"a/b#\"}]"), "uplinks[0].subscribe[0].filter: found \"a/b#\", "
+							"allowed: a topic filter such as plant1/#, at most "
+							"1000 characters"},
+		{UP("subscribe: [\"a+\"]"), "uplinks[0].subscribe[0]: found \"a+\", allowed: a topic filter "
+					    "such as plant1/#, at most 1000 "
+					    "characters"},
 		{UP("subscribe: [[]]"), "uplinks[0].subscribe[0]: found a list, allowed: a map, a filter"},
 		{UP("subscribe: [{filter: a, template: \"{9}\"}]"),
-		 "uplinks[0].subscribe[0].template: found \"{9}\", allowed: a topic with {topic}, {1} to {8}, or {1+} "
+		 "uplinks[0].subscribe[0].template: found \"{9}\", allowed: a topic with {topic}, {1} to "
+		 "{8}, or {1+} "
 		 "to {8+} in it, without + # otherwise"},
 		{UP("subscribe: [{filter: a, template: b, prefix: c}]"),
-		 "uplinks[0].subscribe[0].template: found beside prefix, allowed: either template, or strip and "
+		 "uplinks[0].subscribe[0].template: found beside prefix, allowed: either template, or strip "
+		 "and "
 		 "prefix"},
 	};
 
@@ -433,10 +437,11 @@ static void an_uplink_is_taken_apart(void **state)
 	const struct config_uplink *u;
 
 	(void)state;
-	assert_int_equal(parse("gateway: {name: g}\n"
-			       "uplinks: [{name: u, url: \"mqtt://[::1]:2883\", publish: [a, {filter: b}]}]\n",
-			       &cfg, &faults),
-			 OK);
+	assert_int_equal(
+		parse("gateway: {name: g}\n"
+		      "uplinks: [{name: u, url: \"mqtt://[::1]:2883\", publish: [a, {filter: b}]}]\n",
+		      &cfg, &faults),
+		OK);
 	u = &cfg->uplinks[0];
 	assert_string_equal(u->scheme, "mqtt");
 	assert_string_equal(u->host, "::1");

@@ -352,7 +352,8 @@ static uint8_t session_refusal(const struct conn *c, const struct mqtt_connect *
 	const struct broker *b = w->broker;
 	const struct session *s = session_find(w, client_id);
 
-	if (!s && !c->own && (worker_memory(w) != BUDGET_OK || atomic_load(&b->sessions) >= b->config.max_sessions))
+	if (!s && !c->own &&
+	    (worker_memory(w) != BUDGET_OK || atomic_load(&b->sessions) >= b->config.max_sessions))
 		return MQTT_RC_QUOTA_EXCEEDED;
 	if (!worker_has_store(w) || (expiry_of(p) == 0 && !(s && s->stored)))
 		return MQTT_RC_SUCCESS;

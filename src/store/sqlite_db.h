@@ -135,8 +135,8 @@ struct store_sqlite {
 
 	struct sq_confirmed *
 		confirmed; /* read_only: by origin, so that rows which do not count are not read; NULL: all are */
-	bool told;   /* load() has begun to tell */
-	bool loaded; /* counts in `segments` are complete */
+	bool told;         /* load() has begun to tell */
+	bool loaded;       /* counts in `segments` are complete */
 	uint64_t boot;
 	uint64_t last_stamp, last_msg_id;
 	int64_t last_ms, meta_ms; /* of the last commit; as it stands in the database */

@@ -124,7 +124,7 @@ static long long sum(json_t *numbers)
 
 static void print_uplinks(const json_t *list, FILE *to)
 {
-	static const char *const titles[] = {"<uplink", "<state",  "<since",    ">sent",
+	static const char *const titles[] = {"<uplink",   "<state",  "<since",   ">sent",
 					     ">received", ">queued", ">dropped", "<last error"};
 	struct table t;
 	char buf[32];

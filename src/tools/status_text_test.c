@@ -142,14 +142,17 @@ static void what_a_device_said_does_not_reach_the_terminal_as_it_is(void **state
 
 static void an_uplink_is_one_line_with_the_sum_of_what_it_dropped(void **state)
 {
-	json_t *list = json_pack("[{s:s, s:s, s:i, s:i, s:i, s:i, s:{s:i, s:i}, s:s}]", "name", "cloud", "state", "offline",
-				 "since", 1000, "acknowledged", 5, "received", 2, "queued", 7, "dropped", "refused", 1,
-				 "expired", 3, "last_error", "nobody answers");
+	json_t *list =
+		json_pack("[{s:s, s:s, s:i, s:i, s:i, s:i, s:{s:i, s:i}, s:s}]", "name", "cloud", "state",
+			  "offline", "since", 1000, "acknowledged", 5, "received", 2, "queued", 7, "dropped",
+			  "refused", 1, "expired", 3, "last_error", "nobody answers");
 	char *text = printed(json_pack("{s:o}", "uplinks", list));
 
 	(void)state;
-	assert_non_null(strstr(text, "uplink  state    since                 sent  received  queued  dropped  last error\n"
-				     "cloud   offline  1970-01-01T00:00:01Z     5         2       7        4  nobody answers\n"));
+	assert_non_null(strstr(
+		text,
+		"uplink  state    since                 sent  received  queued  dropped  last error\n"
+		"cloud   offline  1970-01-01T00:00:01Z     5         2       7        4  nobody answers\n"));
 	free(text);
 }
 
