@@ -356,15 +356,17 @@ def test_nothing_that_was_acknowledged_before_the_disk_was_full_is_lost(lineside
         assert len(panel.messages(taken)) == taken
 
 
-def test_a_client_of_version_3_gets_no_answer_when_the_disk_is_full(lineside, small):
-    away(small, "panel", "t/#")
-    with Raw(small.port, V5) as c:
-        c.connect("p")
-        refused_until(small, c, "t/x", b"x" * 2000, 0x97)
-    with Raw(small.port, V311) as old:
-        old.connect("old")
-        old.send(old.publish_packet("t/x", b"x", 1, packet_id=5))
-        assert [p for p in old.at_end() if p.kind == PUBACK] == []  # closed after 30 s
+def test_a_client_of_version_3_gets_no_answer_when_the_store_is_full():
+    with Gateway(stored(max_bytes="1MiB"), workers=2) as gw:
+        away(gw, "panel", "t/#")
+        with Raw(gw.port, V5) as c:
+            c.connect("p")
+            refused_until(gw, c, "t/x", b"x" * 2000, 0x97)
+        with Raw(gw.port, V311) as old:
+            old.connect("old")
+            old.sock.settimeout(60)
+            old.send(old.publish_packet("t/x", b"x", 1, packet_id=5))
+            assert [p for p in old.at_end() if p.kind == PUBACK] == []  # closed after 30 s
 
 
 def test_max_bytes_is_a_full_disk(lineside):

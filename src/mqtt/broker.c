@@ -28,6 +28,7 @@ void broker_config_default(struct broker_config *c)
 		.sys_interval_ms = 10000,
 		.hand_over_first = 32,
 		.linger_ms = 5,
+		.refuse_close_ms = 30000,
 		.will_grace_ms = 30000,
 		.seed = 1,
 	};

@@ -62,6 +62,7 @@ struct broker_config {
 	struct store *store;
 	uint32_t
 		linger_ms; /* an online subscriber has so long to acknowledge before its message goes to the store */
+	uint32_t refuse_close_ms; /* below 5.0, a publisher waits so long for a store that takes nothing */
 	uint32_t
 		will_grace_ms; /* after a start, a will that was stored waits so long for its client, at least */
 };
@@ -135,6 +136,7 @@ MUST_USE int broker_set_sys_interval(struct broker *b, uint32_t interval_ms);
 	COUNTER(dropped_retained, "retained messages not kept because there are too many")      \
 	COUNTER(dropped_memory, "messages that could not be kept for want of memory")           \
 	COUNTER(dropped_no_member, "messages for a share group without a member to take them")  \
+	COUNTER(refused_store, "PUBLISH packets refused because the store took nothing")        \
 	COUNTER(sockets_opened, "connections taken over from listeners")                        \
 	COUNTER(clients_connected, "CONNECTs accepted")                                         \
 	COUNTER(clients_refused, "CONNECTs refused")                                            \

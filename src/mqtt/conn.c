@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "mqtt/answer.h"
+#include "mqtt/refusal.h"
 #include "mqtt/route.h"
 #include "mqtt/session.h"
 
@@ -45,6 +46,10 @@ static void timer_fired(struct loop_timer *t)
 						: "its session was not stored in time");
 		return;
 	}
+	if (c->waits_for_store) {
+		refusal_give_up(c);
+		return;
+	}
 	/* it does not run while we are the ones who do not read, or have not come to it yet */
 	if ((worker_is_backlogged(c->worker) && c->publishes) || !list_empty(&c->unread))
 		c->last_read_ms = now;
@@ -54,6 +59,16 @@ static void timer_fired(struct loop_timer *t)
 	}
 	/* 3.1.1 [MQTT-3.1.2-24], 5.0 [MQTT-3.1.2-22] */
 	conn_close(c, MQTT_RC_KEEP_ALIVE_TIMEOUT, "keep-alive ran out");
+}
+
+void conn_keep_alive(struct conn *c)
+{
+	struct loop *loop = c->worker->loop;
+
+	c->last_read_ms = loop_now_ms(loop);
+	loop_timer_cancel(loop, &c->timer);
+	if (c->keep_alive_s) /* the client's own value [MQTT-3.2.2-22] */
+		loop_timer_set(loop, &c->timer, (uint64_t)c->keep_alive_s * 1500);
 }
 
 /* The connection, its stream and what the loop has of it. */
@@ -397,7 +412,7 @@ static bool conn_read(struct conn *c, bool *more)
 
 static bool may_read(const struct conn *c)
 {
-	return c->state != CONN_CLOSING && !conn_is_held(c) &&
+	return c->state != CONN_CLOSING && !conn_is_held(c) && !refusal_holds(c) &&
 	       !(c->publishes && worker_is_backlogged(c->worker));
 }
 

@@ -52,15 +52,17 @@ struct conn {
 	uint16_t keep_alive_s;
 	uint16_t receive_maximum; /* the client's window */
 	uint16_t aliases_out_max;
-	uint8_t state; /* enum conn_state */
+	uint16_t received_before; /* QoS 2 ids of earlier connections: PUBREL of them needs no window */
+	uint8_t state;            /* enum conn_state */
 	uint8_t version;
-	bool write_blocked; /* WRITABLE will come */
-	bool publishes;     /* sent a PUBLISH: not read while hand-over is behind */
-	bool orderly;       /* DISCONNECT came: no will */
-	bool is_resumed;    /* its session was there before: what it repeats may be done already */
-	bool wants_reasons; /* it asked for Request Problem Information: failures are told in words, too */
-	bool own;           /* the program's, not a client's from outside */
-	bool unhandled;     /* `input` has packets that wait for a turn with more time */
+	bool write_blocked;   /* WRITABLE will come */
+	bool publishes;       /* sent a PUBLISH: not read while hand-over is behind */
+	bool orderly;         /* DISCONNECT came: no will */
+	bool is_resumed;      /* its session was there before: what it repeats may be done already */
+	bool wants_reasons;   /* it asked for Request Problem Information: failures are told in words, too */
+	bool waits_for_store; /* its first packet in `input` does, a PUBLISH (refusal.h) */
+	bool own;             /* the program's, not a client's from outside */
+	bool unhandled;       /* `input` has packets that wait for a turn with more time */
 };
 
 /* Who it is, for the log: writes into `buf` and returns it. Not while it is being buried. */
@@ -85,6 +87,8 @@ void conns_flush(struct worker *w);
 /* Read again those that had more. */
 void conns_read_on(struct worker *w);
 
+/* Its keep-alive runs from now on, if it has one. */
+void conn_keep_alive(struct conn *c);
 /* Will be flushed at the end of this turn. */
 void conn_dirty(struct conn *c);
 /* Room for a small packet; NULL after closing the connection for want of memory. */

@@ -358,8 +358,8 @@ static uint8_t session_refusal(const struct conn *c, const struct mqtt_connect *
 	if (!worker_has_store(w) || (expiry_of(p) == 0 && !(s && s->stored)))
 		return MQTT_RC_SUCCESS;
 	switch (store_health(w->disk)) {
-	case STORE_FULL:
-		return MQTT_RC_QUOTA_EXCEEDED;
+	case STORE_FULL: /* who takes what waits makes room; there is a reserve for the little that is written for it */
+		return s && s->stored ? MQTT_RC_SUCCESS : MQTT_RC_QUOTA_EXCEEDED;
 	case STORE_FAILING:
 		return MQTT_RC_SERVER_UNAVAILABLE;
 	default:
@@ -432,10 +432,7 @@ void conn_opened(struct conn *c)
 	struct worker *w = c->worker;
 
 	c->state = CONN_OPEN;
-	c->last_read_ms = loop_now_ms(w->loop);
-	loop_timer_cancel(w->loop, &c->timer);
-	if (c->keep_alive_s) /* the client's own value [MQTT-3.2.2-22] */
-		loop_timer_set(w->loop, &c->timer, (uint64_t)c->keep_alive_s * 1500);
+	conn_keep_alive(c);
 	log_info("mqtt", "client %s %s: connected, MQTT %s%s",
 		 log_quote((char[64]){0}, 64, session_id(c->session)),
 		 conn_peer(c, (char[STREAM_PEER_MAX]){0}),

@@ -140,8 +140,7 @@ static void slot_start(struct session *s, struct inflight_slot *slot)
 		return;
 	}
 	list_append(&s->shelf->held, &k->held);
-	if (list_empty(&s->shelf->holding))
-		list_append(&s->worker->holding, &s->shelf->holding);
+	shelf_hold(s->shelf);
 }
 
 void session_let_go(struct session *s)
@@ -149,16 +148,19 @@ void session_let_go(struct session *s)
 	struct shelf *sh = s->shelf;
 	struct list *n;
 
+	list_remove(&sh->holding);
 	while ((n = list_first(&sh->held)) && is_open(s)) {
 		struct keep *k = container_of(n, struct keep, held);
 		struct inflight_slot *slot = inflight_find(&s->inflight, k->packet_id);
 
-		if (!keep_may_leave(k))
-			return;
+		if (!keep_may_leave(k)) {
+			shelf_hold(sh);
+			break;
+		}
 		list_remove(n);
 		slot_send(s, slot);
 	}
-	list_remove(&sh->holding);
+	shelf_take_durable(s);
 }
 
 /* Takes the item's references. false: no memory; they are the caller's still. */
@@ -341,7 +343,8 @@ static struct msg *msg_for(struct session *s, struct publication *p)
 static bool item_make(struct session *s, struct publication *p, const struct delivery *d,
 		      const struct publication *owner, struct queue_item *item)
 {
-	bool is_kept = s->stored && d->qos > 0 && !p->command;
+	/* a retained message of QoS 1 is fetched anew by who did not get it */
+	bool is_kept = s->stored && d->qos > (owner ? 0 : 1) && !p->command;
 
 	p->budget = &s->worker->budget;
 	*item = (struct queue_item){.msg = msg_for(s, p), .qos = d->qos, .retain = d->retain};

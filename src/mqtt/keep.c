@@ -3,10 +3,13 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "mqtt/refusal.h"
 #include "mqtt/shelf.h"
 
 /* So many bytes of messages may linger; more are written at once. */
 #define LINGER_BYTES_MAX (4u * 1024 * 1024)
+/* After there was no room for a row. */
+#define TRY_AGAIN_MS 20u
 
 static struct keep *keep_alloc(struct session *s)
 {
@@ -49,10 +52,17 @@ struct keep *keep_create(struct session *s, const struct publication *p, const s
 	return k;
 }
 
+static bool came_later(struct list *in_session, uint64_t seq)
+{
+	const struct keep *k = container_of(in_session, struct keep, in_session);
+
+	return !k->seq || k->seq > seq;
+}
+
 struct keep *keep_of_row(struct session *s, const struct store_row *row)
 {
-	struct keep *k = keep_alloc(s);
-	struct keep *behind;
+	struct keep *k = keep_alloc(s), *behind;
+	struct list *at;
 
 	if (!k)
 		return NULL;
@@ -62,7 +72,11 @@ struct keep *keep_of_row(struct session *s, const struct store_row *row)
 	k->retain = row->retain;
 	k->durable = true;
 	behind = shelf_tail_first(s->shelf);
-	list_insert_before(behind ? &behind->in_session : &s->shelf->keeps, &k->in_session);
+	at = behind ? &behind->in_session : &s->shelf->keeps;
+	/* a retained message that was sent before it has a later row, or none yet */
+	while (at->prev != &s->shelf->keeps && came_later(at->prev, row->seq))
+		at = at->prev;
+	list_insert_before(at, &k->in_session);
 	return k;
 }
 
@@ -134,6 +148,12 @@ static bool row_write(struct keep *k)
 void keep_write(struct keep *k)
 {
 	struct list *keeps = &k->session->shelf->keeps, *from = &k->in_session;
+
+	if (store_is_stuck(
+		    k->session->worker)) { /* its batches must not grow for ever; the linger tries again */
+		k->session->worker->is_short = true;
+		return;
+	}
 
 	while (from->prev != keeps && !container_of(from->prev, struct keep, in_session)->seq)
 		from = from->prev;
@@ -215,13 +235,16 @@ void keep_done(struct keep *k)
 	keep_forget(k);
 }
 
-bool keep_may_leave(const struct keep *k)
+bool keep_is_confirmed(const struct keep *k)
 {
 	const struct broker *b = k->session->worker->broker;
 
-	return k->qos < 2 ||
-	       (k->durable &&
-		(!k->conditional || k->first_number <= atomic_load(&b->workers[k->first_origin]->confirmed)));
+	return !k->conditional || k->first_number <= atomic_load(&b->workers[k->first_origin]->confirmed);
+}
+
+bool keep_may_leave(const struct keep *k)
+{
+	return k->qos < 2 || (k->durable && keep_is_confirmed(k));
 }
 
 void keeps_linger(struct worker *w)
@@ -240,7 +263,7 @@ void keeps_linger(struct worker *w)
 		keep_write(k);
 	}
 	if (w->is_short)
-		loop_timer_set(w->loop, &w->linger, w->broker->config.linger_ms + 1);
+		loop_timer_set(w->loop, &w->linger, w->broker->config.linger_ms + TRY_AGAIN_MS);
 }
 
 void keeps_durable(struct worker *w)

@@ -42,7 +42,7 @@ struct keep {
  * memory.
  */
 struct keep *keep_create(struct session *s, const struct publication *p, const struct queue_item *item);
-/* For a row that was read: durable, at its place in front of what came later. NULL: out of memory. */
+/* For a row that was read: durable, at its place by the order of rows. NULL: out of memory. */
 struct keep *keep_of_row(struct session *s, const struct store_row *row);
 /* Give it a row now, after those before it. Out of memory: it stays as it is, and is tried again. */
 void keep_write(struct keep *k);
@@ -54,6 +54,8 @@ void keep_released(struct keep *k);
 void keep_done(struct keep *k);
 /* Its row is enough from now on: it is found there again. Frees it. */
 void keep_forget(struct keep *k);
+/* Would it count after a restart? */
+bool keep_is_confirmed(const struct keep *k);
 /* May its PUBLISH leave? */
 bool keep_may_leave(const struct keep *k);
 

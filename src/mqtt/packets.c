@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "mqtt/refusal.h"
 #include "mqtt/route.h"
 #include "mqtt/session.h"
 #include "wire/mqtt_forward.h"
@@ -133,6 +134,11 @@ static uint8_t publish_route(struct conn *c, const struct mqtt_publish *pub, str
 		*promise = confirm_add(c->session, confirm, pub->packet_id, &p);
 	else if (worker_has_store(c->worker))
 		*promise = promise_of(c->worker, &p, p.ticket);
+	if (rc == ERR_IO) { /* with a reason of its own, should the store have become well again meanwhile */
+		reason = store_refusal(c->worker);
+		refusal_publish(c);
+		return reason ? reason : MQTT_RC_IMPLEMENTATION_SPECIFIC;
+	}
 	if (rc == ERR_RANGE)
 		return MQTT_RC_TOPIC_NAME_INVALID;
 	if (rc == ERR_FULL && pub->qos == 0) /* others learn it from the answer */
@@ -144,7 +150,7 @@ static uint8_t publish_route(struct conn *c, const struct mqtt_publish *pub, str
 
 /*
  * A refused QoS 1 or 2 message gets its reason in v5; one that is no acknowledgement's (retain not supported) goes into
- * DISCONNECT. In 3.1.1 there is none: the connection is closed (3.1.1 [MQTT-3.3.5-2]).
+ * DISCONNECT. In 3.1.1 there is none: the connection is closed (3.1.1 [MQTT-3.3.5-2]); for the store's sake it waits before that.
  */
 static int publish_refused(struct conn *c, const struct mqtt_publish *pub, uint8_t reason)
 {
@@ -155,6 +161,8 @@ static int publish_refused(struct conn *c, const struct mqtt_publish *pub, uint8
 		conn_answer(c, ack, pub->packet_id, reason, NULL);
 		return OK;
 	}
+	if (c->waits_for_store)
+		return ERR_AGAIN;
 	/* who may not write a topic is not thrown out for a QoS 0 message: tools that clear what is retained write to all */
 	if (pub->qos == 0 &&
 	    (c->version != MQTT_V5 || reason == MQTT_RC_NOT_AUTHORIZED || reason == MQTT_RC_QUOTA_EXCEEDED))
@@ -208,7 +216,8 @@ static int on_publish_qos2(struct conn *c, const struct mqtt_publish *pub)
 		conn_answer(c, MQTT_PUBREC, pub->packet_id, MQTT_RC_SUCCESS, &promise);
 		return OK;
 	}
-	if (c->session->nreceived > c->worker->broker->config.max_inflight && c->version == MQTT_V5)
+	if (c->session->nreceived > c->worker->broker->config.max_inflight + c->received_before &&
+	    c->version == MQTT_V5)
 		rc = CONN_ERR_REASON(MQTT_RC_RECEIVE_MAXIMUM_EXCEEDED); /* [MQTT-3.3.4-7] */
 	else
 		rc = qos2_take(c, pub);
@@ -233,8 +242,10 @@ static int on_publish(struct conn *c, const struct mqtt_frame *f)
 	if (rc < 0)
 		return rc;
 	c->publishes = true;
-	worker_count(c->worker, messages_received, 1);
-	worker_count(c->worker, payload_received, pub.payload.len);
+	if (!refusal_end(c)) {
+		worker_count(c->worker, messages_received, 1);
+		worker_count(c->worker, payload_received, pub.payload.len);
+	}
 	if (pub.qos == 2)
 		return on_publish_qos2(c, &pub);
 	if (pub.qos == 1 && (pub.dup || c->session->left) && answers_repeat(c, pub.packet_id, pub.dup))
@@ -391,15 +402,6 @@ static int sub_make(struct session *s, const struct mqtt_sub_item *item, const s
 	return ERR_NOMEM;
 }
 
-/* While the store takes nothing, a session in it gets no subscription more, not even one it has anew. */
-static uint8_t sub_refusal(const struct session *s)
-{
-	if (!s->stored || store_health(s->worker->disk) == STORE_OK)
-		return MQTT_RC_SUCCESS;
-	return store_health(s->worker->disk) == STORE_FULL ? MQTT_RC_QUOTA_EXCEEDED
-							   : MQTT_RC_IMPLEMENTATION_SPECIFIC;
-}
-
 static uint8_t subscribe_one(struct conn *c, const struct mqtt_sub_item *item, uint32_t id)
 {
 	struct worker *w = c->worker;
@@ -413,7 +415,8 @@ static uint8_t subscribe_one(struct conn *c, const struct mqtt_sub_item *item, u
 	};
 	struct sub *sub;
 	bool existed;
-	uint8_t refusal = sub_refusal(s);
+	/* not even one that it has, anew */
+	uint8_t refusal = s->stored ? store_refusal(w) : MQTT_RC_SUCCESS;
 	int rc;
 
 	if (refusal)
@@ -506,6 +509,11 @@ static int unsubscribe_one(struct conn *c, struct span filter, uint8_t *code)
 	*code = MQTT_RC_NO_SUBSCRIPTION_EXISTED;
 	if (!sub)
 		return OK;
+	/* 0x97 may not stand there (5.0, table 3-9); below 5.0 nothing may, and UNSUBACK waits */
+	if (s->stored && c->version == MQTT_V5 && store_refusal(c->worker)) {
+		*code = MQTT_RC_IMPLEMENTATION_SPECIFIC;
+		return OK;
+	}
 	if (s->stored && store_drop_sub(c->worker->disk, s->stored, filter) < 0)
 		return ERR_NOMEM;
 	/* [MQTT-3.10.4-2]; what has a slot stays [MQTT-3.10.4-3] */

@@ -99,7 +99,8 @@ int64_t worker_wall_ms(const struct worker *w, uint64_t monotonic_ms)
 
 	if (!monotonic_ms)
 		return 0;
-	return loop_wall_ms(w->loop) + (int64_t)(monotonic_ms > now ? monotonic_ms - now : 0);
+	return store_now_ms(w->broker->config.store, loop_wall_ms(w->loop)) +
+	       (int64_t)(monotonic_ms > now ? monotonic_ms - now : 0);
 }
 
 uint64_t worker_monotonic_ms(const struct worker *w, int64_t wall_ms)
@@ -289,6 +290,8 @@ void promises_close(struct worker *w)
 
 void promises_look(struct worker *w)
 {
+	struct list held, *n;
+
 	if (!worker_has_store(w))
 		return;
 	keeps_durable(w);
@@ -297,7 +300,9 @@ void promises_look(struct worker *w)
 	relays_look(w);
 	confirms_put(w);
 	confirms_durable(w);
-	list_for_each (n, &w->holding)
+	list_init(&held);
+	list_splice(&held, &w->holding);
+	while ((n = list_first(&held)))
 		session_let_go(container_of(n, struct shelf, holding)->session);
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "mqtt/promise.h"
+#include "mqtt/refusal.h"
 
 static int put_value(struct worker *w, const struct publication *p, uint64_t stamp)
 {
@@ -25,6 +26,11 @@ int retained_put(struct worker *w, struct publication *p, const struct retained_
 	/* a client's value that the gateway's takes the place of must not be back after a start */
 	if (!worker_has_store(w) || (p->own && !change->of_client))
 		return OK;
+	if (p->qos == 0 &&
+	    store_is_stuck(w)) { /* nobody is promised anything, and the batches would grow for ever */
+		worker_count(w, dropped_retained, 1);
+		return OK;
+	}
 	if (p->own || p->payload.len == 0)
 		rc = store_clear_retained(w->disk, p->topic, change->stamp);
 	else

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "mqtt/conn.h"
 #include "mqtt/promise.h"
+#include "mqtt/refusal.h"
 #include "mqtt/retained_disk.h"
 
 /*
@@ -614,15 +615,34 @@ static bool shall_wait(const struct worker *w, uint64_t others)
 	       (w->may_delay && others && w->routes->ntargets >= w->broker->config.hand_over_first);
 }
 
+/* Must it be on disk, or received for good, before it is acknowledged, whoever wants it? */
+static bool is_kept_itself(const struct publication *p)
+{
+	return (p->retain && !p->command) || p->conditional;
+}
+
+/* Does a session of the store get it? */
+static bool is_kept_by_others(const struct routes *r, const struct publication *p)
+{
+	uint64_t kept = r->kept;
+
+	for (uint32_t i = 0; i < r->nshares; i++)
+		kept |= interest_share_kept(r->shares[i]);
+	return kept && !p->command;
+}
+
 /* Retained before matched: a subscriber does it the other way round, so that one of them sees the other. */
 static int publish(struct worker *w, struct publication *p, bool *matched)
 {
 	struct routes *r = w->routes;
 	bool stores = p->retain && !p->command;
+	bool refuses = p->refusable && store_refusal(w);
 	uint64_t others;
 	bool wait;
 	int rc = stores ? split(w, p) : OK;
 
+	if (refuses && is_kept_itself(p))
+		return ERR_IO;
 	if (rc == OK && stores)
 		rc = store_retained(w, p);
 	if (p->retain)
@@ -635,6 +655,8 @@ static int publish(struct worker *w, struct publication *p, bool *matched)
 		route_settle(w);
 		rc = look_up(w, p, false);
 	}
+	if (rc == OK && refuses && is_kept_by_others(r, p))
+		rc = ERR_IO;
 	if (rc < 0)
 		return rc;
 	others = r->lanes & ~bit_of(w->index);

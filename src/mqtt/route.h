@@ -9,7 +9,8 @@
 
 /*
  * A message that starts at this worker: store it when retained, then match, hand over, deliver. Sets origin and number.
- * OK: everybody was served, *matched tells whether there was anybody; ERR_NOMEM: nobody was (it may be retained);
+ * OK: everybody was served, *matched tells whether there was anybody; ERR_NOMEM: nobody was (it may be retained); ERR_IO: nobody,
+ * since the store takes nothing and it would have to be kept;
  * ERR_RANGE: the topic has too many levels.
  */
 MUST_USE int route_publish(struct worker *w, struct publication *p, bool *matched);

@@ -192,6 +192,12 @@ static uint64_t item_seq(const struct queue_item *item)
 	return item->keep ? item->keep->seq : item->seq;
 }
 
+void shelf_hold(struct shelf *sh)
+{
+	if (list_empty(&sh->holding))
+		list_append(&sh->session->worker->holding, &sh->holding);
+}
+
 static bool head_is_full(const struct session *s)
 {
 	return len_of(s->queue) >= HEAD_LEN || bytes_of(s->queue) >= HEAD_BYTES;
@@ -204,6 +210,10 @@ void shelf_take_durable(struct session *s)
 	struct queue_item item;
 
 	while (sh->tail && (oldest = queue_peek(sh->tail)) && (!oldest->keep || oldest->keep->durable)) {
+		if (oldest->keep && !keep_is_confirmed(oldest->keep)) { /* which only its keep knows */
+			shelf_hold(sh);
+			return;
+		}
 		(void)queue_pop(sh->tail, &item);
 		if (!sh->rows && !is_away(s) && !head_is_full(s) && push_to(s, &s->queue, &item) == OK)
 			continue;
@@ -244,7 +254,6 @@ void shelf_away(struct session *s)
 		return;
 	while (!list_empty(&sh->held))
 		list_remove(sh->held.next);
-	list_remove(&sh->holding);
 	if (!list_empty(&sh->keeps) && !container_of(sh->keeps.prev, struct keep, in_session)->seq)
 		keep_write(container_of(sh->keeps.prev, struct keep, in_session));
 	if (sh->reading) { /* it may begin behind what goes back now */
@@ -322,19 +331,19 @@ static void rows_take(struct session *s, struct store_read *r)
 		is_past = row.seq >= sh->end;
 		if (is_past || row.seq < sh->first || row.state == STORE_RELEASED)
 			continue;
-		if (!row_is_due(s, &row)) {
-			passed(s, 1);
-		} else if (!item_of_row(s, &row, &item)) {
-			return; /* it is read again */
-		} else if (push_to(s, &s->queue, &item) < 0) {
-			if (item.keep)
-				keep_forget(item.keep);
-			item.keep = NULL;
-			item_drop(&item);
-			return;
+		if (row_is_due(s, &row)) {
+			if (!item_of_row(s, &row, &item))
+				return; /* it is read again */
+			if (push_to(s, &s->queue, &item) < 0) {
+				if (item.keep)
+					keep_forget(item.keep);
+				item.keep = NULL;
+				item_drop(&item);
+				return;
+			}
+			rows_gone(sh, 1);
 		}
 		sh->first = row.seq + 1;
-		rows_gone(sh, 1);
 	}
 	if (is_past) { /* what was counted and is not there */
 		passed(s, sh->rows);

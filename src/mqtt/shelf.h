@@ -57,6 +57,8 @@ void shelf_away(struct session *s);
 void shelf_take_durable(struct session *s);
 /* The keep of the oldest of the tail, or NULL. */
 struct keep *shelf_tail_first(const struct shelf *sh);
+/* Something in it waits for the disk, or for a confirmation: session_let_go() looks when that may have come. */
+void shelf_hold(struct shelf *sh);
 /* Is it the oldest that is owed, in memory and on disk? */
 bool shelf_is_first(const struct shelf *sh, const struct keep *k);
 /* Rows may have become superfluous. */

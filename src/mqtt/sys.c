@@ -43,6 +43,7 @@ static const struct number numbers[] = {
 	{"messages/stored", OF_ALL(stored_messages)},
 	{"store/messages/count", OF_ALL(stored_messages)},
 	{"store/messages/bytes", OF_ALL(stored_payload)},
+	{"store/refused", OF_SUM(count.refused_store)},
 	{"retained messages/count", OF_ALL(totals.retained_messages)},
 	{"subscriptions/count", OF_SUM(subscriptions)},
 	{"shared_subscriptions/count", OF_SUM(shared_subscriptions)},

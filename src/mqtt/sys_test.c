@@ -69,6 +69,7 @@ static void right_after_the_start_everything_is_told(void **state)
 		{"publish/messages/received", "0"},
 		{"publish/messages/sent", "0"},
 		{"publish/messages/dropped", "0"},
+		{"store/refused", "0"},
 		{"publish/bytes/received", "0"},
 		{"publish/bytes/sent", "0"},
 		{"bytes/received", "0"},

@@ -6,6 +6,7 @@
 #include "mqtt/answer.h"
 #include "mqtt/port.h"
 #include "mqtt/promise.h"
+#include "mqtt/refusal.h"
 #include "mqtt/retained_disk.h"
 #include "mqtt/route.h"
 #include "mqtt/session.h"
@@ -23,7 +24,7 @@ uint64_t worker_random(struct worker *w)
 
 bool worker_is_backlogged(struct worker *w)
 {
-	return w->stopped_reading || w->handed_bytes > w->broker->config.backlog_bytes;
+	return w->stopped_reading || w->handed_bytes > w->broker->config.backlog_bytes || store_is_behind(w);
 }
 
 /* ---- calls from other threads ---- */

@@ -292,7 +292,7 @@ static inline bool rows_found(void *arg, const struct store_row *r)
 	x->count++;
 	if (x->len < sizeof(x->text) - 200) {
 		x->len += (size_t)snprintf(x->text + x->len, 200, "%llu:%.*s", (unsigned long long)r->seq,
-					   (int)r->msg.payload.len,
+					   (int)(r->msg.payload.len < 64 ? r->msg.payload.len : 64),
 					   r->msg.payload.len ? (const char *)r->msg.payload.p : "");
 		for (uint32_t i = 0; r->sub_ids && i < r->sub_ids[0]; i++)
 			x->len += (size_t)snprintf(x->text + x->len, 16, "#%u", r->sub_ids[1 + i]);

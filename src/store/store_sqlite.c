@@ -14,11 +14,11 @@
 #include "store/sqlite_db.h"
 
 #define CACHE_KIB    16384
-#define BUSY_MS      5000                /* for so long another process may hold the database */
-#define WAL_MAX      (UINT64_C(4) << 20) /* bytes of the log; more are checkpointed after the commit */
+#define BUSY_MS      5000                 /* for so long another process may hold the database */
+#define WAL_MAX      (UINT64_C(64) << 20) /* bytes of the log; more are checkpointed after the commit */
 #define WAL_MIN      (UINT64_C(1) << 20)
-#define WAL_IDLE     (UINT64_C(1) << 19) /* more are checkpointed when there is nothing else to do */
-#define SOFT_OF      8                   /* of max_bytes, one in so many is the reserve */
+#define WAL_IDLE     (UINT64_C(16) << 20) /* more are checkpointed when there is nothing else to do */
+#define SOFT_OF      8                    /* of max_bytes, one in so many is the reserve */
 #define SWEEP_COMMIT 4
 #define SWEEP_TIDY   32
 #define PURGE_ROWS   200
@@ -35,7 +35,7 @@ static bool is_no_space(struct store_sqlite *s, int rc)
 	if ((rc & 0xff) == SQLITE_FULL)
 		return true;
 	e = (rc & 0xff) == SQLITE_IOERR && s->db ? sqlite3_system_errno(s->db) : 0;
-	return e == ENOSPC || e == EDQUOT || e == EFBIG;
+	return e == ENOSPC || e == EDQUOT;
 }
 
 static void disk_is_full(struct store_sqlite *s)
@@ -129,11 +129,21 @@ static uint64_t backend_bytes(struct store_backend *b)
 	return s->pages * s->page_size + s->wal_frames * frame_bytes(s);
 }
 
+/*
+ * The file system may stay full of our own database, which does not shrink: then what was given back within it has to do, and the
+ * log, which was emptied while there was no reserve.
+ */
+static bool has_room_inside(const struct store_sqlite *s)
+{
+	return s->free_pages * s->page_size >= 4 * s->disk.ballast + WAL_MIN / 4;
+}
+
 static enum store_health backend_health(struct store_backend *b)
 {
 	struct store_sqlite *s = sq_of(b);
 
-	if (s->ballast_used && s->health != STORE_FAILING && (s->vfs || sq_folder_restore(s))) {
+	if (s->ballast_used && s->health != STORE_FAILING &&
+	    (s->vfs || sq_folder_restore(s) || has_room_inside(s))) {
 		s->ballast_used = false;
 		s->health = STORE_OK;
 		log_notice("store", "%s: there is space again", s->path);
@@ -456,8 +466,10 @@ int sq_connect(struct store_sqlite *s)
 	if (rc != SQLITE_OK)
 		return sq_error(s, rc, "open it");
 	sqlite3_busy_timeout(s->db, BUSY_MS);
-	sqlite3_wal_hook(s->db, on_wal, s);
-	return set_up(s);
+	if ((rc = set_up(s)) < 0)
+		return rc;
+	sqlite3_wal_hook(s->db, on_wal, s); /* wal_autocheckpoint takes away the one there was */
+	return OK;
 }
 
 void sq_disconnect(struct store_sqlite *s)

@@ -272,7 +272,7 @@ int main(int argc, char **argv)
 	put_sessions();
 	distinct(&seq, 100, 100000);
 	distinct(&seq, 300, 300000);
-	distinct(&seq, 1000, 400000);
+	distinct(&seq, 1000, 300000);
 	rows = read_back(seq);
 	drop(seq, 10, rows);
 	shared(&seq, &id, 1, 5000);

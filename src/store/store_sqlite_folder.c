@@ -16,7 +16,7 @@
 #include "base/log.h"
 #include "store/sqlite_db.h"
 
-#define RESERVE_MAX (UINT64_C(16) << 20)
+#define RESERVE_MAX (UINT64_C(64) << 20)
 #define RESERVE_OF  16 /* of the free bytes, one in so many */
 
 static char *in_folder(const struct store_sqlite *s, const char *name)

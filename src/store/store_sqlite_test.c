@@ -1,5 +1,10 @@
 #include "store/sqlite_test.h"
 
+#include <string.h>
+
+#include "base/alloc_fail.h"
+#include "store/store_sqlite.h"
+
 static void an_empty_store_has_nothing(void **state)
 {
 	struct store_backend *b = place_open(*state);
@@ -209,6 +214,116 @@ static void reading_stops_when_it_is_told_to(void **state)
 	b->ops->close(b);
 }
 
+static void count_fault(void *arg, const char *line)
+{
+	(void)line;
+	++*(unsigned *)arg;
+}
+
+static uint64_t rows_of(const struct store_sqlite_info *info, const char *table)
+{
+	for (unsigned i = 0; i < info->ntables; i++)
+		if (strcmp(info->table[i].name, table) == 0)
+			return info->table[i].rows;
+	fail_msg("no table %s", table);
+	return 0;
+}
+
+static void the_command_line_works_beside_a_running_gateway(void **state)
+{
+	static char big[20001];
+	struct place *p = *state;
+	struct store_backend *b = place_open(p);
+	struct store_sqlite_info info;
+	uint64_t before, after;
+	unsigned faults = 0;
+
+	memset(big, 'x', 20000);
+	load(b);
+	PUT(b, op_session(1, "c"), op_retained("r", "v", 1), op_clear("gone", 2));
+	for (uint64_t i = 1; i <= 100; i++)
+		PUT(b, op_row(1, i, "t", big));
+	PUT(b, op_drop_rows(1, 100));
+	assert_int_equal(store_sqlite_info(p->folder, &info, p->why, sizeof(p->why)), OK);
+	assert_int_equal(info.format, 1);
+	assert_int_equal(info.boots, 1);
+	assert_false(info.clean);
+	assert_int_equal(rows_of(&info, "queue"), 1);
+	assert_int_equal(rows_of(&info, "retained"), 1);
+	assert_true(info.free > 1000000);
+	assert_int_equal(store_sqlite_check(p->folder, true, count_fault, &faults, p->why, sizeof(p->why)),
+			 OK);
+	assert_int_equal(faults, 0);
+	assert_int_equal(store_sqlite_compact(p->folder, &before, &after, p->why, sizeof(p->why)), OK);
+	assert_true(after < 200000);
+	assert_true(before > 0);
+	/* It goes on as if nothing had been. */
+	PUT(b, op_row(1, 101, "t", "more"));
+	assert_int_equal(count_rows(b, 1), 2);
+	b->ops->close(b);
+	assert_int_equal(store_sqlite_info(p->folder, &info, p->why, sizeof(p->why)), OK);
+	assert_true(info.clean);
+	assert_int_equal(store_sqlite_info("/nonexistent", &info, p->why, sizeof(p->why)), ERR_NOT_FOUND);
+}
+
+static void the_log_does_not_grow_without_bound(void **state)
+{
+	static char big[10001];
+	struct place *p = *state;
+	struct store_backend *b = place_open(p);
+	struct store_sqlite_info info;
+
+	memset(big, 'x', 10000);
+	p->max_bytes = 32 << 20; /* a log of an eighth of it */
+	b->ops->close(b);
+	b = place_open(p);
+	load(b);
+	PUT(b, op_session(1, "c"));
+	for (uint64_t i = 1; i <= 3000; i++)
+		PUT(b, op_row(1, i, "t", big), op_drop_rows(1, i > 10 ? i - 10 : 1));
+	assert_int_equal(store_sqlite_info(p->folder, &info, p->why, sizeof(p->why)), OK);
+	assert_true(info.log < 9 << 20);
+	assert_true(info.bytes < 1 << 20);
+	b->ops->close(b);
+}
+
+static int use(struct place *p)
+{
+	uint32_t ids[] = {1, 7};
+	struct store_op ops[] = {op_session(1, "c"), op_msg(300, "t", "m"), op_shared(1, 1, 300),
+				 op_row(1, 2, "t", "x"), op_retained("r", "v", 1)};
+	struct store_backend *b = NULL;
+	static const struct store_loader nothing = {0};
+	int rc = place_try(p, &b);
+
+	ops[3].row.sub_ids = ids;
+	if (rc < 0)
+		return rc;
+	if ((rc = b->ops->load(b, &nothing, NULL)) == OK)
+		rc = try_put(b, 1000, ops, sizeof(ops) / sizeof(ops[0]));
+	b->ops->close(b);
+	return rc;
+}
+
+static void without_memory_nothing_is_half_done(void **state)
+{
+	struct place *p = *state;
+	bool hit = true;
+	int refused = 0;
+
+	for (long n = 1; hit; n++) {
+		int rc;
+
+		alloc_fail_at(n);
+		rc = use(p);
+		hit = alloc_fail_end();
+		assert_true(rc == OK || rc == ERR_NOMEM);
+		refused += rc == ERR_NOMEM;
+	}
+	assert_true(refused > 5);
+	assert_int_equal(use(p), OK);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, place_make, place_unmake)
@@ -223,6 +338,9 @@ int main(void)
 		T(the_newest_retained_value_stands),
 		T(subscription_ids_come_back_with_the_row),
 		T(reading_stops_when_it_is_told_to),
+		T(the_command_line_works_beside_a_running_gateway),
+		T(the_log_does_not_grow_without_bound),
+		T(without_memory_nothing_is_half_done),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /*
- * Runs of a simulation, one per seed, as two cmocka tests. LINESIDE_SEED=n replays one; LINESIDE_SEEDS=n runs as many.
+ * Runs of a simulation, one per seed, as two cmocka tests. LINESIDE_SEED=n replays one; LINESIDE_SEEDS=n runs as many,
+ * from LINESIDE_FIRST=n on.
  */
 #ifndef SIM_SEEDS_H
 #define SIM_SEEDS_H
