@@ -241,10 +241,11 @@ def test_late_records_say_so():
             assert got["a/text"] == "ts"
 
 
+@pytest.mark.parametrize("more", [{}, {"storage": {"path": "data"}}], ids=["in memory", "on disk"])
 @pytest.mark.parametrize("policy", ["drop_oldest", "drop_newest"])
-def test_a_full_buffer_misses_exactly_what_was_counted(policy):
+def test_a_full_buffer_misses_exactly_what_was_counted(policy, more):
     keys = {"publish": ["a/#"], "buffer": {"max_bytes": "64KiB", "policy": policy}}
-    with Mosquitto() as remote, Gateway(config(uplink(remote.port, **keys)), workers=2) as gw:
+    with Mosquitto() as remote, Gateway(config(uplink(remote.port, **keys), **more), workers=2) as gw:
         wait_state(gw, "online")
         remote.kill()
         wait_state(gw, "offline")
