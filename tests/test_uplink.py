@@ -182,10 +182,14 @@ def config(*uplinks, **more):
     return {"gateway": {"name": "plant1"}, "uplinks": list(uplinks), **more}
 
 
-def status(gw):
+def whole_status(gw):
     done = subprocess.run([os.environ.get("LINESIDE_BIN") or "build/lineside", "status", "-c", str(gw.config_path), "--json"],
                           capture_output=True, text=True, timeout=10, cwd=Path(__file__).resolve().parent.parent, check=True)
-    return {u["name"]: u for u in json.loads(done.stdout)["uplinks"]}
+    return json.loads(done.stdout)
+
+
+def status(gw):
+    return {u["name"]: u for u in whole_status(gw)["uplinks"]}
 
 
 def wait_state(gw, state, name="up", timeout=10):
@@ -293,7 +297,7 @@ def test_what_is_buffered_outlives_a_restart_and_goes_with_the_uplink():
         remote.kill()
         kept = config(uplink(remote.port, publish=["a/#"]), storage={"path": "data"})
         with Gateway(kept) as gw:
-            gw.wait_log("no connection to it")
+            wait_until("its filter is there", lambda: whole_status(gw)["subscriptions"] == 1)
             with Peer(gw.port) as here:
                 for i in range(500):
                     here.client.publish("a/t", str(i), 1)
