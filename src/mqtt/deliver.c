@@ -287,7 +287,10 @@ static bool item_queue(struct session *s, const struct queue_item *item)
 	if (!queue_make_room(s))
 		return false;
 	if (waiting_push(s, item) < 0) {
-		session_count_drop(s, dropped_memory);
+		if (item->qos == 0)
+			worker_count(s->worker, dropped_qos0, 1);
+		else
+			session_count_drop(s, dropped_memory);
 		return false;
 	}
 	s->is_spared &= !is_open(s);
@@ -306,6 +309,8 @@ void session_cut(struct session *s)
 			   "memory is short and most of it waits for this client");
 		return;
 	}
+	if (shelf_release(s)) /* it is on disk as well */
+		return;
 	log_notice("mqtt", "client %s: memory is short, half of what waits for it is dropped",
 		   log_quote((char[128]){0}, 128, session_id(s)));
 	while (waiting_held(s) > half &&

@@ -46,7 +46,11 @@ static bool lane_has_settled(struct worker *w, uint32_t to, uint64_t number)
 
 static bool is_settled(struct worker *w, uint64_t number, uint64_t lanes)
 {
-	if (w->delayed || unsettled_from(w, w->index) <= number)
+	if (w->delayed) { /* who owes it is known at the end of this turn */
+		w->progressed = true;
+		return false;
+	}
+	if (unsettled_from(w, w->index) <= number)
 		return false;
 	for (; lanes; lanes &= lanes - 1)
 		if (!lane_has_settled(w, (uint32_t)__builtin_ctzll(lanes), number))
@@ -232,6 +236,11 @@ static void linger_fired(struct loop_timer *t)
 	keeps_linger(container_of(t, struct worker, linger));
 }
 
+static void cleaning_fired(struct loop_timer *t)
+{
+	shelves_clean(container_of(t, struct worker, cleaning));
+}
+
 void promises_init(struct worker *w)
 {
 	list_init(&w->lingering);
@@ -243,6 +252,7 @@ void promises_init(struct worker *w)
 	list_init(&w->confirming);
 	list_init(&w->confirmed_writing);
 	loop_timer_init(&w->linger, linger_fired);
+	loop_timer_init(&w->cleaning, cleaning_fired);
 }
 
 int promises_open(struct worker *w)
@@ -274,6 +284,7 @@ void promises_close(struct worker *w)
 	struct list *n;
 
 	loop_timer_cancel(w->loop, &w->linger);
+	loop_timer_cancel(w->loop, &w->cleaning);
 	while ((n = list_take_first(&w->relays)))
 		free(container_of(n, struct relay, in_worker));
 	confirms_free(&w->confirming);
@@ -326,7 +337,6 @@ void promises_pass(struct worker *w)
 	for (uint32_t from = 0; from < w->broker->nlanes; from++)
 		if (from != w->index)
 			settled_tell(w, from);
-	shelves_clean(w);
 	store_submit(w->disk);
 	if (w->progressed) /* after the answers were sent */
 		loop_again(w->loop);

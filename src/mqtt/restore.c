@@ -240,6 +240,7 @@ int broker_restore(struct broker *b)
 		store_submit(b->workers[i]->disk);
 		budget_settle(&b->workers[i]->budget);
 		worker_gauges_set(b->workers[i]);
+		own_sessions_tell(b->workers[i]);
 	}
 	return rc;
 }

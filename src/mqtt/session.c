@@ -171,6 +171,7 @@ void session_attach(struct session *s, struct conn *c)
 	s->conn = c;
 	c->session = s;
 	s->unacked = 0;
+	shelf_back(s);
 	c->received_before = (uint16_t)s->nreceived;
 	s->is_spared = session_queue_is_full(s) || session_queue_is_large(s);
 	sub_tree_presence(s->worker->subs, &s->subs, true);

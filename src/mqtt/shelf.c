@@ -7,9 +7,21 @@
 #include "mqtt/keep.h"
 
 /* The head holds so much; more goes to disk, and is read back in pieces of half of it. */
-#define HEAD_LEN      512u
-#define HEAD_BYTES    (512u * 1024)
+#define HEAD_LEN   512u
+#define HEAD_BYTES (512u * 1024)
+/*
+ * Of a client that is away so much stays in memory too, and of all together this part of the memory limit: a short queue need not be
+ * read back.
+ */
+#define CACHE_BYTES   (64u * 1024)
+#define CACHE_PART    16u
+#define CACHE_MOST    (UINT64_C(64) << 20)
 #define READ_AGAIN_MS 1000u
+/*
+ * What was acknowledged is dropped from disk with what comes in this time: nobody waits for it, and a client that takes a long queue
+ * costs a few changes instead of one a turn. After a crash it is sent again.
+ */
+#define CLEAN_MS 50u
 
 struct shelf_read {
 	struct store_read read;
@@ -63,6 +75,31 @@ static void rows_gone(struct shelf *sh, uint64_t rows)
 	rows_count(sh, -(int64_t)rows, -(int64_t)bytes);
 }
 
+/* ---- what is in memory for a client that is away ---- */
+
+static bool cache_has_room(const struct session *s, uint64_t bytes)
+{
+	const struct worker *w = s->worker;
+	uint64_t most = w->broker->config.memory_limit / CACHE_PART;
+
+	if (!most || most > CACHE_MOST)
+		most = CACHE_MOST;
+	return s->shelf->cached + bytes <= CACHE_BYTES && w->cached + bytes <= most / w->broker->nlanes &&
+	       worker_memory(w) == BUDGET_OK;
+}
+
+static void cache_add(struct session *s, uint64_t bytes)
+{
+	s->shelf->cached += bytes;
+	s->worker->cached += bytes;
+}
+
+static void cache_end(struct shelf *sh)
+{
+	sh->session->worker->cached -= sh->cached;
+	sh->cached = 0;
+}
+
 void shelf_free(struct shelf *sh)
 {
 	struct worker *w;
@@ -70,6 +107,7 @@ void shelf_free(struct shelf *sh)
 	if (!sh)
 		return;
 	w = sh->session->worker;
+	cache_end(sh);
 	rows_gone(sh, sh->rows);
 	while (!list_empty(&sh->keeps))
 		keep_forget(container_of(sh->keeps.next, struct keep, in_session));
@@ -111,6 +149,8 @@ uint64_t waiting_bytes(const struct session *s)
 {
 	return waiting_held(s) + (s->shelf ? s->shelf->row_bytes : 0);
 }
+
+static void shelf_clean(struct shelf *sh);
 
 /* ---- in ---- */
 
@@ -203,6 +243,18 @@ static bool head_is_full(const struct session *s)
 	return len_of(s->queue) >= HEAD_LEN || bytes_of(s->queue) >= HEAD_BYTES;
 }
 
+/* Behind the head, if nothing is between. */
+static bool head_takes(struct session *s, const struct queue_item *item)
+{
+	uint64_t bytes = msg_cost(item->msg);
+
+	if (s->shelf->rows || head_is_full(s) || (is_away(s) && !cache_has_room(s, bytes)))
+		return false;
+	if (is_away(s))
+		cache_add(s, bytes);
+	return true;
+}
+
 void shelf_take_durable(struct session *s)
 {
 	struct shelf *sh = s->shelf;
@@ -215,7 +267,7 @@ void shelf_take_durable(struct session *s)
 			return;
 		}
 		(void)queue_pop(sh->tail, &item);
-		if (!sh->rows && !is_away(s) && !head_is_full(s) && push_to(s, &s->queue, &item) == OK)
+		if (head_takes(s, &item) && push_to(s, &s->queue, &item) == OK)
 			continue;
 		if (item.keep) {
 			if (!sh->rows)
@@ -234,6 +286,10 @@ static void head_shelve(struct session *s)
 	uint64_t first = 0, seq;
 	struct queue_item item;
 
+	if (sh->reading) { /* it may begin behind what goes back now */
+		sh->reading->shelf = NULL;
+		sh->reading = NULL;
+	}
 	while (s->queue && queue_pop(s->queue, &item)) {
 		seq = item_seq(&item);
 		if (seq && !first)
@@ -252,15 +308,32 @@ void shelf_away(struct session *s)
 
 	if (!sh)
 		return;
+	cache_end(sh);
 	while (!list_empty(&sh->held))
 		list_remove(sh->held.next);
 	if (!list_empty(&sh->keeps) && !container_of(sh->keeps.prev, struct keep, in_session)->seq)
 		keep_write(container_of(sh->keeps.prev, struct keep, in_session));
-	if (sh->reading) { /* it may begin behind what goes back now */
-		sh->reading->shelf = NULL;
-		sh->reading = NULL;
-	}
+	if (sh->rows || !cache_has_room(s, bytes_of(s->queue)))
+		head_shelve(s);
+	else
+		cache_add(s, bytes_of(s->queue));
+	if (!list_empty(&sh->dirty))
+		shelf_clean(sh);
+}
+
+void shelf_back(struct session *s)
+{
+	if (s->shelf)
+		cache_end(s->shelf);
+}
+
+bool shelf_release(struct session *s)
+{
+	if (!s->shelf || !len_of(s->queue))
+		return false;
 	head_shelve(s);
+	cache_end(s->shelf);
+	return true;
 }
 
 /* ---- reading back ---- */
@@ -510,8 +583,12 @@ bool waiting_drop_newest(struct session *s)
 
 void shelf_dirty(struct shelf *sh)
 {
+	struct worker *w = sh->session->worker;
+
 	if (list_empty(&sh->dirty))
-		list_append(&sh->session->worker->dirty_shelves, &sh->dirty);
+		list_append(&w->dirty_shelves, &sh->dirty);
+	if (!loop_timer_pending(&w->cleaning))
+		loop_timer_set(w->loop, &w->cleaning, CLEAN_MS);
 }
 
 bool shelf_is_first(const struct shelf *sh, const struct keep *k)
@@ -532,18 +609,22 @@ static uint64_t rows_needed_from(const struct shelf *sh)
 	return low;
 }
 
+static void shelf_clean(struct shelf *sh)
+{
+	uint64_t low = rows_needed_from(sh);
+
+	list_remove(&sh->dirty);
+	if (low > sh->dropped)
+		store_drop_rows(sh->session->worker->disk, sh->session->stored, low);
+	sh->dropped = low > sh->dropped ? low : sh->dropped;
+}
+
 void shelves_clean(struct worker *w)
 {
 	struct list *n;
 
-	while ((n = list_take_first(&w->dirty_shelves))) {
-		struct shelf *sh = container_of(n, struct shelf, dirty);
-		uint64_t low = rows_needed_from(sh);
-
-		if (low > sh->dropped)
-			store_drop_rows(w->disk, sh->session->stored, low);
-		sh->dropped = low > sh->dropped ? low : sh->dropped;
-	}
+	while ((n = list_first(&w->dirty_shelves)))
+		shelf_clean(container_of(n, struct shelf, dirty));
 }
 
 /* ---- after a restart ---- */

@@ -5,8 +5,8 @@
  *   on disk   rows that were written and are not in memory   shelf.first .. shelf.end
  *   tail      in memory: came last, not on disk yet          shelf.tail
  *
- * A session that is not stored has a head only. Of one that is stored, what is on disk leaves the memory when the client is away or
- * the head is long; it is read back in pieces when its turn comes.
+ * A session that is not stored has a head only. Of one that is stored, what is on disk leaves the memory when the head is long, or its
+ * client is away and more than a little waits for it; it is read back in pieces when its turn comes.
  */
 #ifndef MQTT_SHELF_H
 #define MQTT_SHELF_H
@@ -28,6 +28,7 @@ struct shelf {
 	uint64_t rows, row_bytes;   /* how many they are; of their messages, about */
 	struct queue *tail;         /* NULL: nothing was there yet */
 	struct shelf_read *reading; /* NULL: none under way */
+	uint64_t cached;            /* bytes of the head that are counted in worker.cached */
 };
 
 /* The session's shelf, made at the first call; NULL: out of memory. Only of stored sessions. */
@@ -53,6 +54,10 @@ bool waiting_drop_newest(struct session *s);
 
 /* The client went: what lingers is written, and what is on disk leaves the memory. */
 void shelf_away(struct session *s);
+/* The client is back. */
+void shelf_back(struct session *s);
+/* What is in memory and on disk leaves the memory. false: there was nothing. */
+bool shelf_release(struct session *s);
 /* The oldest of the tail is on disk now. */
 void shelf_take_durable(struct session *s);
 /* The keep of the oldest of the tail, or NULL. */
@@ -63,7 +68,7 @@ void shelf_hold(struct shelf *sh);
 bool shelf_is_first(const struct shelf *sh, const struct keep *k);
 /* Rows may have become superfluous. */
 void shelf_dirty(struct shelf *sh);
-/* At the end of a turn: drop them. */
+/* Drop them now. */
 void shelves_clean(struct worker *w);
 
 /* The worker ends, its port is closed: reads that were under way are forgotten. */

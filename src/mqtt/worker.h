@@ -95,16 +95,18 @@ struct worker {
 	struct list writing;     /* keeps with a row that is not durable, by ticket */
 	uint64_t lingering_bytes;
 	struct loop_timer linger;
-	struct list holding;       /* shelves with messages that wait for the disk before they leave */
-	struct list dirty_shelves; /* shelves with rows that are done with */
-	struct list reads;         /* under way */
-	struct list relays;        /* what was passed on for another worker */
+	struct list holding;        /* shelves with messages that wait for the disk before they leave */
+	struct list dirty_shelves;  /* shelves with rows that are done with */
+	struct loop_timer cleaning; /* of these */
+	struct list reads;          /* under way */
+	struct list relays;         /* what was passed on for another worker */
 	struct list confirming, confirmed_writing; /* publishes of QoS 2 of stored sessions */
 	uint64_t confirm_newest;                   /* number of the newest of them */
 	_Atomic uint64_t confirmed;                /* those up to this number are confirmed, on disk */
 	struct loop_source settled;                /* another worker settled or confirmed something */
-	uint64_t shelved, shelved_bytes;           /* messages that are only on disk */
-	uint8_t *input;                            /* INPUT_BYTES, for the connection that is being read */
+	uint64_t cached; /* bytes in memory of messages for clients that are away, on disk as well */
+	uint64_t shelved, shelved_bytes; /* messages that are only on disk */
+	uint8_t *input;                  /* INPUT_BYTES, for the connection that is being read */
 	uint64_t next_uid;
 	uint64_t random; /* state of worker_random() */
 

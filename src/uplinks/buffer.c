@@ -187,7 +187,8 @@ void buffers_look(struct uplink *u)
 	if (u->phase == PHASE_DRAINING && other->is_up && list_empty(&other->records) &&
 	    buffer_queued(other) == 0)
 		u->phase = PHASE_ALONE;
-	if (u->phase == PHASE_ALONE && u->is_up && buffer_queued(&u->buffers[u->live]) > backlog_max(u))
+	if (u->phase == PHASE_ALONE && u->is_up && other->is_up &&
+	    buffer_queued(&u->buffers[u->live]) > backlog_max(u))
 		join(u);
 	share_bytes(u);
 	uplink_settle(u);

@@ -281,6 +281,9 @@ void records_pump(struct uplink *u)
 	struct buffer *live = &u->buffers[u->live], *other = &u->buffers[!u->live];
 	struct record *r;
 
+	/* else the subscription of the other session would wait for a disk that is busy with what drains, and live values with it */
+	if (u->phase == PHASE_JOINING)
+		return;
 	while (may_send(u) && (r = next_held(live)))
 		if (!record_send(u, r))
 			return;

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc_fail.h"
 #include "uplinks/uplink_rig.h"
 
 static void expect(struct rig *r, struct rig_side *side, size_t n, const char *line)
@@ -545,6 +546,44 @@ static void an_uplink_that_is_gone_leaves_nothing_behind(void **state)
 	rig_fini(&r);
 }
 
+static void what_does_not_fit_into_memory_is_not_begun(void **state)
+{
+	static struct config_uplink_map both[] = {{.filter = "a/#", .prefix = "b/"}};
+	const struct uplink_events events = {0};
+
+	(void)state;
+	for (int v = MQTT_V311; v <= MQTT_V5; v++) {
+		struct rig r;
+		struct uplink_setup setup = {
+			.client_id = "gw-up", .password = span_str("x"), .max_packet_size = 1 << 20};
+
+		rig_init(&r, 16, 1);
+		rig_start(&r, "none", "#");
+		r.cfg.version = v;
+		r.cfg.username = "u";
+		r.cfg.subscribe = both;
+		r.cfg.nsubscribe = 1;
+		setup.cfg = &r.cfg;
+		for (long n = 1;; n++) {
+			struct uplink_places places = {
+				.loop = r.loop, .local = r.local, .terms = {&r.terms[0], &r.terms[1]}};
+			bool hit;
+			int rc;
+
+			assert_int_equal(sim_net_dialer(r.there.net, "broker", &places.remote), OK);
+			alloc_fail_at(n);
+			rc = uplink_create(&places, &setup, &events, &r, &r.uplink);
+			hit = alloc_fail_end();
+			assert_int_equal(rc, hit ? ERR_NOMEM : OK);
+			assert_int_equal(r.uplink == NULL, hit);
+			if (!hit)
+				break;
+		}
+		rig_wait_state(&r, UPLINK_ONLINE);
+		rig_fini(&r);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -564,6 +603,7 @@ int main(void)
 		cmocka_unit_test(filters_that_are_configured_no_more_are_given_up),
 		cmocka_unit_test(stopping_is_told_and_what_is_buffered_stays),
 		cmocka_unit_test(an_uplink_that_is_gone_leaves_nothing_behind),
+		cmocka_unit_test(what_does_not_fit_into_memory_is_not_begun),
 	};
 
 	return cmocka_run_group_tests_name("uplinks", tests, NULL, NULL);

@@ -385,6 +385,7 @@ static void run_init(struct run *r, uint64_t seed)
 	r->nclients = 3 + (unsigned)any(r, CLIENTS_MAX - 2);
 	r->ngroup = one_in(r, 2) ? 1 + (unsigned)any(r, 3) : 0;
 	r->ledger.late_feeds = one_in(r, 2);
+	r->ledger.stored = true;
 	r->acceptor.accepted = accepted;
 	assert_int_equal(sim_loop_create(r->world, &r->accept_loop), OK);
 	assert_int_equal(sim_loop_create(r->world, &r->client_loop), OK);

@@ -155,7 +155,7 @@ static void check_order(struct ledger *l, unsigned client, uint32_t id, bool ret
 {
 	const struct ledger_message *m = &l->messages[id];
 
-	if (retained_copy && l->crashed)
+	if (retained_copy && l->stored)
 		return;
 	if (m->resent && m->qos == 1 && (l->small_queues || owed_qos(l, client, m) == 0))
 		return;
@@ -164,7 +164,7 @@ static void check_order(struct ledger *l, unsigned client, uint32_t id, bool ret
 
 		uint16_t newer_copies = l->copies[client][i];
 
-		if (l->crashed)
+		if (l->stored)
 			newer_copies &= (uint16_t)~RETAINED;
 		if (too_late(m, retained_copy, newer, newer_copies))
 			ledger_broken(l, "client %u: %s of client %u: %u%s came after %u", client, m->topic,
@@ -185,7 +185,8 @@ void ledger_delivered(struct ledger *l, unsigned client, uint32_t id, uint8_t qo
 	}
 	if (*copies == 0 && !l->in_group[client])
 		check_order(l, client, id, retained_copy);
-	if (retained_copy) {
+	/* to a subscription of QoS 0 what comes later may overtake what waits for an earlier one of QoS 1 or 2 */
+	if (retained_copy || (l->stored && qos == 0)) {
 		*copies |= RETAINED;
 		return;
 	}

@@ -101,7 +101,7 @@ static void send_unsubscribe(struct sim_client *c, struct sim_filter *f)
 
 static void send_connect(struct sim_client *c)
 {
-	char id[16];
+	char id[16] = "";
 	struct mqtt_connect p = {
 		.version = c->version, .clean_start = c->want_clean, .client_id = span_of(id, 0)};
 	struct wr w = room(c);
@@ -561,6 +561,8 @@ void sim_client_leave(struct sim_client *c, uint64_t for_us, bool crash, uint32_
 		mqtt_props_set_num(&d.props, MQTT_P_SESSION_EXPIRY, expiry_s);
 		c->session = SIM_SESSION_MAY;
 		c->leaving = expiry_s == 0; /* the end says that it has ended */
+		if (expiry_s <= 1)          /* and so has its own state */
+			c->want_clean = true;
 	}
 	written(c, &w, mqtt_disconnect_encode(&w, c->version, MQTT_DISCONNECT, &d));
 	c->connected = false;
