@@ -159,7 +159,6 @@ struct promise confirm_add(struct session *s, struct confirm *c, uint16_t packet
 		.session = s,
 		.packet_id = packet_id,
 		.number = p->number,
-		.is_elsewhere = p->asked != 0,
 		.promise = promise_of(w, p, p->ticket),
 	};
 	list_append(&w->confirming, &c->in_worker);
@@ -210,10 +209,11 @@ static void confirms_durable(struct worker *w)
 		if (c->ticket > durable)
 			break;
 		atomic_store(&w->confirmed, c->number);
-		tell |= c->is_elsewhere;
+		tell = true;
 		list_remove(n);
 		free(c);
 	}
+	tell = tell && atomic_exchange(&w->confirm_awaited, false);
 	for (uint32_t i = 0; tell && i < b->nworkers; i++)
 		if (i != w->index)
 			loop_notify(&b->workers[i]->settled);
