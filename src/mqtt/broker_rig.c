@@ -140,6 +140,14 @@ void rig_up(struct rig *r, uint32_t nworkers)
 	rig_start(r);
 }
 
+void rig_up_disk(struct rig *r, uint32_t nworkers)
+{
+	rig_init(r, nworkers);
+	rig_disk(r);
+	r->config.sys_interval_ms = 0;
+	rig_start(r);
+}
+
 void rig_run(struct rig *r, uint64_t ms)
 {
 	(void)!run_until(r, ms * 1000, NULL, NULL);
@@ -241,6 +249,16 @@ struct peer *peer_up_kept(struct rig *r, enum mqtt_version v, const char *id, bo
 	print(payload, "<%s>", id);
 	peer_connect(p, 0x00, "11 00 00 0E 10", payload);
 	peer_expect(p, present ? "CONNACK s1 00" : "CONNACK s0 00");
+	return p;
+}
+
+struct peer *peer_come(struct rig *r, const char *id, bool clean)
+{
+	struct peer *p = peer_open(r, MQTT_V5);
+	char payload[LINE];
+
+	print(payload, "<%s>", id);
+	peer_connect(p, clean ? 0x02 : 0x00, "11 00 00 00 64", payload);
 	return p;
 }
 
