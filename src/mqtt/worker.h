@@ -98,6 +98,7 @@ struct worker {
 	struct list holding;       /* shelves with messages that wait for the disk before they leave */
 	struct list dirty_shelves; /* shelves with rows that are done with */
 	struct list reads;         /* under way */
+	struct list imports;       /* that wait for the disk (import.h) */
 	struct list relays;        /* what was passed on for another worker */
 	struct list confirming, confirmed_writing; /* publishes of QoS 2 of stored sessions */
 	uint64_t confirm_newest;                   /* number of the newest of them */
