@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "mqtt/import.h"
 #include "mqtt/keep.h"
 #include "mqtt/shelf.h"
 
@@ -249,6 +250,7 @@ void promises_init(struct worker *w)
 	list_init(&w->dirty_shelves);
 	list_init(&w->reads);
 	list_init(&w->relays);
+	list_init(&w->imports);
 	list_init(&w->confirming);
 	list_init(&w->confirmed_writing);
 	loop_timer_init(&w->linger, linger_fired);
@@ -287,6 +289,7 @@ void promises_close(struct worker *w)
 	loop_timer_cancel(w->loop, &w->cleaning);
 	while ((n = list_take_first(&w->relays)))
 		free(container_of(n, struct relay, in_worker));
+	imports_cancel(w);
 	confirms_free(&w->confirming);
 	confirms_free(&w->confirmed_writing);
 	if (w->disk) {
@@ -311,6 +314,7 @@ void promises_look(struct worker *w)
 	relays_look(w);
 	confirms_put(w);
 	confirms_durable(w);
+	imports_look(w);
 	list_init(&held);
 	list_splice(&held, &w->holding);
 	while ((n = list_first(&held)))

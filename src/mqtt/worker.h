@@ -99,6 +99,7 @@ struct worker {
 	struct list dirty_shelves;  /* shelves with rows that are done with */
 	struct loop_timer cleaning; /* of these */
 	struct list reads;          /* under way */
+	struct list imports;        /* that wait for the disk (import.h) */
 	struct list relays;         /* what was passed on for another worker */
 	struct list confirming, confirmed_writing; /* publishes of QoS 2 of stored sessions */
 	uint64_t confirm_newest;                   /* number of the newest of them */
