@@ -65,8 +65,11 @@ int store_tool_compact(const struct store_tool *t)
 	struct care_sizes before, after;
 	char why[512] = "", a[32], b[32];
 	double begin = seconds();
-	int rc = care_sizes(t->folder, &before, why, sizeof(why));
+	int rc;
 
+	/* What is written on the side belongs where room was made for it, not into memory. */
+	setenv("SQLITE_TMPDIR", t->folder, 1);
+	rc = care_sizes(t->folder, &before, why, sizeof(why));
 	if (rc == OK) {
 		fprintf(stderr, "lineside store compact: %s: %s, of which %s are free\n", t->folder,
 			text_bytes((long long)before.bytes, a, sizeof(a)),
