@@ -1,7 +1,6 @@
 #include "daemon/uplink_thread.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "daemon/local_dialer.h"
+#include "daemon/loop_thread.h"
 #include "daemon/uplink_report.h"
 #include "uplinks/table.h"
 #include "uplinks/uplink.h"
@@ -40,8 +40,7 @@ struct leaver {
 struct uplink_thread {
 	struct uplink_thread_setup at;
 	struct loop *loop;
-	pthread_t thread;
-	bool is_running;
+	struct loop_thread thread;
 	struct dialer *local;
 	struct mqtt_port *port;
 
@@ -549,26 +548,9 @@ failed:
 	return rc;
 }
 
-static void *run_uplinks(void *arg)
-{
-	struct uplink_thread *t = arg;
-
-	pthread_setname_np(pthread_self(), "uplinks");
-	if (loop_run(t->loop) < 0)
-		log_error("daemon", "uplinks: waiting for events failed, nothing goes up any more");
-	return NULL;
-}
-
 int uplink_thread_start(struct uplink_thread *t)
 {
-	int error = pthread_create(&t->thread, NULL, run_uplinks, t);
-
-	if (error) {
-		log_error("daemon", "uplinks: no thread: %s", strerror(error));
-		return ERR_IO;
-	}
-	t->is_running = true;
-	return OK;
+	return loop_thread_start(&t->thread, t->loop, "uplinks", "nothing goes up any more");
 }
 
 void uplink_thread_ask(struct uplink_thread *t, enum uplink_ask what)
@@ -584,11 +566,7 @@ int uplink_thread_answer(const struct uplink_thread *t)
 
 void uplink_thread_stop(struct uplink_thread *t)
 {
-	if (!t->is_running)
-		return;
-	loop_stop(t->loop);
-	pthread_join(t->thread, NULL);
-	t->is_running = false;
+	(void)loop_thread_stop(&t->thread);
 }
 
 void uplink_thread_leave(struct uplink_thread *t)
