@@ -5,6 +5,7 @@ static const char *const requests[] = {
 	"{\"command\":\"status\"}",
 	" { \"command\" : \"a\\u0062\" } ",
 	"{\"command\":\"status\",\"more\":[1,null,true]}",
+	"{\"command\":\"import\",\"replace\":true}",
 	"{\"command\":{}}",
 	"[]",
 };

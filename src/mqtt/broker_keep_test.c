@@ -326,6 +326,91 @@ static void a_full_queue_on_disk_drops_the_oldest_and_counts(void **state)
 	rig_fini(&r);
 }
 
+/* The one that is there has its hands full, so its worker looks once more, and one that is away gets it. */
+static void puback_waits_for_a_member_of_a_share_group_that_is_found_late(void **state)
+{
+	struct rig r;
+	struct peer *pub, *full, *away;
+
+	(void)state;
+	rig_init(&r, 2);
+	rig_disk(&r);
+	r.config.max_queued_messages = 1;
+	rig_start(&r);
+	pub = peer_up(&r, MQTT_V5, "pub");
+	full = peer_open(&r, MQTT_V5);
+	peer_connect(full, 0x02, "21 0001", "<full>");
+	peer_expect(full, "CONNACK s0 00");
+	(void)peer_up(&r, MQTT_V5, "other");
+	away = come(&r, "away", false);
+	peer_subscribe(full, "fill", 1, "", 1);
+	peer_subscribe(full, "$share/g/t", 1, "", 1);
+	peer_subscribe(away, "$share/g/t", 1, "", 1);
+	peer_cut(away);
+	for (uint16_t i = 1; i <= 2; i++) {
+		peer_publish(pub, QOS1, i, "fill", "", "x");
+		peer_expect(pub, i == 1 ? "PUBACK m1 00" : "PUBACK m2 00");
+	}
+	for (unsigned i = 0; i < 1000; i++) /* the numbers of its worker's publishes are far ahead */
+		peer_publish(full, 0, 0, "nobody", "", "x");
+	rig_run(&r, 10);
+	rig_disk_stands(&r, true);
+	peer_publish(pub, QOS1, 3, "t", "", "x");
+	peer_quiet(pub);
+	rig_disk_stands(&r, false);
+	peer_expect(pub, "PUBACK m3 00");
+	rig_restart(&r, true, 0);
+	away = come(&r, "away", true);
+	peer_expect(away, "PUBLISH d0 q1 r0 m1 t=x");
+	rig_fini(&r);
+}
+
+/* What goes to many is delivered here after it was handed over to others. */
+static void who_has_many_subscribers_is_answered_in_the_same_turn(void **state)
+{
+	struct rig r;
+	struct peer *pub, *sub;
+
+	(void)state;
+	rig_init(&r, 2);
+	rig_disk(&r);
+	r.config.hand_over_first = 1;
+	rig_start(&r);
+	for (unsigned i = 0; i < 4; i++) {
+		sub = peer_up(&r, MQTT_V5, (const char *[]){"a", "b", "c", "d"}[i]);
+		peer_subscribe(sub, "t", 0, "", 0);
+	}
+	pub = peer_up(&r, MQTT_V5, "pub");
+	rig_disk_stands(&r, true);
+	peer_publish(pub, QOS1, 1, "t", "", "x");
+	peer_publish(pub, QOS2, 2, "t", "", "y");
+	peer_expect(pub, "PUBACK m1 00");
+	peer_expect(pub, "PUBREC m2 00");
+	rig_fini(&r);
+}
+
+/* Without waiting for the disk nothing tells that it has got further. */
+static void qos2_leaves_when_nobody_waits_for_the_disk(void **state)
+{
+	struct rig r;
+	struct peer *pub, *sub;
+
+	(void)state;
+	rig_init(&r, 1);
+	r.disk.durability = STORE_NONE;
+	rig_disk(&r);
+	rig_start(&r);
+	be_away(&r, "s", 2);
+	pub = peer_up(&r, MQTT_V5, "pub");
+	peer_publish(pub, QOS2, 1, "t", "", "x");
+	peer_expect(pub, "PUBREC m1 00");
+	peer_cut(pub);
+	rig_run(&r, 500);
+	sub = come(&r, "s", true);
+	peer_expect(sub, "PUBLISH d0 q2 r0 m1 t=x");
+	rig_fini(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -340,6 +425,9 @@ int main(void)
 		cmocka_unit_test(live_messages_come_behind_what_waits_on_disk),
 		cmocka_unit_test(one_message_to_many_sessions_is_stored_for_each),
 		cmocka_unit_test(a_full_queue_on_disk_drops_the_oldest_and_counts),
+		cmocka_unit_test(puback_waits_for_a_member_of_a_share_group_that_is_found_late),
+		cmocka_unit_test(who_has_many_subscribers_is_answered_in_the_same_turn),
+		cmocka_unit_test(qos2_leaves_when_nobody_waits_for_the_disk),
 	};
 
 	return cmocka_run_group_tests_name("broker_keep", tests, NULL, NULL);

@@ -62,7 +62,7 @@ void rig_init(struct rig *r, uint32_t nworkers)
 
 void rig_store_open(struct rig *r)
 {
-	const struct store_options options = {.durability = STORE_FSYNC};
+	const struct store_options options = {.durability = r->disk.durability};
 	struct store_backend *backend;
 
 	assert_int_equal(store_mem_open(r->disk.disk, &backend), OK);

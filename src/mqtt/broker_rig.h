@@ -29,7 +29,8 @@ struct rig_disk {
 	struct loop *loop;
 	struct store_mem_disk *disk;
 	struct store *store;
-	bool stands; /* it is not turned: nothing becomes durable */
+	bool stands;                      /* it is not turned: nothing becomes durable */
+	enum store_durability durability; /* set between rig_init() and rig_disk() */
 };
 
 struct rig {

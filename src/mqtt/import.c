@@ -276,6 +276,8 @@ static void give_name(struct worker *w, struct broker_import *i)
 		give_up(w, i, ERR_NOMEM, err_text(ERR_NOMEM));
 		return;
 	}
+	if (old && !old->conn)
+		session_forget_will(old); /* that of the file waits in its place */
 	if (old)
 		session_discard(old);
 	await_disk(w, i, IMPORT_WRITTEN);

@@ -284,6 +284,8 @@ void keeps_durable(struct worker *w)
 		list_remove(&k->in_time);
 		k->durable = true;
 		keep_settle(k);
+		if (!list_empty(&k->session->shelf->holding)) /* with nobody who waits for its row, too */
+			w->progressed = true;
 		if (!k->packet_id)
 			shelf_take_durable(k->session);
 	}

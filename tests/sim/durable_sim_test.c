@@ -196,6 +196,8 @@ static void life_config(struct run *r)
 	c->max_queued_messages = 100000;
 	c->max_queued_bytes = UINT64_C(1) << 30;
 	c->hand_over_first = 1 + (uint32_t)any(r, 4);
+	if (one_in(r, 2))
+		c->last_packet_id = (uint16_t)(UINT16_MAX - any(r, 30));
 	c->linger_ms = one_in(r, 2) ? 5 : (uint32_t)any(r, 30);
 	if (r->ledger.late_feeds)
 		c->feed_list_max = (uint32_t)any(r, 4);
