@@ -342,7 +342,7 @@ static void puback_waits_for_a_member_of_a_share_group_that_is_found_late(void *
 	peer_connect(full, 0x02, "21 0001", "<full>");
 	peer_expect(full, "CONNACK s0 00");
 	(void)peer_up(&r, MQTT_V5, "other");
-	away = come(&r, "away", false);
+	away = peer_up_kept(&r, MQTT_V5, "away", false);
 	peer_subscribe(full, "fill", 1, "", 1);
 	peer_subscribe(full, "$share/g/t", 1, "", 1);
 	peer_subscribe(away, "$share/g/t", 1, "", 1);
@@ -360,7 +360,7 @@ static void puback_waits_for_a_member_of_a_share_group_that_is_found_late(void *
 	rig_disk_stands(&r, false);
 	peer_expect(pub, "PUBACK m3 00");
 	rig_restart(&r, true, 0);
-	away = come(&r, "away", true);
+	away = peer_up_kept(&r, MQTT_V5, "away", true);
 	peer_expect(away, "PUBLISH d0 q1 r0 m1 t=x");
 	rig_fini(&r);
 }
@@ -406,7 +406,7 @@ static void qos2_leaves_when_nobody_waits_for_the_disk(void **state)
 	peer_expect(pub, "PUBREC m1 00");
 	peer_cut(pub);
 	rig_run(&r, 500);
-	sub = come(&r, "s", true);
+	sub = peer_up_kept(&r, MQTT_V5, "s", true);
 	peer_expect(sub, "PUBLISH d0 q2 r0 m1 t=x");
 	rig_fini(&r);
 }
