@@ -400,8 +400,10 @@ static void read_on(struct session *s)
 	    bytes_of(s->queue) > HEAD_BYTES / 2)
 		return;
 	r = malloc(sizeof(*r));
-	if (!r) /* the next answer of the client tries again */
+	if (!r) { /* the next turn tries again: nothing may be on its way to the client, whose answer would */
+		conn_dirty(s->conn);
 		return;
+	}
 	*r = (struct shelf_read){
 		.read = {.session = s->stored,
 			 .from_seq = sh->first,
