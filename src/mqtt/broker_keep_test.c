@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "mqtt/broker_rig.h"
+#include "mqtt/session.h"
 
 #define EXPIRY_100 "11 00 00 00 64"
 #define QOS1       0x02
@@ -502,6 +503,39 @@ static void a_pubrec_for_what_was_not_sent_is_an_error(void **state)
 	rig_fini(&r);
 }
 
+/* The rows of what is dropped for want of memory lie between others. */
+static void what_is_dropped_in_the_middle_of_rows_takes_no_other_along(void **state)
+{
+	static const char *const left[] = {"t=0", "t=1", "t=2", "t=5"};
+	struct rig r;
+	struct peer *pub, *sub;
+
+	(void)state;
+	rig_init(&r, 1);
+	rig_disk(&r);
+	r.config.queue_policy = BROKER_DROP_NEWEST;
+	rig_start(&r);
+	be_away(&r, "s", 1);
+	pub = peer_up(&r, MQTT_V5, "pub");
+	peer_publish(pub, QOS1, 1, "t", "", "0");
+	peer_expect(pub, "PUBACK m1 00");
+	rig_disk_stands(&r, true);
+	for (uint16_t i = 1; i <= 4; i++)
+		peer_publish(pub, QOS1, i + 1, "t", "", (const char[]){(char)('0' + i), 0});
+	peer_quiet(pub);
+	session_cut(session_find(r.broker->workers[0], span_str("s")));
+	rig_disk_stands(&r, false);
+	for (uint16_t i = 1; i <= 4; i++)
+		assert_non_null(strstr(peer_line(pub), "PUBACK"));
+	peer_publish(pub, QOS1, 6, "t", "", "5");
+	peer_expect(pub, "PUBACK m6 00");
+	sub = come(&r, "s", true);
+	for (unsigned i = 0; i < 4; i++)
+		assert_non_null(strstr(peer_line(sub), left[i]));
+	peer_ping(sub);
+	rig_fini(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -521,6 +555,7 @@ int main(void)
 		cmocka_unit_test(qos2_leaves_when_nobody_waits_for_the_disk),
 		cmocka_unit_test(what_was_sent_before_a_crash_and_dropped_is_released),
 		cmocka_unit_test(a_pubrec_for_what_was_not_sent_is_an_error),
+		cmocka_unit_test(what_is_dropped_in_the_middle_of_rows_takes_no_other_along),
 	};
 
 	return cmocka_run_group_tests_name("broker_keep", tests, NULL, NULL);
