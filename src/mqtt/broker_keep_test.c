@@ -4,10 +4,12 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
 #include "mqtt/broker_rig.h"
+#include "mqtt/session.h"
 
 #define EXPIRY_100 "11 00 00 00 64"
 #define QOS1       0x02
@@ -411,6 +413,110 @@ static void qos2_leaves_when_nobody_waits_for_the_disk(void **state)
 	rig_fini(&r);
 }
 
+/* Of the messages that are dropped the first was sent before the crash: its packet id is not free while the client may have it. */
+static void what_was_sent_before_a_crash_and_dropped_is_released(void **state)
+{
+	struct rig r;
+	struct peer *pub, *sub;
+	char line[64];
+
+	(void)state;
+	rig_init(&r, 1);
+	rig_disk(&r);
+	r.config.max_queued_messages = 3;
+	r.config.queue_policy = BROKER_DROP_OLDEST;
+	rig_start(&r);
+	be_away(&r, "s", 2);
+	pub = peer_up(&r, MQTT_V5, "pub");
+	peer_publish(pub, QOS1, 1, "t", "", "0");
+	peer_publish(pub, QOS2, 2, "t", "", "1");
+	sub = come(&r, "s", true);
+	peer_expect(sub, "PUBLISH d0 q1 r0 m1 t=0");
+	peer_ack(sub, MQTT_PUBACK, 1);
+	peer_expect(sub, "PUBLISH d0 q2 r0 m2 t=1");
+	rig_restart(&r, true, 0);
+	pub = peer_up(&r, MQTT_V5, "pub");
+	for (uint16_t i = 2; i <= 6; i++) {
+		char text[] = {(char)('0' + i), 0};
+
+		peer_publish(pub, QOS1, i, "t", "", text);
+		snprintf(line, sizeof(line), "PUBACK m%u 00", i);
+		peer_expect(pub, line);
+	}
+	sub = come(&r, "s", true);
+	peer_expect(sub, "PUBREL m2 00");
+	peer_ack(sub, MQTT_PUBCOMP, 2);
+	for (unsigned i = 4; i <= 6; i++) {
+		snprintf(line, sizeof(line), "t=%u", i);
+		assert_non_null(strstr(peer_line(sub), line));
+	}
+	for (uint16_t id = 1; id <= 5; id++)
+		peer_ack(sub, MQTT_PUBACK, id);
+	peer_ping(sub);
+	rig_run(&r, 50);
+	/* and nothing of it is on disk any more */
+	rig_restart(&r, true, 0);
+	sub = come(&r, "s", true);
+	peer_ping(sub);
+	rig_fini(&r);
+}
+
+/* PUBREC for what waits for the disk: nobody has sent that. */
+static void a_pubrec_for_what_was_not_sent_is_an_error(void **state)
+{
+	struct rig r;
+	struct peer *pub, *sub;
+
+	(void)state;
+	up(&r, 1);
+	sub = come(&r, "s", false);
+	peer_subscribe(sub, "t", 2, "", 2);
+	pub = peer_up(&r, MQTT_V5, "pub");
+	rig_disk_stands(&r, true);
+	peer_publish(pub, QOS2, 1, "t", "", "x");
+	rig_run(&r, 10);
+	peer_ack(sub, MQTT_PUBREC, 1);
+	peer_expect(sub, "DISCONNECT 82");
+	rig_disk_stands(&r, false);
+	peer_expect(pub, "PUBREC m1 00");
+	sub = come(&r, "s", true);
+	peer_expect(sub, "PUBLISH d0 q2 r0 m1 t=x");
+	rig_fini(&r);
+}
+
+/* The rows of what is dropped for want of memory lie between others. */
+static void what_is_dropped_in_the_middle_of_rows_takes_no_other_along(void **state)
+{
+	static const char *const left[] = {"t=0", "t=1", "t=2", "t=5"};
+	struct rig r;
+	struct peer *pub, *sub;
+
+	(void)state;
+	rig_init(&r, 1);
+	rig_disk(&r);
+	r.config.queue_policy = BROKER_DROP_NEWEST;
+	rig_start(&r);
+	be_away(&r, "s", 1);
+	pub = peer_up(&r, MQTT_V5, "pub");
+	peer_publish(pub, QOS1, 1, "t", "", "0");
+	peer_expect(pub, "PUBACK m1 00");
+	rig_disk_stands(&r, true);
+	for (uint16_t i = 1; i <= 4; i++)
+		peer_publish(pub, QOS1, i + 1, "t", "", (const char[]){(char)('0' + i), 0});
+	peer_quiet(pub);
+	session_cut(session_find(r.broker->workers[0], span_str("s")));
+	rig_disk_stands(&r, false);
+	for (uint16_t i = 1; i <= 4; i++)
+		assert_non_null(strstr(peer_line(pub), "PUBACK"));
+	peer_publish(pub, QOS1, 6, "t", "", "5");
+	peer_expect(pub, "PUBACK m6 00");
+	sub = come(&r, "s", true);
+	for (unsigned i = 0; i < 4; i++)
+		assert_non_null(strstr(peer_line(sub), left[i]));
+	peer_ping(sub);
+	rig_fini(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -428,6 +534,9 @@ int main(void)
 		cmocka_unit_test(puback_waits_for_a_member_of_a_share_group_that_is_found_late),
 		cmocka_unit_test(who_has_many_subscribers_is_answered_in_the_same_turn),
 		cmocka_unit_test(qos2_leaves_when_nobody_waits_for_the_disk),
+		cmocka_unit_test(what_was_sent_before_a_crash_and_dropped_is_released),
+		cmocka_unit_test(a_pubrec_for_what_was_not_sent_is_an_error),
+		cmocka_unit_test(what_is_dropped_in_the_middle_of_rows_takes_no_other_along),
 	};
 
 	return cmocka_run_group_tests_name("broker_keep", tests, NULL, NULL);

@@ -382,7 +382,9 @@ static void deliver_surely(struct session *s, struct publication *p, const struc
 	if (!item_make(s, p, d, p, &item))
 		return;
 	sent = now && item_send(s, &item);
-	if (!sent && !item_queue(s, &item))
+	if (!sent && p->command)
+		session_count_drop(s, dropped_memory);
+	if (!sent && (p->command || !item_queue(s, &item)))
 		item_drop(&item);
 }
 
@@ -602,7 +604,7 @@ int session_pubrec(struct session *s, uint16_t packet_id, uint8_t reason)
 	struct inflight_slot *slot = inflight_find(&s->inflight, packet_id);
 	uint8_t answer = MQTT_RC_SUCCESS;
 
-	if (slot && slot->qos != 2)
+	if (slot && (slot->qos != 2 || !slot->sent)) /* one that waits for the disk was not sent */
 		return ERR_PROTOCOL;
 	/* the receiver does not want it: there is no PUBREL [MQTT-4.3.3-4] and no PUBLISH again [MQTT-4.4.0-2] */
 	if (reason >= 0x80) {

@@ -28,6 +28,7 @@ struct shelf_read {
 	struct shelf *shelf; /* NULL: the session ended meanwhile */
 	struct worker *worker;
 	struct list in_worker;
+	uint64_t end;            /* of what was on disk when it was asked */
 	struct loop_timer again; /* the disk failed */
 };
 
@@ -391,20 +392,27 @@ static bool row_is_due(const struct session *s, const struct store_row *row)
 	       slot->keep->seq == row->seq;
 }
 
-/* They are rows of the range; what is behind is on disk by now, and in the tail still. */
-static void rows_take(struct session *s, struct store_read *r)
+/* The count is an estimate where rows were dropped out of turn: before the last of the range it does not say that there are none. */
+static void row_taken(struct shelf *sh, uint64_t seq)
+{
+	if (sh->rows > 1 || seq + 1 >= sh->end)
+		rows_gone(sh, 1);
+}
+
+/* They are rows of the range as it was up to `end`; what is behind is on disk by now, and in the tail still. */
+static void rows_take(struct session *s, struct store_read *r, uint64_t end)
 {
 	struct shelf *sh = s->shelf;
 	uint32_t ids[1 + STORE_SUB_IDS_MAX];
-	bool is_past = r->rows == 0;
+	bool is_past = r->rows == 0 && end == sh->end;
 	struct store_row row;
 	struct queue_item item;
 
 	while (!is_past && store_read_next(r, &row, ids)) {
 		is_past = row.seq >= sh->end;
-		if (is_past || row.seq < sh->first || row.state == STORE_RELEASED)
+		if (is_past || row.seq < sh->first)
 			continue;
-		if (row_is_due(s, &row)) {
+		if (row.state != STORE_RELEASED && row_is_due(s, &row)) {
 			if (!item_of_row(s, &row, &item))
 				return; /* it is read again */
 			if (push_to(s, &s->queue, &item) < 0) {
@@ -414,11 +422,11 @@ static void rows_take(struct session *s, struct store_read *r)
 				item_drop(&item);
 				return;
 			}
-			rows_gone(sh, 1);
+			row_taken(sh, row.seq);
 		}
 		sh->first = row.seq + 1;
 	}
-	if (is_past) { /* what was counted and is not there */
+	if (is_past || sh->first >= sh->end) { /* what was counted and is not there */
 		passed(s, sh->rows);
 		rows_gone(sh, sh->rows);
 	}
@@ -446,7 +454,7 @@ static void read_done(struct store_read *read)
 	if (s) {
 		s->shelf->reading = NULL;
 		if (!is_away(s))
-			rows_take(s, read);
+			rows_take(s, read, r->end);
 	}
 	store_read_fini(read);
 	list_remove(&r->in_worker);
@@ -465,8 +473,10 @@ static void read_on(struct session *s)
 	    bytes_of(s->queue) > HEAD_BYTES / 2)
 		return;
 	r = malloc(sizeof(*r));
-	if (!r) /* the next answer of the client tries again */
+	if (!r) { /* the next turn tries again: nothing may be on its way to the client, whose answer would */
+		conn_dirty(s->conn);
 		return;
+	}
 	*r = (struct shelf_read){
 		.read = {.session = s->stored,
 			 .from_seq = sh->first,
@@ -475,6 +485,7 @@ static void read_on(struct session *s)
 			 .done = read_done},
 		.shelf = sh,
 		.worker = s->worker,
+		.end = sh->end,
 	};
 	loop_timer_init(&r->again, read_again);
 	list_append(&s->worker->reads, &r->in_worker);
@@ -537,11 +548,59 @@ static void slot_forget(struct session *s, uint16_t packet_id)
 	inflight_remove(&s->inflight, slot);
 }
 
+/*
+ * What was sent before a start, and not sent once more since, is dropped. The client may have its packet id still: a PUBREL without the
+ * message makes both forget it.
+ */
+static void slot_release(struct session *s, uint16_t packet_id)
+{
+	struct inflight_slot *slot = inflight_find(&s->inflight, packet_id);
+
+	if (!slot || slot->state != INFLIGHT_PUBLISHED || slot->msg)
+		return;
+	slot->state = INFLIGHT_RELEASED;
+	if (slot->keep)
+		keep_released(slot->keep);
+}
+
 static void item_dropped(struct session *s, const struct queue_item *item)
 {
 	if (item->packet_id)
-		slot_forget(s, item->packet_id);
+		slot_release(s, item->packet_id);
 	item_drop(item);
+}
+
+/* Of those in memory the one with this row; NULL: there is none. */
+static struct keep *keep_at(const struct shelf *sh, uint64_t seq)
+{
+	list_for_each (n, &sh->keeps) {
+		struct keep *k = container_of(n, struct keep, in_session);
+
+		if (k->seq == seq)
+			return k;
+		if (!k->seq || k->seq > seq)
+			break;
+	}
+	return NULL;
+}
+
+/* The first row of those that are only on disk; what of them is in flight in memory does not wait. */
+static void row_drop(struct session *s)
+{
+	struct shelf *sh = s->shelf;
+	struct inflight_slot *slot;
+	struct keep *k;
+
+	while ((k = keep_at(sh, sh->first)) && sh->first + 1 < sh->end) {
+		slot = inflight_find(&s->inflight, k->packet_id);
+		if (slot && slot->state == INFLIGHT_PUBLISHED && !slot->msg)
+			break;
+		sh->first++;
+	}
+	if (k)
+		slot_release(s, k->packet_id);
+	sh->first++;
+	rows_gone(sh, 1);
 }
 
 bool waiting_drop_oldest(struct session *s)
@@ -557,8 +616,7 @@ bool waiting_drop_oldest(struct session *s)
 	}
 	if (!sh || !sh->rows)
 		return false;
-	sh->first++;
-	rows_gone(sh, 1);
+	row_drop(s);
 	passed(s, 1);
 	shelf_dirty(sh);
 	return true;
@@ -575,6 +633,8 @@ bool waiting_drop_newest(struct session *s)
 	    !(s->queue && queue_pop_newest(s->queue, &item)))
 		return false;
 	s->queued_qos0 -= item.qos == 0;
+	if (item.keep && item.keep->seq) /* there may be rows before it, and there will be behind it */
+		store_drop_row(s->worker->disk, s->stored, item.keep->seq);
 	item_dropped(s, &item);
 	return true;
 }
