@@ -152,21 +152,23 @@ def test_without_a_path_nothing_survives(lineside):
             assert not c.session_present
 
 
-def test_the_will_of_a_session_is_published_after_a_restart_when_its_client_stays_away(gw):
-    will = {"topic": "w/gone", "payload": b"gone", "qos": 1}
-    lost = Raw(gw.port, V5).connect("lost", clean=False, will=will, SESSION_EXPIRY=3600)
-    back = Raw(gw.port, V5).connect("back", clean=False, will={**will, "topic": "w/back"}, SESSION_EXPIRY=3600)
-    gw.kill()
-    lost.close()
-    back.close()
-    gw.start()
-    with Raw(gw.port, V5) as watch, Raw(gw.port, V5) as back:
-        watch.connect("watch")
-        watch.subscribe("w/#")
-        assert back.connect("back", clean=False, SESSION_EXPIRY=3600).connack.present
-        # clients have 30 s to come back
-        p = wait_until("the will", lambda: wait_for(watch, 40), timeout=45)
-        assert (p.topic, p.payload) == ("w/gone", b"gone") and watch.pending() == []
+@pytest.mark.parametrize("workers", WORKERS)
+def test_the_will_of_a_session_is_published_after_a_restart_when_its_client_stays_away(workers):
+    with Gateway(stored(will_grace="2s"), workers=workers) as gw:
+        will = {"topic": "w/gone", "payload": b"gone", "qos": 1}
+        lost = Raw(gw.port, V5).connect("lost", clean=False, will=will, SESSION_EXPIRY=3600)
+        back = Raw(gw.port, V5).connect("back", clean=False, will={**will, "topic": "w/back"}, SESSION_EXPIRY=3600)
+        gw.kill()
+        lost.close()
+        back.close()
+        gw.start()
+        with Raw(gw.port, V5) as watch, Raw(gw.port, V5) as back:
+            watch.connect("watch")
+            watch.subscribe("w/#")
+            assert back.connect("back", clean=False, SESSION_EXPIRY=3600).connack.present
+            # clients have will_grace to come back
+            p = wait_until("the will", lambda: wait_for(watch, 40), timeout=45)
+            assert (p.topic, p.payload) == ("w/gone", b"gone") and watch.pending() == []
 
 
 def wait_for(client, seconds):

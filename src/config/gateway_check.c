@@ -171,7 +171,7 @@ static void check_broker(struct checker *c, const struct doc_node *node)
 
 static void check_storage(struct checker *c, const struct doc_node *node)
 {
-	static const char *const of_path[] = {"durability", "linger", "max_bytes"};
+	static const char *const of_path[] = {"durability", "linger", "will_grace", "max_bytes"};
 	const struct config_storage *s = &c->cfg->storage;
 
 	if (!node || node->kind != DOC_MAP)

@@ -65,6 +65,7 @@ struct config_storage {
 	const char *path;   /* a folder; NULL: nothing outlives the process */
 	int durability;     /* enum config_durability */
 	uint32_t linger_ms; /* 0..1000 */
+	uint32_t will_grace_ms;
 	uint64_t max_bytes; /* 0: no limit */
 };
 

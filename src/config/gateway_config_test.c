@@ -524,7 +524,8 @@ static const char full[] =
 	"connect_timeout: 8s, max_retained_messages: 7000, max_retained_bytes: 80KiB, "
 	"sys_interval: 3s, max_keep_alive: 2min, move_to: \"b.example:1883 c\", move_permanently: true, "
 	"max_sessions: 90, memory_limit: 64MiB}\n"
-	"storage: {path: data, durability: none, linger: 7ms, max_bytes: 3GiB}\n" LISTENERS "lines:\n"
+	"storage: {path: data, durability: none, linger: 7ms, will_grace: 9s, max_bytes: 3GiB}\n" LISTENERS
+	"lines:\n"
 	"  - {name: press, type: modbus-tcp, host: 10.0.0.9, port: 1502, timeout: 250ms, retries: 3, "
 	"backoff: {first: "
 	"1s, max: 1min}, max_in_flight: 4}\n"
@@ -568,6 +569,7 @@ static void check_full(const struct gateway_config *cfg)
 	assert_string_equal(cfg->storage.path, "data");
 	assert_int_equal(cfg->storage.durability, CONFIG_DURABILITY_NONE);
 	assert_int_equal(cfg->storage.linger_ms, 7);
+	assert_int_equal(cfg->storage.will_grace_ms, 9000);
 	assert_true(cfg->storage.max_bytes == (uint64_t)3 << 30);
 	assert_int_equal(cfg->broker.queue_policy, CONFIG_QUEUE_DISCONNECT);
 	assert_int_equal(cfg->broker.max_retained_messages, 7000);

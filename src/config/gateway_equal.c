@@ -28,7 +28,8 @@ bool config_move_equal(const struct config_broker *a, const struct config_broker
 bool config_storage_equal(const struct config_storage *a, const struct config_storage *b)
 {
 	return text_equal(a->path, b->path) && a->durability == b->durability &&
-	       a->linger_ms == b->linger_ms && a->max_bytes == b->max_bytes;
+	       a->linger_ms == b->linger_ms && a->will_grace_ms == b->will_grace_ms &&
+	       a->max_bytes == b->max_bytes;
 }
 
 bool config_listener_equal(const struct config_listener *a, const struct config_listener *b)

@@ -118,6 +118,10 @@ static const struct schema_field storage_fields[] = {
 	 "How long a subscriber that is connected may take to acknowledge a QoS 1 message before the message "
 	 "is written",
 	 SCHEMA_TIME, STORAGE_AT(linger_ms), .min = 0, .max = 1 * MS_PER_S, .preset = "5ms"},
+	{"will_grace",
+	 "After a start, how long the will of a client that was there before waits for it to come back, at "
+	 "least",
+	 SCHEMA_TIME, STORAGE_AT(will_grace_ms), .min = 0, .max = 3600 * MS_PER_S, .preset = "30s"},
 	{"max_bytes", "Largest size of the database, at least 1MiB; 0 is no limit", SCHEMA_SIZE,
 	 STORAGE_AT(max_bytes), .min = 0, .max = 1024 * 1024.0 * GIB, .preset = "0"},
 };

@@ -515,6 +515,7 @@ static void fill_broker_config(struct server *s, uint32_t nworkers, struct broke
 	b->policy = own_topics_policy(s->topics);
 	b->store = store_of(s);
 	b->linger_ms = s->cfg->storage.linger_ms;
+	b->will_grace_ms = s->cfg->storage.will_grace_ms;
 	if (getrandom(&b->seed, sizeof(b->seed), GRND_NONBLOCK) != (ssize_t)sizeof(b->seed))
 		log_warning("daemon", "no random numbers from the system yet: hashes can be foreseen");
 	log_notice("daemon", "limits: %u connections, %u sessions, %" PRIu64 " MiB of memory for clients",

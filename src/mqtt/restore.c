@@ -93,6 +93,17 @@ struct session *session_restore(struct worker *w, const struct store_session *in
 	return NULL;
 }
 
+/*
+ * A session that ended, and its successor on another worker: a crash may have come between what the two had put. The newer one has
+ * the higher id, but where ids have come round.
+ */
+static void twin_drop(struct restore *r, struct session *s)
+{
+	store_drop_session(s->worker->disk, s->stored);
+	r->all[s->stored].session = NULL;
+	session_free(s);
+}
+
 /* On its worker; the low bits of the hash choose its bucket there. */
 static int restore_session(void *arg, const struct store_session *in)
 {
@@ -104,6 +115,13 @@ static int restore_session(void *arg, const struct store_session *in)
 
 	if (registry_claim(b->registry, in->client_id, index, &home) < 0)
 		return ERR_NOMEM;
+	s = session_find(b->workers[index], in->client_id);
+	if (s && s->stored > in->id) {
+		store_drop_session(b->workers[index]->disk, in->id);
+		return OK;
+	}
+	if (s)
+		twin_drop(r, s);
 	s = session_restore(b->workers[index], in);
 	return s ? session_note(r, in->id, s, in->away_ms) : ERR_NOMEM;
 }
