@@ -16,7 +16,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	memset(&r, 'x', sizeof(r));
 	rc = control_request_read(span_of(data, size), &r);
-	if (!memchr(r.command, '\0', sizeof(r.command)) || (rc < 0 && r.command[0]) || r.flags & ~CONTROL_REPLACE)
+	if (!memchr(r.command, '\0', sizeof(r.command)) || (rc < 0 && r.command[0]) ||
+	    r.flags & ~CONTROL_REPLACE)
 		abort();
 	return 0;
 }

@@ -14,8 +14,8 @@
 #include "tools/status_text.h"
 #include "tools/tool.h"
 
-#define WAIT_S     10
-#define WATCH_MAX  86400.0
+#define WAIT_S    10
+#define WATCH_MAX 86400.0
 
 static const char help[] =
 	"Usage: lineside status [-c FILE | --socket PATH] [--json] [--watch SECONDS]\n"
@@ -99,8 +99,7 @@ static void say_why_not(const struct status_tool *t, int error)
 	else if (error == EACCES || error == EPERM)
 		complain(t->path, "only the user who started the gateway, and root, may ask it");
 	else
-		complain(t->path,
-			 error == EAGAIN ? "the gateway there does not answer" : strerror(error));
+		complain(t->path, error == EAGAIN ? "the gateway there does not answer" : strerror(error));
 }
 
 static char *ask(const struct status_tool *t)

@@ -177,8 +177,9 @@ static int read_at(struct store_groups *g, uint32_t place, struct store_group *o
 		return rc;
 	out->n++;
 	out->bytes += bytes;
-	return l->kind == STORE_LINE_CHANGE ? OK
-					    : store_reader_problem(&g->reader, "the file has changed meanwhile");
+	return l->kind == STORE_LINE_CHANGE
+		       ? OK
+		       : store_reader_problem(&g->reader, "the file has changed meanwhile");
 }
 
 /* Is the first line what it was, and are the others of the same session? */

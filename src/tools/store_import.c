@@ -32,7 +32,8 @@ static int use_packet_id(struct checking *c, uint32_t session, bool is_received,
 
 	for (struct hmap_node *n = hmap_find(&c->used, hash); n; n = hmap_next(n))
 		if (container_of(n, struct used_id, node)->key == key)
-			return store_reader_problem(&c->reader, "\"packet_id\": %u is that of a line before", packet_id);
+			return store_reader_problem(&c->reader, "\"packet_id\": %u is that of a line before",
+						    packet_id);
 	u = calloc(1, sizeof(*u));
 	if (!u)
 		return ERR_NOMEM;
@@ -59,7 +60,8 @@ static int check_session(struct checking *c, const struct store_line *l)
 	int rc;
 
 	if (store_clients_find(&c->clients, l->client))
-		return store_reader_problem(&c->reader, "\"client\": there is a session of this client before");
+		return store_reader_problem(&c->reader,
+					    "\"client\": there is a session of this client before");
 	if ((rc = store_clients_add(&c->clients, l->client, 0, &client)) < 0)
 		return rc;
 	c->n->sessions++;
@@ -79,7 +81,8 @@ static int check_change(struct checking *c, const struct store_line *l)
 	}
 	client = store_clients_find(&c->clients, l->client);
 	if (!client)
-		return store_reader_problem(&c->reader, "\"client\": the session of this client is not in a line before");
+		return store_reader_problem(&c->reader,
+					    "\"client\": the session of this client is not in a line before");
 	if (l->op.kind == STORE_OP_SUB) {
 		c->n->subs++;
 	} else if (l->op.kind == STORE_OP_RECEIVED) {
@@ -100,14 +103,15 @@ static int check_line(struct checking *c, const struct store_line *l)
 
 	if ((l->kind == STORE_LINE_BEGIN) != (r->line == 1))
 		return store_reader_problem(r, r->line == 1 ? "the first line of an export is missing"
-					       : "the first line of an export, in its midst");
+							    : "the first line of an export, in its midst");
 	if (l->kind == STORE_LINE_CHANGE)
 		return check_change(c, l);
 	if (l->kind == STORE_LINE_BEGIN)
 		return OK;
 	if (l->lines != r->line - 1)
-		return store_reader_problem(r, "%llu lines should be before this one: some are missing or too many",
-			       (unsigned long long)l->lines);
+		return store_reader_problem(
+			r, "%llu lines should be before this one: some are missing or too many",
+			(unsigned long long)l->lines);
 	return ERR_EXISTS;
 }
 

@@ -16,7 +16,7 @@ struct store_tool {
 	const char *config; /* -c */
 	const char *file;   /* -o, -i; NULL: standard output, standard input */
 	bool json, replace;
-	char folder[4096]; /* of the store */
+	char folder[4096];                /* of the store */
 	char control[CONTROL_PATH_BYTES]; /* where its gateway answers; empty: not known */
 };
 
