@@ -236,10 +236,11 @@ static void lines_are_put_together_by_session(void **state)
 	assert_string_equal(out, "a:5,b:2,:1,");
 	len = (size_t)snprintf(text, sizeof(text), "{\"type\":\"lineside-store\",\"version\":1}\n");
 	for (unsigned i = 0; i < 300; i++)
-		len += (size_t)snprintf(text + len, sizeof(text) - len,
-					"{\"type\":\"retained\",\"message\":{\"topic\":\"r%u\",\"payload\":\"x\",\"qos\":1,"
-					"\"retain\":true}}\n",
-					i);
+		len += (size_t)snprintf(
+			text + len, sizeof(text) - len,
+			"{\"type\":\"retained\",\"message\":{\"topic\":\"r%u\",\"payload\":\"x\",\"qos\":1,"
+			"\"retain\":true}}\n",
+			i);
 	snprintf(text + len, sizeof(text) - len, "{\"type\":\"end\",\"lines\":301}\n");
 	assert_int_equal(read_groups(text, out, sizeof(out)), OK);
 	assert_string_equal(out, ":256,:44,");
