@@ -9,6 +9,7 @@
 
 #include "base/alloc_fail.h"
 #include "tools/store_copy.h"
+#include "tools/store_groups.h"
 
 static const char whole[] =
 	"{\"type\":\"lineside-store\",\"version\":1}\n"
@@ -199,6 +200,70 @@ static void every_failing_allocation_is_reported(void **state)
 	}
 }
 
+/* "a:4," for a session with so many lines, ":1," for retained messages. */
+static int read_groups(const char *text, char *out, size_t size)
+{
+	struct store_groups *g = NULL;
+	struct store_group one;
+	struct store_problem p;
+	FILE *f = file_of(text);
+	size_t len = 0, n = 1;
+	int rc;
+
+	out[0] = '\0';
+	rc = f ? store_groups_open(f, &p, &g) : ERR_NOMEM;
+	while (rc == OK && n && (rc = store_groups_next(g, &one)) == OK) {
+		n = one.n;
+		if (n)
+			len += (size_t)snprintf(out + len, size - len, "%.*s:%zu,",
+						(int)one.lines[0].client.len,
+						(const char *)one.lines[0].client.p, n);
+		store_group_fini(&one);
+	}
+	store_groups_close(g);
+	fclose(f);
+	return rc;
+}
+
+static void lines_are_put_together_by_session(void **state)
+{
+	static char text[32768];
+	char out[128];
+	size_t len;
+
+	(void)state;
+	assert_int_equal(read_groups(whole, out, sizeof(out)), OK);
+	assert_string_equal(out, "a:5,b:2,:1,");
+	len = (size_t)snprintf(text, sizeof(text), "{\"type\":\"lineside-store\",\"version\":1}\n");
+	for (unsigned i = 0; i < 300; i++)
+		len += (size_t)snprintf(
+			text + len, sizeof(text) - len,
+			"{\"type\":\"retained\",\"message\":{\"topic\":\"r%u\",\"payload\":\"x\",\"qos\":1,"
+			"\"retain\":true}}\n",
+			i);
+	snprintf(text + len, sizeof(text) - len, "{\"type\":\"end\",\"lines\":301}\n");
+	assert_int_equal(read_groups(text, out, sizeof(out)), OK);
+	assert_string_equal(out, ":256,:44,");
+}
+
+static void grouping_reports_every_failing_allocation(void **state)
+{
+	bool failed = true;
+	char out[128];
+	int rc;
+
+	(void)state;
+	for (unsigned n = 2; failed; n++) { /* the first is the test's own */
+		alloc_fail_at(n);
+		rc = read_groups(whole, out, sizeof(out));
+		failed = alloc_fail_end();
+		if (rc == OK)
+			assert_string_equal(out, "a:5,b:2,:1,");
+		else
+			assert_true(rc == ERR_NOMEM || rc == ERR_IO);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -206,6 +271,8 @@ int main(void)
 		cmocka_unit_test(what_is_there_stays),
 		cmocka_unit_test(a_check_finds_what_is_wrong_as_a_whole),
 		cmocka_unit_test(every_failing_allocation_is_reported),
+		cmocka_unit_test(lines_are_put_together_by_session),
+		cmocka_unit_test(grouping_reports_every_failing_allocation),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
