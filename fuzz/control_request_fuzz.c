@@ -9,14 +9,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 /* Any line gives a command that fits, or an error and an empty one. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	char command[CONTROL_COMMAND_MAX];
+	struct control_request r;
 	int rc;
 
 	if (size >= CONTROL_REQUEST_MAX)
 		return 0;
-	memset(command, 'x', sizeof(command));
-	rc = control_request_read(span_of(data, size), command);
-	if (!memchr(command, '\0', sizeof(command)) || (rc < 0 && command[0]))
+	memset(&r, 'x', sizeof(r));
+	rc = control_request_read(span_of(data, size), &r);
+	if (!memchr(r.command, '\0', sizeof(r.command)) || (rc < 0 && r.command[0]) ||
+	    r.flags & ~CONTROL_REPLACE)
 		abort();
 	return 0;
 }

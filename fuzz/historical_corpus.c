@@ -1,7 +1,7 @@
 /*
  * Writes the first corpus of historical_fuzz into a folder, and a dictionary.
  */
-#include <stdio.h>
+#include "corpus.h"
 
 static const char *const payloads[] = {
 	"{\"value\":23.4,\"ts\":1732272000123,\"quality\":\"good\",\"unit\":\"C\"}",
@@ -14,24 +14,7 @@ static const char *const payloads[] = {
 static const char words[] = "\"\\\"ts\\\":\"\n\"\\\"historical\\\":\"\ntrue=\"true\"\nfalse=\"false\"\nnull="
 			    "\"null\"\n\"\\\\u00\"\n";
 
-static int save(const char *path, const char *text)
-{
-	FILE *f = fopen(path, "w");
-
-	if (!f)
-		return 1;
-	fputs(text, f);
-	return fclose(f) != 0;
-}
-
 int main(int argc, char **argv)
 {
-	char path[4096];
-	int rc = argc == 3 ? save(argv[2], words) : 2;
-
-	for (size_t i = 0; rc == 0 && i < sizeof(payloads) / sizeof(payloads[0]); i++) {
-		snprintf(path, sizeof(path), "%s/payload-%zu", argv[1], i);
-		rc = save(path, payloads[i]);
-	}
-	return rc;
+	return corpus_write(argc, argv, "payload", payloads, sizeof(payloads) / sizeof(payloads[0]), words);
 }

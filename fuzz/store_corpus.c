@@ -1,5 +1,5 @@
 /* First inputs of store_line_fuzz: FOLDER DICTIONARY. */
-#include <stdio.h>
+#include "corpus.h"
 
 static const char *const lines[] = {
 	"{\"type\":\"lineside-store\",\"version\":1}",
@@ -20,26 +20,7 @@ static const char words[] =
 	"\"\\\"type\\\":\"\n\"\\\"client\\\":\"\n\"\\\"message\\\":{\"\n\"\\\"state\\\":\\\"released\\\"\"\n"
 	"\"\\\"state\\\":\\\"waits\\\"\"\n\"\\\"payload_base64\\\":\\\"\"\n\"true\"\n";
 
-static int write_text(const char *path, const char *text)
-{
-	FILE *f = fopen(path, "w");
-
-	if (!f)
-		return -1;
-	fputs(text, f);
-	return fclose(f);
-}
-
 int main(int argc, char **argv)
 {
-	char path[1024];
-
-	if (argc != 3)
-		return 2;
-	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
-		snprintf(path, sizeof(path), "%s/line-%zu", argv[1], i);
-		if (write_text(path, lines[i]) != 0)
-			return 1;
-	}
-	return write_text(argv[2], words) == 0 ? 0 : 1;
+	return corpus_write(argc, argv, "line", lines, sizeof(lines) / sizeof(lines[0]), words);
 }

@@ -1,12 +1,15 @@
 """What outlives the process, with clients that nobody here wrote."""
 
+import collections
 import json
 import os
 import shutil
+import socket
 import sqlite3
 import stat
 import subprocess
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -15,7 +18,7 @@ import pytest
 
 from gateway import HOST, Gateway, wait_until
 from mqtt_clients import MosquittoSub, Paho, mosquitto_pub, props
-from rawmqtt import PUBACK, PUBREL, V5, V311, Raw
+from rawmqtt import DISCONNECT, PUBACK, PUBREC, PUBREL, V5, V311, Raw
 
 STORED = {"storage": {"path": "data"}}
 WORKERS = [1, 3]
@@ -639,10 +642,168 @@ def test_a_running_gateway_is_looked_at_exported_and_compacted_while_clients_go_
     assert told["sessions"][0]["client"] == "panel" and told["sessions"][0]["subscriptions"] == 1
     exported = [json.loads(line) for line in store(lineside, "export", "-c", gw.config_path).stdout.splitlines()]
     assert [x["message"]["topic"] for x in exported if x["type"] == "message"] == [f"t/{i}" for i in range(300)]
-    refused = store(lineside, "import", "-c", gw.config_path, input=lines_of(EXPORT))
-    assert refused.returncode == 1 and "a gateway uses it" in refused.stderr
+    refused = store(lineside, "import", gw.dir / "data", input=lines_of(EXPORT))
+    assert refused.returncode == 1 and "a gateway uses it: name its configuration with -c" in refused.stderr
     with Paho(gw.port, client_id="panel", clean=False) as c:
         assert [m.topic for m in c.messages(300)] == [f"t/{i}" for i in range(300)]
+
+
+# ---- import into a gateway that runs ----
+
+
+def test_what_is_imported_while_it_runs_is_exported_the_same_and_served_at_once(lineside, gw, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.write_text(lines_of(EXPORT))
+    for replace in ([], ["--replace"]):
+        done = store(lineside, "import", "-c", gw.config_path, "-i", first, *replace)
+        assert done.returncode == 0, done.stderr
+        assert "taken: sessions: 3, subscriptions: 2, messages: 4, packet ids: 2, retained: 2" in done.stderr
+        assert store(lineside, "export", "-c", gw.config_path, "-o", second).returncode == 0
+        assert sorted(second.read_text().splitlines()) == sorted(first.read_text().splitlines())
+        assert store(lineside, "check", "-c", gw.config_path).returncode == 0
+    sub = MosquittoSub(gw.port, "-t", "r/1", "-v", count=1)
+    assert sub.lines() == [b"r/1 plain"]
+    for how in (None, "kill"):
+        if how:
+            assert store(lineside, "import", "-c", gw.config_path, "-i", first, "--replace").returncode == 0
+            restart(gw, how)
+        assert status(lineside, gw)["clients"]["sessions"] == 3
+        with Raw(gw.port, V5) as c:
+            c.connect("a", clean=False, SESSION_EXPIRY=100)
+            assert c.connack.present
+            assert c.expect(PUBREL).packet_id == 10
+            got = {m.payload: m for m in c.messages(2)}
+            assert set(got) == {b"21.5", b""} and got[b""].packet_id == 9 and got[b""].dup
+            mosquitto_pub(gw.port, "-t", "t/fresh", "-m", "x", "-q", "1")
+            assert c.message().payload == b"x"
+
+
+def many(sessions, rows):
+    lines = [EXPORT[0]]
+    for i in range(sessions):
+        lines.append({"type": "session", "client": f"s{i}"})
+        lines.append({"type": "subscription", "client": f"s{i}", "filter": f"news/{i}", "qos": 1})
+    for row in range(rows):
+        lines += [{"type": "message", "client": f"s{i}", "qos": 1,
+                   "message": {"topic": f"old/{row}", "payload": "x" * 200, "qos": 1}} for i in range(sessions)]
+    lines += [{"type": "retained", "message": {"topic": f"kept/{i}", "payload": "r", "qos": 1, "retain": True}} for i in range(1500)]
+    return lines_of(numbered(lines))
+
+
+def test_an_import_goes_on_while_clients_publish_and_a_power_cut_loses_nothing_of_it(lineside, gw):
+    sessions, rows = 20, 400
+    acked = []
+    stop = threading.Event()
+
+    def publish():
+        with Paho(gw.port) as p:
+            while not stop.is_set():
+                p.publish(f"busy/{len(acked) % 50}", str(len(acked)), qos=1)
+                acked.append(len(acked))
+
+    away(gw, "watcher", "busy/#")
+    publisher = threading.Thread(target=publish)
+    publisher.start()
+    try:
+        wait_until("messages", lambda: acked)
+        before = len(acked)
+        done = store(lineside, "import", "-c", gw.config_path, input=many(sessions, rows))
+        assert done.returncode == 0, done.stderr
+        assert f"sessions: {sessions}, subscriptions: {sessions}, messages: {sessions * rows}, packet ids: 0, retained: 1500" in done.stderr
+        assert len(acked) > before
+    finally:
+        stop.set()
+        publisher.join()
+    with Paho(gw.port) as p:
+        for i in range(sessions):
+            p.publish(f"news/{i}", "new", qos=1)
+    restart(gw, "kill")
+    exported = store(lineside, "export", "-c", gw.config_path).stdout.splitlines()
+    assert sum(line.startswith('{"type":"retained","message":{"topic":"kept/') for line in exported) == 1500
+    for i in range(sessions):
+        with Paho(gw.port, client_id=f"s{i}", clean=False) as c:
+            assert [m.topic for m in c.messages(rows + 1)] == [f"old/{row}" for row in range(rows)] + [f"news/{i}"]
+    with Paho(gw.port, client_id="watcher", clean=False) as c:
+        assert len(c.messages(len(acked))) == len(acked)
+
+
+def test_a_gateway_that_is_killed_in_the_midst_of_an_import_has_whole_sessions_or_none(lineside):
+    sessions, rows = 40, 600
+    with Gateway(STORED, workers=2) as gw:
+        text = many(sessions, rows)
+        tool = subprocess.Popen([lineside, "store", "import", "-c", gw.config_path], stdin=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True)
+        tool.stdin.write(text)
+        tool.stdin.close()
+        wait_until("the first sessions", lambda: status(lineside, gw)["clients"]["sessions"])
+        gw.kill()
+        assert tool.wait(timeout=60) in (0, 1)
+        tool.stderr.close()
+        gw.start()
+        exported = [json.loads(line) for line in store(lineside, "export", "-c", gw.config_path).stdout.splitlines()]
+        there = {x["client"] for x in exported if x["type"] == "session"}
+        owed = collections.Counter(x["client"] for x in exported if x["type"] == "message")
+        assert owed == {client: rows for client in there}
+        assert {x["client"] for x in exported if x["type"] == "subscription"} == there
+        assert store(lineside, "check", "-c", gw.config_path).returncode == 0
+        done = store(lineside, "import", "-c", gw.config_path, input=text)  # the rest
+        assert done.returncode == 0, done.stderr
+        exported = [json.loads(line) for line in store(lineside, "export", "-c", gw.config_path).stdout.splitlines()]
+        owed = collections.Counter(x["client"] for x in exported if x["type"] == "message")
+        assert owed == {f"s{i}": rows for i in range(sessions)}
+
+
+def test_an_import_into_a_running_gateway_leaves_what_is_there_unless_it_is_told_otherwise(lineside, gw):
+    def one(payload):
+        return lines_of(numbered([
+            EXPORT[0], {"type": "session", "client": "a"},
+            {"type": "retained", "message": {"topic": "r", "payload": payload, "qos": 1, "retain": True}},
+            {"type": "message", "client": "a", "qos": 1, "message": {"topic": "t", "payload": payload, "qos": 1}}]))
+
+    with Raw(gw.port, V5) as c:
+        c.connect("a", clean=False, SESSION_EXPIRY=100)
+        mosquitto_pub(gw.port, "-t", "r", "-m", "there", "-q", "1", "-r")
+        kept = store(lineside, "import", "-c", gw.config_path, input=one("new"))
+        assert kept.returncode == 0 and "left as they are: sessions: 1, retained: 1" in kept.stderr
+        c.ping()
+        done = store(lineside, "import", "-c", gw.config_path, "--replace", input=one("new"))
+        assert done.returncode == 0, done.stderr
+        assert c.expect(DISCONNECT).reason == 0x8E
+    with Paho(gw.port, client_id="a", clean=False) as p:
+        assert [m.payload for m in p.messages(1)] == [b"new"]
+    assert MosquittoSub(gw.port, "-t", "r", "-v", count=1).lines() == [b"r new"]
+
+
+def test_a_broken_file_changes_nothing_in_a_running_gateway(lineside, gw):
+    text = lines_of(EXPORT)
+    before = store(lineside, "export", "-c", gw.config_path).stdout
+    for broken in (text[:-30], text.replace('"qos":1', '"qos":7', 1), ""):
+        done = store(lineside, "import", "-c", gw.config_path, input=broken)
+        assert done.returncode == 1 and "nothing was taken" in done.stderr
+        with tempfile.TemporaryFile("w+") as f:  # nor does the gateway trust who asks
+            f.write(broken)
+            f.flush()
+            answer = ask_import(gw, f.fileno())
+        assert answer["line"] and answer["taken"]["sessions"] == 0, answer
+    assert "no file" in ask_import(gw, None)["error"]
+    r, w = os.pipe()
+    assert "no file" in ask_import(gw, r)["error"]
+    os.close(r)
+    os.close(w)
+    assert store(lineside, "export", "-c", gw.config_path).stdout == before
+
+
+def ask_import(gw, fd):
+    """What the gateway itself answers."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(str(gw.dir / "control.sock"))
+        socket.send_fds(s, [b'{"command":"import"}\n'], [fd] if fd is not None else [])
+        return json.loads(s.makefile().read())
+
+
+def test_a_gateway_without_a_store_takes_no_import():
+    with Gateway({}, workers=1) as gw, tempfile.TemporaryFile() as f:
+        assert "no storage.path" in ask_import(gw, f.fileno())["error"]
 
 
 def test_compacting_gives_room_back(lineside):

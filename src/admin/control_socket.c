@@ -29,6 +29,9 @@ struct client {
 	struct loop_timer timer;
 	enum client_state state;
 	const struct control_command *command; /* WAITING */
+	uint64_t id;                           /* of its question */
+	unsigned flags;                        /* ...and what it said */
+	int passed;                            /* descriptor that came along; -1: none */
 	char *out;                             /* WRITING */
 	size_t len;                            /* of `in`, then of `out` */
 	size_t sent;
@@ -42,6 +45,7 @@ struct control_socket {
 	struct list clients;
 	unsigned nclients;
 	uint32_t timeout_ms;
+	uint64_t last_id;
 	const struct control_command *commands;
 	void *arg;
 	dev_t dev; /* of the file */
@@ -58,6 +62,8 @@ static void client_free(struct client *c)
 	loop_timer_cancel(s->loop, &c->timer);
 	loop_fd_remove(s->loop, &c->fd);
 	close(c->fd.fd);
+	if (c->passed >= 0)
+		close(c->passed);
 	list_remove(&c->node);
 	s->nclients--;
 	free(c->out);
@@ -84,6 +90,7 @@ static void client_write(struct client *c)
 /* `text` and a line's end; c may be gone afterwards. */
 static void client_say(struct client *c, const char *text)
 {
+	loop_timer_set(c->socket->loop, &c->timer, c->socket->timeout_ms);
 	c->len = strlen(text) + 1;
 	c->out = malloc(c->len);
 	c->state = CLIENT_WRITING;
@@ -113,27 +120,77 @@ static const struct control_command *find_command(const struct control_socket *s
 	return c->name ? c : NULL;
 }
 
+/* c may be gone afterwards. */
+static void client_ask_one(struct client *c)
+{
+	struct control_socket *s = c->socket;
+	const struct control_question q = {.id = c->id, .flags = c->flags, .fd = c->passed};
+
+	loop_timer_cancel(s->loop, &c->timer);
+	c->passed = -1;
+	c->command->asked_one(s->arg, &q);
+}
+
 static void client_ask(struct client *c, size_t len)
 {
 	struct control_socket *s = c->socket;
-	char name[CONTROL_COMMAND_MAX];
-	int rc = control_request_read(span_of(c->in, len), name);
+	struct control_request r;
+	int rc = control_request_read(span_of(c->in, len), &r);
 
-	c->command = rc == OK ? find_command(s, name) : NULL;
+	c->command = rc == OK ? find_command(s, r.command) : NULL;
+	c->flags = r.flags;
+	if (c->command && r.flags & ~c->command->takes)
+		rc = ERR_UNSUPPORTED;
 	if (rc < 0) {
 		client_refuse(c, rc);
 	} else if (!c->command) {
 		client_say(c, "{\"error\":\"there is no such command in this version\"}");
 	} else {
 		c->state = CLIENT_WAITING;
-		c->command->asked(s->arg); /* c may be gone */
+		if (c->command->asked_one)
+			client_ask_one(c);
+		else
+			c->command->asked(s->arg); /* c may be gone */
 	}
+}
+
+/* The first descriptor that comes is kept. */
+static void take_descriptors(struct client *c, struct msghdr *m)
+{
+	for (struct cmsghdr *h = CMSG_FIRSTHDR(m); h; h = CMSG_NXTHDR(m, h)) {
+		size_t n = h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS
+				   ? (h->cmsg_len - CMSG_LEN(0)) / sizeof(int)
+				   : 0;
+
+		for (size_t i = 0; i < n; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(h) + i * sizeof(fd), sizeof(fd));
+			if (c->passed < 0)
+				c->passed = fd;
+			else
+				close(fd);
+		}
+	}
+}
+
+static ssize_t client_receive(struct client *c)
+{
+	_Alignas(struct cmsghdr) char space[CMSG_SPACE(sizeof(int))];
+	struct iovec to = {.iov_base = c->in + c->len, .iov_len = sizeof(c->in) - c->len};
+	struct msghdr m = {
+		.msg_iov = &to, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof(space)};
+	ssize_t n = recvmsg(c->fd.fd, &m, MSG_CMSG_CLOEXEC);
+
+	if (n >= 0)
+		take_descriptors(c, &m);
+	return n;
 }
 
 static void client_read(struct client *c)
 {
 	for (;;) {
-		ssize_t n = recv(c->fd.fd, c->in + c->len, sizeof(c->in) - c->len, 0);
+		ssize_t n = client_receive(c);
 		const char *end;
 
 		if (n < 0 && errno == EINTR)
@@ -185,6 +242,8 @@ static void client_create(struct control_socket *s, int fd)
 		return;
 	}
 	c->socket = s;
+	c->id = ++s->last_id;
+	c->passed = -1;
 	c->fd = (struct loop_fd){.fd = fd, .ready = client_ready};
 	loop_timer_init(&c->timer, client_late);
 	if (loop_fd_add(s->loop, &c->fd) < 0) {
@@ -227,10 +286,24 @@ static void socket_retry(struct loop_timer *t)
 	accept_all(container_of(t, struct control_socket, retry));
 }
 
+static const char out_of_memory[] = "{\"error\":\"out of memory\"}";
+
+void control_answer_one(struct control_socket *s, uint64_t id, const char *text)
+{
+	list_for_each (n, &s->clients) {
+		struct client *c = container_of(n, struct client, node);
+
+		if (c->state == CLIENT_WAITING && c->id == id) {
+			client_say(c, text ? text : out_of_memory);
+			return;
+		}
+	}
+}
+
 void control_answer(struct control_socket *s, const char *command, const char *text)
 {
 	if (!text)
-		text = "{\"error\":\"out of memory\"}";
+		text = out_of_memory;
 	list_for_each (n, &s->clients) {
 		struct client *c = container_of(n, struct client, node);
 

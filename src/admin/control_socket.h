@@ -5,8 +5,10 @@
  *     {"command": "status"}
  *     {"version": ..., ...}          or          {"error": "there is no command \"statsu\""}
  *
+ * A descriptor may come with the request (SCM_RIGHTS), as what a command reads from: who asks has opened it.
+ *
  * Bounded whoever connects: CONTROL_CLIENTS_MAX connections at once, CONTROL_REQUEST_MAX bytes of a request, `timeout_ms` for all
- * of it. Never blocks. On one loop, its thread only.
+ * of it but a question that has its own answer. Never blocks. On one loop, its thread only.
  */
 #ifndef ADMIN_CONTROL_SOCKET_H
 #define ADMIN_CONTROL_SOCKET_H
@@ -20,10 +22,20 @@
 
 struct control_socket;
 
+struct control_question {
+	uint64_t id;    /* never 0 */
+	unsigned flags; /* of control_request.h */
+	int fd;         /* what came with it; -1: nothing. The command's own, to close() */
+};
+
+/* One of the two functions. */
 struct control_command {
 	const char *name;
 	/* Somebody asks. Answer with control_answer(), from within or later; one answer serves all who asked until then. */
 	void (*asked)(void *arg);
+	/* Each question has an answer of its own, control_answer_one(), from within or later, however long it takes. */
+	void (*asked_one)(void *arg, const struct control_question *q);
+	unsigned takes; /* flags that it knows: others are refused */
 };
 
 /*
@@ -40,6 +52,9 @@ void control_socket_close(struct control_socket *s);
 
 /* Tell `text` (one line of JSON without its end, borrowed) to all who wait for the answer to this command; NULL: out of memory. */
 void control_answer(struct control_socket *s, const char *command, const char *text);
+
+/* The answer to one question; harmless when who asked is gone. As above. */
+void control_answer_one(struct control_socket *s, uint64_t id, const char *text);
 
 /*
  * Make the folder of `path`, for this user alone, unless it is there. ERR_DENIED: it is there and others may write to it, or it is no

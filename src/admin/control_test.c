@@ -24,6 +24,8 @@ struct rig {
 	char dir[64], path[96];
 	unsigned asked;
 	bool answer_at_once;
+	struct control_question questions[2];
+	unsigned nquestions;
 };
 
 static void asked(void *arg)
@@ -40,7 +42,19 @@ static void never(void *arg)
 	(void)arg;
 }
 
-static const struct control_command commands[] = {{"status", asked}, {"never", never}, {NULL, NULL}};
+static void asked_one(void *arg, const struct control_question *q)
+{
+	struct rig *r = arg;
+
+	r->questions[r->nquestions++] = *q;
+}
+
+static const struct control_command commands[] = {
+	{.name = "status", .asked = asked},
+	{.name = "never", .asked = never},
+	{.name = "one", .asked_one = asked_one, .takes = CONTROL_REPLACE},
+	{.name = NULL},
+};
 
 static int up_with(struct rig *r, uint32_t timeout_ms)
 {
@@ -155,6 +169,57 @@ static void an_answer_later_is_for_all_who_asked(void **state)
 	down(&r);
 }
 
+/* A request with two descriptors. */
+static void say_with(int fd, const char *text, int a, int b)
+{
+	_Alignas(struct cmsghdr) char space[CMSG_SPACE(2 * sizeof(int))] = {0};
+	struct iovec from = {.iov_base = (void *)(uintptr_t)text, .iov_len = strlen(text)};
+	struct msghdr m = {
+		.msg_iov = &from, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof(space)};
+	struct cmsghdr *h = CMSG_FIRSTHDR(&m);
+
+	h->cmsg_level = SOL_SOCKET;
+	h->cmsg_type = SCM_RIGHTS;
+	h->cmsg_len = CMSG_LEN(2 * sizeof(int));
+	memcpy(CMSG_DATA(h), (int[]){a, b}, 2 * sizeof(int));
+	assert_int_equal(sendmsg(fd, &m, MSG_NOSIGNAL), strlen(text));
+}
+
+static void a_question_of_its_own_has_its_own_answer_whenever_it_comes(void **state)
+{
+	struct rig r;
+	int a, b, pipes[2];
+	char byte = 'x';
+
+	(void)state;
+	assert_int_equal(up_with(&r, 20), OK);
+	assert_int_equal(pipe(pipes), 0);
+	a = dial(&r);
+	say_with(a, "{\"command\":\"one\",\"replace\":true}\n", pipes[1], pipes[0]);
+	close(pipes[1]);
+	while (r.nquestions < 1)
+		assert_int_equal(loop_turn(r.loop, 10), OK);
+	b = dial(&r);
+	say(b, "{\"replace\":false,\"command\":\"one\"}\n");
+	while (r.nquestions < 2)
+		assert_int_equal(loop_turn(r.loop, 10), OK);
+	assert_int_equal(r.questions[0].flags, CONTROL_REPLACE);
+	assert_int_equal(r.questions[1].flags, 0);
+	assert_int_equal(r.questions[1].fd, -1);
+	assert_int_equal(write(r.questions[0].fd, &byte, 1), 1);
+	close(r.questions[0].fd);
+	assert_int_equal(read(pipes[0], &byte, 1), 1);
+	assert_int_equal(read(pipes[0], &byte, 1), 0); /* nobody else has it open */
+	close(pipes[0]);
+	assert_string_equal(hear(&r, dial(&r)), ""); /* the time of others passes meanwhile */
+	control_answer_one(r.socket, r.questions[1].id, "{\"n\":2}");
+	assert_string_equal(hear(&r, b), "{\"n\":2}\n");
+	control_answer_one(r.socket, r.questions[0].id, NULL);
+	assert_string_equal(hear(&r, a), "{\"error\":\"out of memory\"}\n");
+	control_answer_one(r.socket, r.questions[0].id, "{}"); /* it is gone */
+	down(&r);
+}
+
 static void what_is_not_understood_is_refused(void **state)
 {
 	static const char unknown[] = "{\"error\":\"there is no such command in this version\"}\n";
@@ -175,6 +240,9 @@ static void what_is_not_understood_is_refused(void **state)
 		{"{\"command\":\"status\"\n", malformed},
 		{"\xFF\xFE\n", malformed},
 		{"{\"command\":\"status\",\"more\":1}\n", unsupported},
+		{"{\"command\":\"status\",\"replace\":true}\n", unsupported},
+		{"{\"command\":\"one\",\"replace\":1}\n", malformed},
+		{"{\"command\":\"one\",\"replace\":\"true\"}\n", malformed},
 		{"{\"command\":\"Status\"}\n", unknown},
 		{"{\"command\":\"\"}\n", unknown},
 		{"{\"command\":\"1234567890123456789012345678901\"}\n", unknown},
@@ -191,6 +259,7 @@ static void what_is_not_understood_is_refused(void **state)
 		assert_string_equal(hear(&r, fd), rows[i].answer);
 	}
 	assert_int_equal(r.asked, 0);
+	assert_int_equal(r.nquestions, 0);
 	down(&r);
 }
 
@@ -412,6 +481,7 @@ int main(void)
 		cmocka_unit_test(a_request_gets_one_answer_and_the_end),
 		cmocka_unit_test(a_request_may_come_in_pieces),
 		cmocka_unit_test(an_answer_later_is_for_all_who_asked),
+		cmocka_unit_test(a_question_of_its_own_has_its_own_answer_whenever_it_comes),
 		cmocka_unit_test(what_is_not_understood_is_refused),
 		cmocka_unit_test(a_line_without_an_end_is_refused_at_its_limit),
 		cmocka_unit_test(who_comes_when_all_places_are_taken_is_told),

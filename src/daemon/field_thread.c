@@ -1,7 +1,6 @@
 #include "daemon/field_thread.h"
 
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +8,7 @@
 #include "base/log.h"
 #include "daemon/field_port.h"
 #include "daemon/field_report.h"
+#include "daemon/loop_thread.h"
 #include "north/table.h"
 #include "south/table.h"
 
@@ -16,8 +16,7 @@
 
 struct field_thread {
 	struct loop *loop;
-	pthread_t thread;
-	bool is_running;
+	struct loop_thread thread;
 	const char *root;
 	struct field_port port;
 
@@ -146,26 +145,9 @@ failed:
 	return rc;
 }
 
-static void *run_field(void *arg)
-{
-	struct field_thread *t = arg;
-
-	pthread_setname_np(pthread_self(), "field");
-	if (loop_run(t->loop) < 0)
-		log_error("daemon", "field: waiting for events failed, devices are no longer read");
-	return NULL;
-}
-
 int field_thread_start(struct field_thread *t)
 {
-	int error = pthread_create(&t->thread, NULL, run_field, t);
-
-	if (error) {
-		log_error("daemon", "field: no thread: %s", strerror(error));
-		return ERR_IO;
-	}
-	t->is_running = true;
-	return OK;
+	return loop_thread_start(&t->thread, t->loop, "field", "devices are no longer read");
 }
 
 void field_thread_ask(struct field_thread *t, enum field_ask what, const struct gateway_config *cfg)
@@ -182,11 +164,8 @@ int field_thread_answer(const struct field_thread *t)
 
 void field_thread_stop(struct field_thread *t)
 {
-	if (!t->is_running)
+	if (!loop_thread_stop(&t->thread))
 		return;
-	loop_stop(t->loop);
-	pthread_join(t->thread, NULL);
-	t->is_running = false;
 	/* Only when it was not asked to end, after a failure: the broker is still there for its last words. */
 	t->port.field = NULL;
 	field_destroy(t->field);

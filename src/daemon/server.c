@@ -7,10 +7,13 @@
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "admin/control_request.h"
 #include "daemon/control.h"
 #include "daemon/field_thread.h"
 #include "daemon/heap.h"
+#include "daemon/import.h"
 #include "daemon/limits.h"
 #include "daemon/own_topics.h"
 #include "daemon/reload.h"
@@ -82,6 +85,10 @@ struct server { /* the main thread's, but for what the threads own */
 	struct status_rates rates;
 	struct heap heap;
 	struct status_reloads reloads;
+
+	struct import *import; /* NULL: none is under way */
+	struct loop_source imported;
+	uint64_t import_question;
 };
 
 static void set_log_level(const struct server *s)
@@ -157,9 +164,58 @@ static void status_asked(void *arg)
 	field_thread_ask_report(s->field);
 }
 
+/* ---- import ---- */
+
+/* NULL: it began, and is answered later. */
+static const char *begin_import(struct server *s, const struct control_question *q)
+{
+	if (q->fd < 0)
+		return "no file came with the request";
+	if (!s->storage)
+		return "this gateway has no storage.path: it keeps nothing";
+	if (s->import)
+		return "another import is under way";
+	switch (import_begin(s->broker, q->fd, q->flags & CONTROL_REPLACE, &s->imported, &s->import)) {
+	case OK:
+		s->import_question = q->id;
+		return NULL;
+	case ERR_UNSUPPORTED:
+		return "what is to be imported is no file";
+	default:
+		return "no memory, or no thread, for it";
+	}
+}
+
+static void import_asked(void *arg, const struct control_question *q)
+{
+	struct server *s = arg;
+	bool is_taken = q->fd >= 0 && s->storage && !s->import; /* the descriptor, too */
+	const char *why = begin_import(s, q);
+	char text[128];
+
+	if (!is_taken && q->fd >= 0)
+		close(q->fd);
+	if (!why)
+		return;
+	snprintf(text, sizeof(text), "{\"error\":\"%s\"}", why);
+	control_answer_one(s->control.socket, q->id, text);
+}
+
+static void import_ended(struct loop_source *source)
+{
+	struct server *s = container_of(source, struct server, imported);
+	char *text = import_end(s->import);
+
+	s->import = NULL;
+	if (s->control.socket)
+		control_answer_one(s->control.socket, s->import_question, text);
+	free(text);
+}
+
 static const struct control_command control_commands[] = {
-	{"status", status_asked},
-	{NULL, NULL},
+	{.name = "status", .asked = status_asked},
+	{.name = "import", .asked_one = import_asked, .takes = CONTROL_REPLACE},
+	{.name = NULL},
 };
 
 static void field_reported(struct loop_source *source)
@@ -412,6 +468,7 @@ static int open_main_loop(struct server *s)
 	loop_source_add(s->loop, &s->answered, field_answered);
 	loop_source_add(s->loop, &s->reported, field_reported);
 	loop_source_add(s->loop, &s->marked, workers_marked);
+	loop_source_add(s->loop, &s->imported, import_ended);
 	loop_source_add(s->loop, &s->uplinks_answered, uplinks_answered);
 	loop_source_add(s->loop, &s->uplinks_reported, uplinks_reported);
 	loop_timer_init(&s->sampling, take_sample);
@@ -631,7 +688,9 @@ static void tear_down(struct server *s)
 		storage_thread_stop(s->storage);
 	if (s->broker)
 		log_drops(s->broker);
+	import_stop(s->import);
 	broker_destroy(s->broker);
+	free(import_end(s->import));
 	field_thread_destroy(s->field);
 	uplink_thread_destroy(s->uplinks);
 	workers_destroy(s->workers);
@@ -647,6 +706,7 @@ static void tear_down(struct server *s)
 		loop_source_remove(&s->answered);
 		loop_source_remove(&s->reported);
 		loop_source_remove(&s->marked);
+		loop_source_remove(&s->imported);
 		loop_source_remove(&s->uplinks_answered);
 		loop_source_remove(&s->uplinks_reported);
 		loop_destroy(s->loop);

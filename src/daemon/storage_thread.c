@@ -1,18 +1,17 @@
 #include "daemon/storage_thread.h"
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
+#include "daemon/loop_thread.h"
 #include "store/backend.h"
 
 struct storage_thread {
 	struct loop *loop;
 	struct store *store;
-	pthread_t thread;
-	bool is_running;
+	struct loop_thread thread;
 };
 
 static const enum store_durability durabilities[] = {
@@ -64,35 +63,14 @@ struct store *storage_thread_store(const struct storage_thread *t)
 	return t->store;
 }
 
-static void *run_storage(void *arg)
-{
-	struct storage_thread *t = arg;
-
-	pthread_setname_np(pthread_self(), "storage");
-	if (loop_run(t->loop) < 0)
-		log_error("storage", "waiting for events failed, nothing is stored any more");
-	return NULL;
-}
-
 int storage_thread_start(struct storage_thread *t)
 {
-	int error = pthread_create(&t->thread, NULL, run_storage, t);
-
-	if (error) {
-		log_error("storage", "no thread: %s", strerror(error));
-		return ERR_IO;
-	}
-	t->is_running = true;
-	return OK;
+	return loop_thread_start(&t->thread, t->loop, "storage", "nothing is stored any more");
 }
 
 void storage_thread_stop(struct storage_thread *t)
 {
-	if (!t->is_running)
-		return;
-	loop_stop(t->loop);
-	pthread_join(t->thread, NULL);
-	t->is_running = false;
+	(void)loop_thread_stop(&t->thread);
 }
 
 void storage_thread_close(struct storage_thread *t)

@@ -1,7 +1,6 @@
 #include "daemon/uplink_thread.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "daemon/local_dialer.h"
+#include "daemon/loop_thread.h"
 #include "daemon/uplink_report.h"
 #include "uplinks/table.h"
 #include "uplinks/uplink.h"
@@ -40,18 +40,16 @@ struct leaver {
 struct uplink_thread {
 	struct uplink_thread_setup at;
 	struct loop *loop;
-	pthread_t thread;
-	bool is_running;
+	struct loop_thread thread;
 	struct dialer *local;
 	struct mqtt_port *port;
 
-	/* The question: the asker writes it before the notify of inbox, the thread the answer before that of answered. */
+	/* The question: the asker writes it before the notify of inbox. */
 	struct loop_source inbox;
 	enum uplink_ask what;
 	const struct gateway_config *cfg;
 	struct span *passwords; /* of cfg->uplinks, malloc'ed; taken when they are applied */
 	size_t npasswords;
-	int answer;
 
 	/* The newest report that was not taken. */
 	struct loop_source report_wanted;
@@ -319,18 +317,17 @@ static void item_stopped(void *arg)
 }
 
 /* Stops, and goes on as the configuration says by then. */
-static int item_renew(struct item *i)
+static void item_renew(struct item *i)
 {
 	if (i->uplink) {
 		if (!i->is_stopping)
 			uplink_stop(i->uplink);
 		i->is_stopping = true;
-		return OK;
+	} else if (i->cfg) {
+		(void)item_run(i); /* it has logged why not */
+	} else {
+		item_remove(i);
 	}
-	if (i->cfg)
-		return item_run(i);
-	item_remove(i);
-	return OK;
 }
 
 static struct item *item_find(struct uplink_thread *t, const char *name)
@@ -358,8 +355,8 @@ static struct item *item_create(struct uplink_thread *t, const char *name)
 
 /* ---- a configuration ---- */
 
-/* Takes the password. */
-static int apply_one(struct uplink_thread *t, const struct config_uplink *cfg, struct span *password)
+/* Takes the password. What does not run is logged. */
+static void apply_one(struct uplink_thread *t, const struct config_uplink *cfg, struct span *password)
 {
 	struct item *i = item_find(t, cfg->name);
 	bool same = i && i->uplink && i->cfg && config_uplink_equal(i->cfg, cfg) &&
@@ -367,15 +364,17 @@ static int apply_one(struct uplink_thread *t, const struct config_uplink *cfg, s
 
 	if (!i)
 		i = item_create(t, cfg->name);
-	if (!i)
-		return ERR_NOMEM;
+	if (!i) {
+		log_error("uplink", "%s does not run: %s", cfg->name, err_text(ERR_NOMEM));
+		return;
+	}
 	i->cfg = cfg;
 	if (same)
-		return OK;
+		return;
 	free((void *)(uintptr_t)i->password.p);
 	i->password = *password;
 	*password = span_of(NULL, 0);
-	return item_renew(i);
+	item_renew(i);
 }
 
 static bool is_configured(const struct gateway_config *cfg, const char *name)
@@ -386,26 +385,21 @@ static bool is_configured(const struct gateway_config *cfg, const char *name)
 	return false;
 }
 
-static int apply(struct uplink_thread *t)
+static void apply(struct uplink_thread *t)
 {
-	int rc = OK, first = OK;
-
 	list_for_each (node, &t->items) {
 		struct item *i = container_of(node, struct item, node);
 
 		if (is_configured(t->cfg, i->name))
 			continue;
 		i->cfg = NULL;
-		first = item_renew(i);
+		item_renew(i);
 	}
-	for (size_t i = 0; i < t->cfg->nuplinks; i++) {
-		rc = apply_one(t, &t->cfg->uplinks[i], &t->passwords[i]);
-		first = first < 0 ? first : rc;
-	}
+	for (size_t i = 0; i < t->cfg->nuplinks; i++)
+		apply_one(t, &t->cfg->uplinks[i], &t->passwords[i]);
 	end_sessions(t);
 	if (!loop_timer_pending(&t->telling))
 		loop_timer_set(t->loop, &t->telling, STATE_MS);
-	return first;
 }
 
 static void end(struct uplink_thread *t)
@@ -435,7 +429,7 @@ static void answer_question(struct loop_source *s)
 		end(t);
 		return;
 	}
-	t->answer = apply(t);
+	apply(t);
 	answer(t);
 }
 
@@ -549,26 +543,9 @@ failed:
 	return rc;
 }
 
-static void *run_uplinks(void *arg)
-{
-	struct uplink_thread *t = arg;
-
-	pthread_setname_np(pthread_self(), "uplinks");
-	if (loop_run(t->loop) < 0)
-		log_error("daemon", "uplinks: waiting for events failed, nothing goes up any more");
-	return NULL;
-}
-
 int uplink_thread_start(struct uplink_thread *t)
 {
-	int error = pthread_create(&t->thread, NULL, run_uplinks, t);
-
-	if (error) {
-		log_error("daemon", "uplinks: no thread: %s", strerror(error));
-		return ERR_IO;
-	}
-	t->is_running = true;
-	return OK;
+	return loop_thread_start(&t->thread, t->loop, "uplinks", "nothing goes up any more");
 }
 
 void uplink_thread_ask(struct uplink_thread *t, enum uplink_ask what)
@@ -577,18 +554,9 @@ void uplink_thread_ask(struct uplink_thread *t, enum uplink_ask what)
 	loop_notify(&t->inbox);
 }
 
-int uplink_thread_answer(const struct uplink_thread *t)
-{
-	return t->answer;
-}
-
 void uplink_thread_stop(struct uplink_thread *t)
 {
-	if (!t->is_running)
-		return;
-	loop_stop(t->loop);
-	pthread_join(t->thread, NULL);
-	t->is_running = false;
+	(void)loop_thread_stop(&t->thread);
 }
 
 void uplink_thread_leave(struct uplink_thread *t)

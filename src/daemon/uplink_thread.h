@@ -42,10 +42,8 @@ MUST_USE int uplink_thread_start(struct uplink_thread *t);
  * read, which was logged.
  */
 MUST_USE int uplink_thread_prepare(struct uplink_thread *t, const struct gateway_config *cfg);
-/* One question at a time. */
+/* One question at a time. An uplink that does not run has said why in the log. */
 void uplink_thread_ask(struct uplink_thread *t, enum uplink_ask what);
-/* After the notify. OK, or ERR_NOMEM: some uplinks do not run, which was logged. */
-int uplink_thread_answer(const struct uplink_thread *t);
 
 /*
  * How the uplinks do: {"uplinks": [...]}, docs/man/lineside-status.1. Asked for at any time while the thread runs; `reported` is notified

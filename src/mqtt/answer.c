@@ -302,5 +302,15 @@ bool answers_repeat(struct conn *c, uint16_t packet_id, bool dup)
 		drop_given(left);
 		return dup;
 	}
-	return dup && puback_find(c->answers, packet_id); /* 3.1 clients repeat on the same connection, too */
+	if (!dup)
+		return false;
+	if (puback_find(c->answers, packet_id)) /* 3.1 clients repeat on the same connection, too */
+		return true;
+	/*
+	 * Its answer was sent and not heard, so it is routed again; and so is what the client repeats behind it: else a retained value
+	 * would be followed by an older one.
+	 */
+	answers_free(left);
+	c->session->left = NULL;
+	return false;
 }

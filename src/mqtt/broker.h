@@ -60,6 +60,8 @@ struct broker_config {
 	struct mqtt_policy *policy; /* who may do what; NULL: all may all. Outlives the broker */
 	/* What outlives the process is kept there; NULL: nothing does. Outlives the broker. */
 	struct store *store;
+	uint16_t
+		last_packet_id; /* ids of messages to a session begin behind it: tests make them come round */
 	uint32_t
 		linger_ms; /* an online subscriber has so long to acknowledge before its message goes to the store */
 	uint32_t refuse_close_ms; /* below 5.0, a publisher waits so long for a store that takes nothing */

@@ -62,7 +62,7 @@ void rig_init(struct rig *r, uint32_t nworkers)
 
 void rig_store_open(struct rig *r)
 {
-	const struct store_options options = {.durability = STORE_FSYNC};
+	const struct store_options options = {.durability = r->disk.durability};
 	struct store_backend *backend;
 
 	assert_int_equal(store_mem_open(r->disk.disk, &backend), OK);
@@ -137,6 +137,14 @@ void rig_start(struct rig *r)
 void rig_up(struct rig *r, uint32_t nworkers)
 {
 	rig_init(r, nworkers);
+	rig_start(r);
+}
+
+void rig_up_disk(struct rig *r, uint32_t nworkers)
+{
+	rig_init(r, nworkers);
+	rig_disk(r);
+	r->config.sys_interval_ms = 0;
 	rig_start(r);
 }
 
@@ -241,6 +249,16 @@ struct peer *peer_up_kept(struct rig *r, enum mqtt_version v, const char *id, bo
 	print(payload, "<%s>", id);
 	peer_connect(p, 0x00, "11 00 00 0E 10", payload);
 	peer_expect(p, present ? "CONNACK s1 00" : "CONNACK s0 00");
+	return p;
+}
+
+struct peer *peer_come(struct rig *r, const char *id, bool clean)
+{
+	struct peer *p = peer_open(r, MQTT_V5);
+	char payload[LINE];
+
+	print(payload, "<%s>", id);
+	peer_connect(p, clean ? 0x02 : 0x00, "11 00 00 00 64", payload);
 	return p;
 }
 

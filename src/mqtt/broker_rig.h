@@ -29,7 +29,8 @@ struct rig_disk {
 	struct loop *loop;
 	struct store_mem_disk *disk;
 	struct store *store;
-	bool stands; /* it is not turned: nothing becomes durable */
+	bool stands;                      /* it is not turned: nothing becomes durable */
+	enum store_durability durability; /* set between rig_init() and rig_disk() */
 };
 
 struct rig {
@@ -58,8 +59,10 @@ void rig_disk_stands(struct rig *r, bool stands);
  * what was submitted.
  */
 void rig_restart(struct rig *r, bool crash, int64_t down_ms);
-/* Both. */
+/* rig_init() and rig_start(). */
 void rig_up(struct rig *r, uint32_t nworkers);
+/* The same with a store; $SYS says nothing, so that only clients retain messages. */
+void rig_up_disk(struct rig *r, uint32_t nworkers);
 void rig_fini(struct rig *r);
 void rig_run(struct rig *r, uint64_t ms);
 
@@ -67,9 +70,12 @@ void rig_run(struct rig *r, uint64_t ms);
 struct peer *peer_open(struct rig *r, enum mqtt_version v);
 /* One of the program's own. */
 struct peer *peer_open_own(struct rig *r);
-/* The same, CONNECT with this id and 60 s keep-alive, and CONNACK is taken; `expiry_s` 0: clean, else it begins anew only if `clean`. */
+/* The same, CONNECT with this id and 60 s keep-alive, and CONNACK is taken: a clean session that ends with the connection. */
 struct peer *peer_up(struct rig *r, enum mqtt_version v, const char *id);
+/* One that lasts an hour; CONNACK must say whether it was there before. */
 struct peer *peer_up_kept(struct rig *r, enum mqtt_version v, const char *id, bool present);
+/* Version 5, a session that lasts 100 s, anew if `clean`; CONNACK is not taken. */
+struct peer *peer_come(struct rig *r, const char *id, bool clean);
 
 void peer_send(struct peer *p, uint8_t first, const char *body);
 void peer_send_bytes(struct peer *p, const void *bytes, size_t n);

@@ -205,6 +205,16 @@ static uint32_t expiry_of(const struct mqtt_connect *p)
 	return p->clean_start ? 0 : EXPIRY_NEVER;
 }
 
+void session_discard(struct session *s)
+{
+	s->has_heir = true;
+	s->expiry_s = 0; /* ends with its connection, or here */
+	if (s->conn)
+		take_over(s);
+	else
+		session_end(s);
+}
+
 /*
  * The session to go on with; *present: it was there. NULL: out of memory. A clean start ends the old one: 3.1.1 [MQTT-3.1.2-6],
  * 5.0 [MQTT-3.1.2-4]; else it is resumed, or made: 3.1.1 [MQTT-3.1.2-4], 5.0 [MQTT-3.1.2-5], [MQTT-3.1.2-6].
@@ -218,17 +228,15 @@ static struct session *session_for(struct worker *w, struct span client_id, bool
 		session_forget_will(s);
 		clean = true;
 	}
+	if (s && clean) {
+		session_discard(s);
+		s = NULL;
+	}
 	if (s)
 		s->has_heir = true;
-	if (s && clean)
-		s->expiry_s = 0; /* ends with its connection, or here */
 	if (s && s->conn) {
 		take_over(s);
 		s = session_find(w, client_id); /* it may have ended */
-	}
-	if (s && clean) {
-		session_end(s);
-		s = NULL;
 	}
 	*present = s != NULL;
 	if (s)

@@ -161,6 +161,8 @@ void session_let_go(struct session *s)
 		slot_send(s, slot);
 	}
 	shelf_take_durable(s);
+	if (is_open(s) && session_waits(s))
+		session_pump(s);
 }
 
 /* Takes the item's references. false: no memory; they are the caller's still. */
@@ -557,6 +559,8 @@ void session_pump(struct session *s)
 		if (s->resent < s->nresend) {
 			resend_next(s);
 		} else if (s->feeds && session_feed_is_first(s)) {
+			if (s->shelf && !list_empty(&s->shelf->held))
+				break; /* messages that wait for the disk are before it */
 			if (!feed_step(s, &looks) && looks == 0) {
 				conn_dirty(s->conn); /* on in the next turn */
 				break;

@@ -237,9 +237,14 @@ void keep_done(struct keep *k)
 
 bool keep_is_confirmed(const struct keep *k)
 {
-	const struct broker *b = k->session->worker->broker;
+	struct worker *w = k->session->worker, *origin = w->broker->workers[k->first_origin];
 
-	return !k->conditional || k->first_number <= atomic_load(&b->workers[k->first_origin]->confirmed);
+	if (!k->conditional || k->first_number <= atomic_load(&origin->confirmed))
+		return true;
+	if (origin == w)
+		return false;
+	atomic_store(&origin->confirm_awaited, true);
+	return k->first_number <= atomic_load(&origin->confirmed);
 }
 
 bool keep_may_leave(const struct keep *k)
@@ -279,6 +284,8 @@ void keeps_durable(struct worker *w)
 		list_remove(&k->in_time);
 		k->durable = true;
 		keep_settle(k);
+		if (!list_empty(&k->session->shelf->holding)) /* with nobody who waits for its row, too */
+			w->progressed = true;
 		if (!k->packet_id)
 			shelf_take_durable(k->session);
 	}

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "mqtt/import.h"
 #include "mqtt/keep.h"
 #include "mqtt/shelf.h"
 
@@ -159,7 +160,6 @@ struct promise confirm_add(struct session *s, struct confirm *c, uint16_t packet
 		.session = s,
 		.packet_id = packet_id,
 		.number = p->number,
-		.is_elsewhere = p->asked != 0,
 		.promise = promise_of(w, p, p->ticket),
 	};
 	list_append(&w->confirming, &c->in_worker);
@@ -210,10 +210,11 @@ static void confirms_durable(struct worker *w)
 		if (c->ticket > durable)
 			break;
 		atomic_store(&w->confirmed, c->number);
-		tell |= c->is_elsewhere;
+		tell = true;
 		list_remove(n);
 		free(c);
 	}
+	tell = tell && atomic_exchange(&w->confirm_awaited, false);
 	for (uint32_t i = 0; tell && i < b->nworkers; i++)
 		if (i != w->index)
 			loop_notify(&b->workers[i]->settled);
@@ -249,6 +250,7 @@ void promises_init(struct worker *w)
 	list_init(&w->dirty_shelves);
 	list_init(&w->reads);
 	list_init(&w->relays);
+	list_init(&w->imports);
 	list_init(&w->confirming);
 	list_init(&w->confirmed_writing);
 	loop_timer_init(&w->linger, linger_fired);
@@ -287,6 +289,7 @@ void promises_close(struct worker *w)
 	loop_timer_cancel(w->loop, &w->cleaning);
 	while ((n = list_take_first(&w->relays)))
 		free(container_of(n, struct relay, in_worker));
+	imports_cancel(w);
 	confirms_free(&w->confirming);
 	confirms_free(&w->confirmed_writing);
 	if (w->disk) {
@@ -311,6 +314,7 @@ void promises_look(struct worker *w)
 	relays_look(w);
 	confirms_put(w);
 	confirms_durable(w);
+	imports_look(w);
 	list_init(&held);
 	list_splice(&held, &w->holding);
 	while ((n = list_first(&held)))

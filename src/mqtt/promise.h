@@ -54,7 +54,6 @@ struct confirm {
 	struct session *session; /* NULL: it ended */
 	struct promise promise;  /* settled everywhere */
 	uint64_t number, ticket;
-	bool is_elsewhere; /* other workers wait for it, too */
 	uint16_t packet_id;
 };
 

@@ -16,25 +16,6 @@
 
 static const enum mqtt_version all[] = {MQTT_V31, MQTT_V311, MQTT_V5};
 
-static void up(struct rig *r, uint32_t nworkers)
-{
-	rig_init(r, nworkers);
-	rig_disk(r);
-	r->config.sys_interval_ms = 0;
-	rig_start(r);
-}
-
-static struct peer *up_kept(struct rig *r, enum mqtt_version v, const char *id)
-{
-	struct peer *p = peer_open(r, v);
-	char payload[64];
-
-	snprintf(payload, sizeof(payload), "<%s>", id);
-	peer_connect(p, 0, EXPIRY_100, payload);
-	peer_expect(p, "CONNACK s0 00");
-	return p;
-}
-
 static uint64_t refused(const struct rig *r)
 {
 	struct broker_counters c;
@@ -71,8 +52,8 @@ static void what_a_stored_session_must_get_is_refused_with_the_reason(void **sta
 		struct peer *from, *sub;
 		struct rig r;
 
-		up(&r, 2);
-		sub = up_kept(&r, MQTT_V5, "sub");
+		rig_up_disk(&r, 2);
+		sub = peer_up_kept(&r, MQTT_V5, "sub", false);
 		peer_subscribe(sub, i < 2 ? "t" : "$share/g/t", 1, "", 1);
 		from = peer_up(&r, MQTT_V5, "from"); /* on the other worker */
 		break_disk(&r, table[i % 2].rc);
@@ -103,7 +84,7 @@ static void what_is_retained_with_an_acknowledgement_is_refused_and_has_no_effec
 	struct rig r;
 
 	(void)state;
-	up(&r, 1);
+	rig_up_disk(&r, 1);
 	from = peer_up(&r, MQTT_V5, "from");
 	sub = peer_up(&r, MQTT_V5, "sub");
 	peer_publish(from, 3, 1, "t", "", "before");
@@ -133,8 +114,8 @@ static void qos_2_of_a_stored_publisher_is_refused_whoever_gets_it(void **state)
 	struct rig r;
 
 	(void)state;
-	up(&r, 1);
-	from = up_kept(&r, MQTT_V5, "from");
+	rig_up_disk(&r, 1);
+	from = peer_up_kept(&r, MQTT_V5, "from", false);
 	break_disk(&r, ERR_IO);
 	peer_publish(from, 4, 1, "t", "", "nobody gets it");
 	peer_expect(from, "PUBREC m1 83");
@@ -152,8 +133,8 @@ static void all_else_goes_on(void **state)
 		struct peer *from, *kept, *sub;
 		struct rig r;
 
-		up(&r, 2);
-		kept = up_kept(&r, MQTT_V5, "kept");
+		rig_up_disk(&r, 2);
+		kept = peer_up_kept(&r, MQTT_V5, "kept", false);
 		peer_subscribe(kept, "both", 1, "", 1);
 		peer_subscribe(kept, "low", 0, "", 0);
 		from = peer_up(&r, all[i], "from");
@@ -188,8 +169,8 @@ static void below_version_5_the_packet_waits_and_is_taken_when_the_disk_is_well(
 		struct broker_counters count;
 		struct rig r;
 
-		up(&r, 1);
-		sub = up_kept(&r, MQTT_V5, "sub");
+		rig_up_disk(&r, 1);
+		sub = peer_up_kept(&r, MQTT_V5, "sub", false);
 		peer_subscribe(sub, "t", 1, "", 1);
 		from = peer_up(&r, v, "from");
 		break_disk(&r, ERR_FULL);
@@ -225,7 +206,7 @@ static void below_version_5_who_waits_too_long_is_closed(void **state)
 		rig_disk(&r);
 		r.config.refuse_close_ms = 5000;
 		rig_start(&r);
-		sub = up_kept(&r, MQTT_V5, "sub");
+		sub = peer_up_kept(&r, MQTT_V5, "sub", false);
 		peer_subscribe(sub, "t", 1, "", 1);
 		from = peer_up(&r, all[i], "from");
 		break_disk(&r, ERR_IO);
@@ -248,10 +229,10 @@ static void a_stored_session_keeps_the_subscriptions_it_has(void **state)
 	struct rig r;
 
 	(void)state;
-	up(&r, 1);
-	p = up_kept(&r, MQTT_V5, "p");
+	rig_up_disk(&r, 1);
+	p = peer_up_kept(&r, MQTT_V5, "p", false);
 	peer_subscribe(p, "t", 1, "", 1);
-	old = up_kept(&r, MQTT_V311, "old");
+	old = peer_up_kept(&r, MQTT_V311, "old", false);
 	break_disk(&r, ERR_FULL);
 	peer_unsubscribe(p, "t", 0x83);
 	peer_subscribe(p, "other", 1, "", 0x97);
@@ -292,7 +273,7 @@ static void up_for_floods(struct rig *r)
 	rig_disk(r);
 	r->config.max_queued_bytes = 100000000;
 	rig_start(r);
-	sub = up_kept(r, MQTT_V5, "sub");
+	sub = peer_up_kept(r, MQTT_V5, "sub", false);
 	peer_subscribe(sub, "t", 1, "", 1);
 	peer_cut(sub);
 }

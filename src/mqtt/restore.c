@@ -5,6 +5,8 @@
  * Time went on while the broker was down. A session's expiry counts from when its client went, or from the last thing that was
  * stored if it was there then. Its will waits for the client to come back, at least will_grace_ms.
  */
+#include "mqtt/restore.h"
+
 #include <stdlib.h>
 
 #include "base/hash.h"
@@ -12,7 +14,6 @@
 #include "mqtt/promise.h"
 #include "mqtt/retained_disk.h"
 #include "mqtt/route.h"
-#include "mqtt/session.h"
 
 struct restored {
 	struct session *session; /* NULL: none has this id */
@@ -77,34 +78,34 @@ static int will_restore(struct session *s, const struct store_will *w)
 	return OK;
 }
 
-/* On its worker; the low bits of the hash choose its bucket there. */
-static struct session *session_make(const struct restore *r, struct span client_id)
+struct session *session_restore(struct worker *w, const struct store_session *in)
 {
-	struct broker *b = r->broker;
-	uint64_t hash = hash_span(b->config.seed, client_id);
-	uint16_t index = (uint16_t)((hash >> 32) % b->nworkers), home;
-	struct session *s = session_create(b->workers[index], client_id);
+	struct session *s = session_create(w, in->client_id);
 
-	if (s && registry_claim(b->registry, client_id, index, &home) < 0) {
-		session_free(s);
+	if (!s)
 		return NULL;
-	}
-	return s;
+	s->stored = in->id;
+	s->expiry_s = s->stored_expiry_s = in->expiry_s;
+	if ((!in->will || will_restore(s, in->will) == OK) &&
+	    session_restore_rows(s, in->first_seq, in->next_seq, in->rows, in->row_bytes) == OK)
+		return s;
+	session_free(s);
+	return NULL;
 }
 
+/* On its worker; the low bits of the hash choose its bucket there. */
 static int restore_session(void *arg, const struct store_session *in)
 {
 	struct restore *r = arg;
-	struct session *s = session_make(r, in->client_id);
-	int rc = s ? session_note(r, in->id, s, in->away_ms) : ERR_NOMEM;
+	struct broker *b = r->broker;
+	uint64_t hash = hash_span(b->config.seed, in->client_id);
+	uint16_t index = (uint16_t)((hash >> 32) % b->nworkers), home;
+	struct session *s;
 
-	if (rc < 0)
-		return rc;
-	s->stored = in->id;
-	s->expiry_s = s->stored_expiry_s = in->expiry_s;
-	if (in->will && (rc = will_restore(s, in->will)) < 0)
-		return rc;
-	return session_restore_rows(s, in->first_seq, in->next_seq, in->rows, in->row_bytes);
+	if (registry_claim(b->registry, in->client_id, index, &home) < 0)
+		return ERR_NOMEM;
+	s = session_restore(b->workers[index], in);
+	return s ? session_note(r, in->id, s, in->away_ms) : ERR_NOMEM;
 }
 
 /* ---- what time has done to them, once it is known when the store was last written ---- */
@@ -120,7 +121,7 @@ static void session_await_will(struct session *s, uint64_t grace_ms)
 	loop_timer_set(w->loop, &s->expiry, grace_ms);
 }
 
-static void session_age(struct session *s, int64_t since_ms, int64_t now_ms)
+void session_age(struct session *s, int64_t since_ms, int64_t now_ms)
 {
 	struct worker *w = s->worker;
 	int64_t grace = w->broker->config.will_grace_ms, gone = now_ms - since_ms, left = INT64_MAX, delay;
@@ -164,9 +165,8 @@ static void sessions_age(const struct restore *r)
 
 /* ---- what belongs to them ---- */
 
-static int restore_sub(void *arg, const struct store_sub *in)
+int session_restore_sub(struct session *s, const struct store_sub *in)
 {
-	struct session *s = session_of(arg, in->session);
 	const struct sub_options o = {
 		.qos = in->qos,
 		.no_local = in->no_local,
@@ -174,13 +174,11 @@ static int restore_sub(void *arg, const struct store_sub *in)
 		.is_stored = true,
 		.id = in->id,
 	};
-	struct worker *w = s ? s->worker : NULL;
+	struct worker *w = s->worker;
 	struct sub *sub;
 	bool existed;
 	int rc;
 
-	if (!s)
-		return OK;
 	if (route_reserve(w, w->nsessions, sub_tree_count(w->subs) + 1) < 0)
 		return ERR_NOMEM;
 	rc = mqtt_utf8_valid(in->filter) && mqtt_filter_valid(in->filter)
@@ -195,6 +193,13 @@ static int restore_sub(void *arg, const struct store_sub *in)
 	if (rc == OK && !existed)
 		session_count_sub(s, in->filter, 1);
 	return rc;
+}
+
+static int restore_sub(void *arg, const struct store_sub *in)
+{
+	struct session *s = session_of(arg, in->session);
+
+	return s ? session_restore_sub(s, in) : OK;
 }
 
 static int restore_received(void *arg, uint32_t session, uint16_t packet_id)
@@ -214,7 +219,7 @@ static int restore_inflight(void *arg, const struct store_row *row)
 
 static int restore_retained(void *arg, const struct store_retained *in)
 {
-	return retained_restore(((struct restore *)arg)->broker, in);
+	return retained_restore(((struct restore *)arg)->broker->workers[0], in);
 }
 
 int broker_restore(struct broker *b)

@@ -436,7 +436,8 @@ static int slot_refuse(struct retained_store *r, struct epoch_reader *me, struct
 
 /* Takes `fresh`, but for ERR_AGAIN: the slot is not the topic's any more, or came into use. */
 static int slot_fill(struct retained_store *r, struct epoch_reader *me, struct topic_node *node,
-		     slot_word *at, struct retained *fresh, bool refusable, struct retained_change *change)
+		     slot_word *at, struct retained *fresh, enum retained_from from,
+		     struct retained_change *change)
 {
 	uintptr_t was = atomic_load(at);
 
@@ -444,9 +445,13 @@ static int slot_fill(struct retained_store *r, struct epoch_reader *me, struct t
 	while (was != SLOT_DEAD) {
 		struct retained *old = word_value(was);
 
+		if (old && from == RETAINED_ABSENT) {
+			retained_unref(fresh);
+			return ERR_EXISTS;
+		}
 		*change = (struct retained_change){.stamp = stamp_take(r, old), .of_client = is_limited(old)};
 		fresh->stamp = change->stamp & STAMP_MAX;
-		if (!totals_take(r, old, fresh, refusable))
+		if (!totals_take(r, old, fresh, from == RETAINED_CLIENT))
 			return slot_refuse(r, me, node, at, fresh);
 		if (atomic_compare_exchange_strong(at, &was, (uintptr_t)fresh)) {
 			if (old)
@@ -475,7 +480,7 @@ int retained_set(struct retained_store *r, struct epoch_reader *me, const struct
 		if (rc == OK && !(at = node_slot(node)))
 			rc = slot_attach(r, node, &at);
 		if (rc == OK)
-			rc = slot_fill(r, me, node, at, fresh, from == RETAINED_CLIENT, change);
+			rc = slot_fill(r, me, node, at, fresh, from, change);
 		else if (rc != ERR_AGAIN)
 			retained_unref(fresh);
 	} while (rc == ERR_AGAIN);

@@ -40,6 +40,7 @@ struct retained_limits { /* of values that are `limited`; 0: none */
 enum retained_from {
 	RETAINED_OWN,    /* the gateway says it: not limited */
 	RETAINED_CLIENT, /* refused when a limit is reached */
+	RETAINED_ABSENT, /* as from disk, but only where there is no value: else ERR_EXISTS */
 	RETAINED_DISK, /* a client's, from an earlier run: it counts, but what was kept is not lost to a lower limit */
 };
 
@@ -63,7 +64,7 @@ void retained_begin_stamps(struct retained_store *r, uint64_t last);
 void retained_destroy(struct retained_store *r); /* accepts NULL */
 
 /*
- * Make a copy of p the value of the topic. ERR_NOMEM; ERR_FULL: a limit is reached. Then nothing changed.
+ * Make a copy of p the value of the topic. ERR_NOMEM; ERR_FULL: a limit is reached; ERR_EXISTS: as `from` says. Then nothing changed.
  */
 MUST_USE int retained_set(struct retained_store *r, struct epoch_reader *me, const struct topic_levels *topic,
 			  const struct publication *p, enum retained_from from,

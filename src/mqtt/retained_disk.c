@@ -61,10 +61,24 @@ static int blob_restore(struct broker *b, struct publication *p)
 	return OK;
 }
 
-int retained_restore(struct broker *b, const struct store_retained *r)
+static int take(struct worker *w, struct publication *p, enum retained_from from,
+		struct retained_change *change)
 {
-	struct worker *w = b->workers[0];
-	struct publication p = {
+	struct broker *b = w->broker;
+	int rc = blob_restore(b, p);
+
+	if (rc == OK)
+		rc = retained_set(b->retained, w->reader, w->levels, p, from, change);
+	blob_unref(p->blob);
+	if (rc == OK && p->expires_ms && !loop_timer_pending(&w->sweeping))
+		loop_timer_set(w->loop, &w->sweeping, SWEEP_MS);
+	return rc;
+}
+
+/* Its topic is in w->levels then. false: it cannot be one here, which is logged. */
+static bool view(struct worker *w, const struct store_retained *r, struct publication *p)
+{
+	*p = (struct publication){
 		.topic = r->msg.topic,
 		.payload = r->msg.payload,
 		.props = r->msg.props,
@@ -72,22 +86,35 @@ int retained_restore(struct broker *b, const struct store_retained *r)
 		.retain = true,
 		.expires_ms = worker_monotonic_ms(w, r->msg.expires_ms),
 	};
+	if (r->msg.expires_ms && !p->expires_ms)
+		p->expires_ms = 1; /* 0 would be never */
+	if (topic_levels_split(w->levels, w->broker->config.seed, p->topic))
+		return true;
+	log_warning("mqtt", "retained message %s: it has more levels than are allowed now: not loaded",
+		    log_quote((char[128]){0}, 128, p->topic));
+	return false;
+}
+
+int retained_restore(struct worker *w, const struct store_retained *r)
+{
 	struct retained_change change;
+	struct publication p;
+
+	return view(w, r, &p) ? take(w, &p, RETAINED_DISK, &change) : OK;
+}
+
+int retained_import(struct worker *w, const struct store_retained *r, bool replace)
+{
+	struct retained_change change;
+	const struct retained *now;
+	struct publication p;
 	int rc;
 
-	if (r->msg.expires_ms && !p.expires_ms)
-		p.expires_ms = 1; /* 0 would be never */
-	if (!topic_levels_split(w->levels, b->config.seed, p.topic)) {
-		log_warning("mqtt",
-			    "retained message %s: it has more levels than are allowed now: not loaded",
-			    log_quote((char[128]){0}, 128, p.topic));
+	if (!view(w, r, &p))
 		return OK;
-	}
-	rc = blob_restore(b, &p);
-	if (rc == OK)
-		rc = retained_set(b->retained, w->reader, w->levels, &p, RETAINED_DISK, &change);
-	blob_unref(p.blob);
-	if (rc == OK && p.expires_ms && !loop_timer_pending(&w->sweeping))
-		loop_timer_set(w->loop, &w->sweeping, SWEEP_MS);
-	return rc;
+	now = retained_get(w->broker->retained, w->levels);
+	if (now && !now->limited) /* the gateway's own, which it knows best */
+		return ERR_EXISTS;
+	rc = take(w, &p, replace ? RETAINED_DISK : RETAINED_ABSENT, &change);
+	return rc == OK ? retained_put(w, &p, &change) : rc;
 }

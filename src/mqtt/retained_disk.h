@@ -18,6 +18,11 @@ void retained_put_expired(void *worker, const struct retained *v, uint64_t stamp
  * At a start, before loops run: a retained message as the store kept it, borrowed. One that expired is forgotten soon after, as any
  * that does. ERR_NOMEM.
  */
-MUST_USE int retained_restore(struct broker *b, const struct store_retained *r);
+MUST_USE int retained_restore(struct worker *w, const struct store_retained *r);
+/*
+ * While the broker runs, a retained message from elsewhere: set and put, and not sent to who subscribes already. Without `replace` only
+ * where there is none. ERR_EXISTS: what is there stays, as what the gateway says itself always does; ERR_NOMEM.
+ */
+MUST_USE int retained_import(struct worker *w, const struct store_retained *r, bool replace);
 
 #endif

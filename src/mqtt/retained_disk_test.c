@@ -11,14 +11,6 @@
 #include "base/alloc_fail.h"
 #include "mqtt/broker_rig.h"
 
-static void up(struct rig *r, uint32_t nworkers)
-{
-	rig_init(r, nworkers);
-	rig_disk(r);
-	r->config.sys_interval_ms = 0; /* else there is more that is retained */
-	rig_start(r);
-}
-
 static uint64_t retained(const struct rig *r)
 {
 	struct broker_totals t;
@@ -43,7 +35,7 @@ static void an_acknowledgement_waits_until_the_message_is_on_disk(void **state)
 		struct rig r;
 		struct peer *p;
 
-		up(&r, 1);
+		rig_up_disk(&r, 1);
 		p = peer_up(&r, versions[i], "p");
 		rig_disk_stands(&r, true);
 		peer_publish(p, 3, 1, "t", "", "one");
@@ -65,7 +57,7 @@ static void the_newest_value_is_there_after_a_crash_with_all_that_belongs_to_it(
 	struct peer *p;
 
 	(void)state;
-	up(&r, 1);
+	rig_up_disk(&r, 1);
 	p = peer_up(&r, MQTT_V5, "p");
 	retain(p, "a", "", "old");
 	retain(p, "a", "02 00 00 00 64 03 <text>", "new");
@@ -98,7 +90,7 @@ static void clearing_what_is_not_there_waits_for_the_disk(void **state)
 	struct peer *p[2];
 
 	(void)state;
-	up(&r, 2);
+	rig_up_disk(&r, 2);
 	p[0] = peer_up(&r, MQTT_V5, "p");
 	p[1] = peer_up(&r, MQTT_V5, "q");
 	retain(p[0], "t", "", "value");
@@ -124,7 +116,7 @@ static void of_two_workers_the_one_that_came_last_stands(void **state)
 		struct rig r;
 		struct peer *p[4];
 
-		up(&r, 4);
+		rig_up_disk(&r, 4);
 		for (unsigned k = 0; k < 4; k++)
 			p[k] = peer_up(&r, MQTT_V311, (const char *[]){"a", "b", "c", "d"}[k]);
 		rig_disk_stands(&r, true);
@@ -154,7 +146,7 @@ static void what_expired_is_cleared_on_disk_running_or_not(void **state)
 	struct peer *p;
 
 	(void)state;
-	up(&r, 1);
+	rig_up_disk(&r, 1);
 	p = peer_up(&r, MQTT_V5, "p");
 	retain(p, "first", "02 00 00 00 02", "x");
 	retain(p, "second", "02 00 00 00 64", "x");
@@ -189,7 +181,7 @@ static void a_large_message_comes_back_whole(void **state)
 	struct peer *p;
 
 	(void)state;
-	up(&r, 1);
+	rig_up_disk(&r, 1);
 	retain_large(peer_up(&r, MQTT_V311, "p"));
 	rig_restart(&r, true, 0);
 	assert_true(broker_memory_used(r.broker) >= 40000);
@@ -217,7 +209,7 @@ static void what_the_gateway_says_itself_is_not_kept(void **state)
 	struct peer *p;
 
 	(void)state;
-	up(&r, 1);
+	rig_up_disk(&r, 1);
 	assert_int_equal(mqtt_port_open(r.broker, r.loops[0], &ops, NULL, &port), OK);
 	p = peer_up(&r, MQTT_V5, "p");
 	retain(p, "mine", "", "client");
@@ -248,7 +240,7 @@ static void limits_that_are_lower_now_lose_nothing_that_was_kept(void **state)
 	struct peer *p;
 
 	(void)state;
-	up(&r, 1);
+	rig_up_disk(&r, 1);
 	p = peer_up(&r, MQTT_V5, "p");
 	retain(p, "1", "", "x");
 	retain(p, "2", "", "x");
@@ -278,7 +270,7 @@ static void without_memory_what_was_acknowledged_is_there_after_a_crash(void **s
 		struct peer *p;
 		bool taken;
 
-		up(&r, 1);
+		rig_up_disk(&r, 1);
 		p = peer_up(&r, MQTT_V5, "p");
 		retain(p, "cleared", "", "x");
 		alloc_fail_at(n);
@@ -309,7 +301,7 @@ static void a_start_without_memory_says_so(void **state)
 		struct rig r;
 		int rc;
 
-		up(&r, 1);
+		rig_up_disk(&r, 1);
 		retain_large(peer_up(&r, MQTT_V311, "p"));
 		broker_destroy(r.broker);
 		store_destroy(r.disk.store);

@@ -356,7 +356,8 @@ void route_settle(struct worker *w)
 	w->delayed = false;
 	route_flush(w);
 	lane_take_open(broker_lane(w->broker, w->index, w->index), route_record, w);
-	w->steps = steps; /* they were counted */
+	w->progressed = true; /* what is not owed to anybody here is settled by now */
+	w->steps = steps;     /* they were counted */
 }
 
 /* ---- share groups (4.8.2) ---- */
@@ -470,11 +471,14 @@ static void lane_send(struct worker *w, uint32_t to, const struct publication *p
 
 /*
  * Bring a message to one member of a group: here if the pick falls on this worker, else over a lane; a worker that has nobody
- * passes it on until all are tried, then begins the next stage.
+ * passes it on until all are tried, then begins the next stage. Over a lane it goes as publish `own` of this worker; a member here
+ * is owed the publish that it was.
  */
 static bool share_route(struct worker *w, struct publication *p, struct interest_share *share,
-			struct share_route *route)
+			struct share_route *route, uint64_t own)
 {
+	struct publication passed;
+
 	for (;;) {
 		uint32_t to = pick_lane(w, share, route);
 
@@ -489,7 +493,9 @@ static bool share_route(struct worker *w, struct publication *p, struct interest
 			if (lane_reserve(broker_lane(w->broker, w->index, to), lane_record_size(p, route)) <
 			    0)
 				return false;
-			lane_send(w, to, p, route);
+			passed = *p;
+			passed.number = own;
+			lane_send(w, to, &passed, route);
 			p->asked |= bit_of(to);
 			return true;
 		}
@@ -504,7 +510,7 @@ static void share_publish(struct worker *w, struct publication *p, struct intere
 {
 	struct share_route route = {.key = share->key};
 
-	if (share_route(w, p, share, &route))
+	if (share_route(w, p, share, &route, p->number))
 		*matched = true;
 	else
 		worker_count(w, dropped_no_member, 1);
@@ -527,23 +533,23 @@ static void share_record(struct worker *w, struct publication *p, struct share_r
 	struct routes *r = w->routes;
 	struct sub_found shares = {.share = found_share, .arg = r};
 	struct interest_share *share;
-	uint64_t lanes, kept, number = p->number;
+	uint64_t lanes, kept, own;
 
 	if (member_find(w, p, route))
 		return;
 	route->tried |= bit_of(w->index);
-	p->number = number_next(w, false); /* as one of this worker it goes on */
+	own = number_next(w, false);
 	p->asked = 0;
 	r->worker = w;
 	r->nshares = 0;
 	if (topic_levels_split(w->levels, w->broker->config.seed, p->topic))
 		sub_tree_match(w->subs, w->levels, w->walk, &shares, &lanes, &kept);
 	share = share_of(r, route->key);
-	if (!share || !share_route(w, p, share, route))
+	if (!share || !share_route(w, p, share, route, own))
 		worker_count(w, dropped_no_member, 1);
-	w->handed = p->number;
+	w->handed = own;
 	if (p->asked)
-		relay_add(w, p->origin, number, p->number, p->asked);
+		relay_add(w, p->origin, p->number, own, p->asked);
 }
 
 /* ---- publishing ---- */

@@ -106,6 +106,7 @@ struct session *session_create(struct worker *w, struct span client_id)
 	}
 	w->nsessions++;
 	s->inflight.budget = &w->budget;
+	s->inflight.last_id = w->broker->config.last_packet_id;
 	s->uid = w->next_uid +=
 		BROKER_LANES_MAX; /* unique in the broker: the low part is the worker's index */
 	loop_timer_init(&s->expiry, expiry_fired);

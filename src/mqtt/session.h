@@ -105,6 +105,8 @@ struct session *session_create(struct worker *w, struct span client_id);
  * connection has it any more.
  */
 void session_end(struct session *s);
+/* Another one takes its place: it ends, its connection with it, but the registry's entry stays. In connect.c. */
+void session_discard(struct session *s);
 /* Forget the will, if there is one. */
 void session_forget_will(struct session *s);
 /* Free it without any effect on others (the broker ends). */

@@ -99,10 +99,12 @@ struct worker {
 	struct list dirty_shelves;  /* shelves with rows that are done with */
 	struct loop_timer cleaning; /* of these */
 	struct list reads;          /* under way */
+	struct list imports;        /* that wait for the disk (import.h) */
 	struct list relays;         /* what was passed on for another worker */
 	struct list confirming, confirmed_writing; /* publishes of QoS 2 of stored sessions */
 	uint64_t confirm_newest;                   /* number of the newest of them */
 	_Atomic uint64_t confirmed;                /* those up to this number are confirmed, on disk */
+	_Atomic bool confirm_awaited;              /* by another worker */
 	struct loop_source settled;                /* another worker settled or confirmed something */
 	uint64_t cached; /* bytes in memory of messages for clients that are away, on disk as well */
 	uint64_t shelved, shelved_bytes; /* messages that are only on disk */

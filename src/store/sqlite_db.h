@@ -8,7 +8,7 @@
  *   store_sqlite_segment.c  which shared messages are still referred to
  *   store_sqlite_folder.c   the folder: permissions, lock, reserve on the disk
  *   store_sqlite_salvage.c  a damaged database
- *   store_sqlite_tools.c    what the command line does with a database
+ *   care.c                  what people do with a database, beside a gateway or without one
  *
  * Tables: see store_sqlite_schema.c. Keys of the queue are session << 39 | seq, so a session's rows lie side by side in their order;
  * keys of received packet ids are session << 16 | packet id.
@@ -236,7 +236,6 @@ MUST_USE int sq_schema_open(struct store_sqlite *s, char *why, size_t size);
 MUST_USE int sq_schema_create(sqlite3 *db); /* an SQLite result code */
 /* The number that a query gives; 0: no row. */
 MUST_USE int sq_number(struct store_sqlite *s, const char *sql, int64_t *out);
-extern const char *const sq_tables[]; /* names, NULL at the end */
 
 /* ---- store_sqlite_apply.c ---- */
 

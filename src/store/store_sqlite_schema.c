@@ -14,8 +14,8 @@
 #include "base/log.h"
 #include "store/sqlite_db.h"
 
-const char *const sq_tables[] = {"meta",     "session", "sub",      "message", "queue",
-				 "received", "confirm", "retained", NULL};
+static const char *const tables[] = {"meta",     "session", "sub",      "message", "queue",
+				     "received", "confirm", "retained", NULL};
 
 static const char tables_sql[] =
 	"CREATE TABLE meta(key TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;"
@@ -90,11 +90,11 @@ int sq_schema_create(sqlite3 *db)
  */
 static int to_format_1(sqlite3 *db)
 {
-	for (size_t i = 0; sq_tables[i]; i++) {
+	for (size_t i = 0; tables[i]; i++) {
 		char sql[64];
 		int rc;
 
-		snprintf(sql, sizeof(sql), "DROP TABLE IF EXISTS %s", sq_tables[i]);
+		snprintf(sql, sizeof(sql), "DROP TABLE IF EXISTS %s", tables[i]);
 		if ((rc = sqlite3_exec(db, sql, NULL, NULL, NULL)) != SQLITE_OK)
 			return rc;
 	}

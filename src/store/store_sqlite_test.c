@@ -1,9 +1,10 @@
 #include "store/sqlite_test.h"
 
+#include <sqlite3.h>
 #include <string.h>
 
 #include "base/alloc_fail.h"
-#include "store/store_sqlite.h"
+#include "store/care.h"
 
 static void an_empty_store_has_nothing(void **state)
 {
@@ -220,13 +221,22 @@ static void count_fault(void *arg, const char *line)
 	++*(unsigned *)arg;
 }
 
-static uint64_t rows_of(const struct store_sqlite_info *info, const char *table)
+/* One number from the database, over a connection of its own. */
+static int64_t number_in(const struct place *p, const char *sql)
 {
-	for (unsigned i = 0; i < info->ntables; i++)
-		if (strcmp(info->table[i].name, table) == 0)
-			return info->table[i].rows;
-	fail_msg("no table %s", table);
-	return 0;
+	char path[128];
+	sqlite3_stmt *st;
+	int64_t n;
+	sqlite3 *db;
+
+	snprintf(path, sizeof(path), "%s/lineside.db", p->folder);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &st, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+	n = sqlite3_column_int64(st, 0);
+	sqlite3_finalize(st);
+	sqlite3_close(db);
+	return n;
 }
 
 static void the_command_line_works_beside_a_running_gateway(void **state)
@@ -234,8 +244,7 @@ static void the_command_line_works_beside_a_running_gateway(void **state)
 	static char big[20001];
 	struct place *p = *state;
 	struct store_backend *b = place_open(p);
-	struct store_sqlite_info info;
-	uint64_t before, after;
+	struct care_sizes before, after;
 	unsigned faults = 0;
 
 	memset(big, 'x', 20000);
@@ -244,26 +253,26 @@ static void the_command_line_works_beside_a_running_gateway(void **state)
 	for (uint64_t i = 1; i <= 100; i++)
 		PUT(b, op_row(1, i, "t", big));
 	PUT(b, op_drop_rows(1, 100));
-	assert_int_equal(store_sqlite_info(p->folder, &info, p->why, sizeof(p->why)), OK);
-	assert_int_equal(info.format, 1);
-	assert_int_equal(info.boots, 1);
-	assert_false(info.clean);
-	assert_int_equal(rows_of(&info, "queue"), 1);
-	assert_int_equal(rows_of(&info, "retained"), 1);
-	assert_true(info.free > 1000000);
-	assert_int_equal(store_sqlite_check(p->folder, true, count_fault, &faults, p->why, sizeof(p->why)),
-			 OK);
+	assert_int_equal(number_in(p, "SELECT value FROM meta WHERE key = 'boot'"), 1);
+	assert_int_equal(number_in(p, "SELECT value FROM meta WHERE key = 'clean'"), 0);
+	assert_int_equal(number_in(p, "SELECT count(*) FROM queue"), 1);
+	assert_int_equal(care_sizes(p->folder, &before, p->why, sizeof(p->why)), OK);
+	assert_int_equal(before.format, 1);
+	assert_true(before.free_bytes > 1000000);
+	assert_int_equal(care_check(p->folder, count_fault, &faults, p->why, sizeof(p->why)), OK);
 	assert_int_equal(faults, 0);
-	assert_int_equal(store_sqlite_compact(p->folder, &before, &after, p->why, sizeof(p->why)), OK);
-	assert_true(after < 200000);
-	assert_true(before > 0);
+	assert_int_equal(care_compact(p->folder, p->why, sizeof(p->why)), OK);
+	assert_int_equal(care_sizes(p->folder, &after, p->why, sizeof(p->why)), OK);
+	assert_true(after.bytes < 200000 && after.bytes < before.bytes);
 	/* It goes on as if nothing had been. */
 	PUT(b, op_row(1, 101, "t", "more"));
 	assert_int_equal(count_rows(b, 1), 2);
 	b->ops->close(b);
-	assert_int_equal(store_sqlite_info(p->folder, &info, p->why, sizeof(p->why)), OK);
-	assert_true(info.clean);
-	assert_int_equal(store_sqlite_info("/nonexistent", &info, p->why, sizeof(p->why)), ERR_NOT_FOUND);
+	assert_int_equal(number_in(p, "SELECT value FROM meta WHERE key = 'clean'"), 1);
+	assert_int_equal(care_sizes("/nonexistent", &after, p->why, sizeof(p->why)), ERR_NOT_FOUND);
+	assert_int_equal(care_check("/nonexistent", count_fault, &faults, p->why, sizeof(p->why)),
+			 ERR_NOT_FOUND);
+	assert_int_equal(care_compact("/nonexistent", p->why, sizeof(p->why)), ERR_NOT_FOUND);
 }
 
 static void the_log_does_not_grow_without_bound(void **state)
@@ -271,7 +280,7 @@ static void the_log_does_not_grow_without_bound(void **state)
 	static char big[10001];
 	struct place *p = *state;
 	struct store_backend *b = place_open(p);
-	struct store_sqlite_info info;
+	struct care_sizes sizes;
 
 	memset(big, 'x', 10000);
 	p->max_bytes = 32 << 20; /* a log of an eighth of it */
@@ -281,9 +290,9 @@ static void the_log_does_not_grow_without_bound(void **state)
 	PUT(b, op_session(1, "c"));
 	for (uint64_t i = 1; i <= 3000; i++)
 		PUT(b, op_row(1, i, "t", big), op_drop_rows(1, i > 10 ? i - 10 : 1));
-	assert_int_equal(store_sqlite_info(p->folder, &info, p->why, sizeof(p->why)), OK);
-	assert_true(info.log < 9 << 20);
-	assert_true(info.bytes < 1 << 20);
+	assert_int_equal(care_sizes(p->folder, &sizes, p->why, sizeof(p->why)), OK);
+	assert_true(sizes.log_bytes < 9 << 20);
+	assert_true(sizes.bytes < 1 << 20);
 	b->ops->close(b);
 }
 

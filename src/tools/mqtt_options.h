@@ -49,7 +49,7 @@ struct mqtt_options {
 
 	const char *host;
 	uint16_t port;
-	struct mqtt_client_options client; /* but for what mqtt_options_finish() puts there */
+	struct mqtt_client_options client; /* mqtt_options_parse() fills it in at its end */
 	const char *id, *id_prefix, *username;
 	char *password;
 	const char *will_topic, *will_payload;

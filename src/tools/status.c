@@ -6,19 +6,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "config/control_path.h"
+#include "tools/control_ask.h"
 #include "tools/status_text.h"
 #include "tools/tool.h"
 
-#define ANSWER_MAX (64u << 20) /* bytes; a gateway of 100,000 devices needs half of it */
-#define WAIT_S     10
-#define WATCH_MAX  86400.0
+#define WAIT_S    10
+#define WATCH_MAX 86400.0
 
 static const char help[] =
 	"Usage: lineside status [-c FILE | --socket PATH] [--json] [--watch SECONDS]\n"
@@ -102,72 +99,15 @@ static void say_why_not(const struct status_tool *t, int error)
 	else if (error == EACCES || error == EPERM)
 		complain(t->path, "only the user who started the gateway, and root, may ask it");
 	else
-		complain(t->path, strerror(error));
-}
-
-static int dial(const struct status_tool *t)
-{
-	struct timeval wait = {.tv_sec = WAIT_S};
-	struct sockaddr_un at = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), error;
-
-	memcpy(at.sun_path, t->path, strlen(t->path) + 1);
-	if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait)) == 0 &&
-	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait)) == 0 &&
-	    connect(fd, (const struct sockaddr *)&at, sizeof(at)) == 0)
-		return fd;
-	error = errno;
-	if (fd >= 0)
-		close(fd);
-	say_why_not(t, error);
-	return -1;
-}
-
-/* All until the end, NUL terminated, to free(); NULL: errno says why. */
-static char *read_all(int fd)
-{
-	size_t len = 0, room = 65536;
-	char *text = malloc(room);
-
-	while (text) {
-		ssize_t n = recv(fd, text + len, room - len - 1, 0);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n == 0) {
-			text[len] = '\0';
-			return text;
-		}
-		len += n > 0 ? (size_t)n : 0;
-		if (n < 0 || len >= ANSWER_MAX) {
-			errno = n < 0 ? errno : EMSGSIZE;
-			break;
-		}
-		if (room - len < 2) {
-			char *more = realloc(text, room *= 2);
-
-			if (!more)
-				break;
-			text = more;
-		}
-	}
-	free(text);
-	return NULL;
+		complain(t->path, error == EAGAIN ? "the gateway there does not answer" : strerror(error));
 }
 
 static char *ask(const struct status_tool *t)
 {
-	static const char request[] = "{\"command\":\"status\"}\n";
-	char *text = NULL;
-	int fd = dial(t);
+	char *text = control_ask(t->path, "{\"command\":\"status\"}\n", -1, WAIT_S);
 
-	if (fd < 0)
-		return NULL;
-	if (send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) == (ssize_t)sizeof(request) - 1)
-		text = read_all(fd);
 	if (!text)
-		complain(t->path, errno == EAGAIN ? "the gateway there does not answer" : strerror(errno));
-	close(fd);
+		say_why_not(t, errno);
 	return text;
 }
 

@@ -22,7 +22,8 @@ static const char help[] =
 	"  check    is it in order?\n"
 	"  compact  give what is not used any more back to the file system\n"
 	"  export   all of it as JSON lines\n"
-	"  import   such lines, all or nothing\n"
+	"  import   such lines: of a gateway that is stopped, all or nothing; of one that runs, each "
+	"session\n"
 	"\n"
 	"Options:\n"
 	"  -c, --config FILE  the configuration whose storage.path it is; FOLDER names the store itself\n"
@@ -90,6 +91,8 @@ static int folder_of_config(struct store_tool *t)
 		rc = ERR_NOT_FOUND;
 	} else {
 		snprintf(t->folder, sizeof(t->folder), "%s", cfg->storage.path);
+		if (control_path(cfg, t->control, sizeof(t->control)) < 0)
+			t->control[0] = '\0'; /* it has none then */
 	}
 	gateway_config_destroy(cfg);
 	faults_fini(&faults);

@@ -65,8 +65,11 @@ int store_tool_compact(const struct store_tool *t)
 	struct care_sizes before, after;
 	char why[512] = "", a[32], b[32];
 	double begin = seconds();
-	int rc = care_sizes(t->folder, &before, why, sizeof(why));
+	int rc;
 
+	/* What is written on the side belongs where room was made for it, not into memory. */
+	setenv("SQLITE_TMPDIR", t->folder, 1);
+	rc = care_sizes(t->folder, &before, why, sizeof(why));
 	if (rc == OK) {
 		fprintf(stderr, "lineside store compact: %s: %s, of which %s are free\n", t->folder,
 			text_bytes((long long)before.bytes, a, sizeof(a)),
@@ -206,6 +209,17 @@ static int fill_draft(const struct store_tool *t, struct care_draft *d, FILE *fr
 	return say_problem(t, rc, &p);
 }
 
+void store_tool_print_result(const struct store_tool *t, const struct store_import_result *result)
+{
+	print_counts(t, "taken", &result->taken);
+	if (result->kept || result->kept_retained)
+		fprintf(stderr,
+			"lineside store import: there already, and left as they are: sessions: %llu, "
+			"retained: %llu%s\n",
+			(unsigned long long)result->kept, (unsigned long long)result->kept_retained,
+			t->replace ? "" : "; --replace takes those of the file");
+}
+
 static int import_from(const struct store_tool *t, FILE *from)
 {
 	struct store_import_result result;
@@ -220,7 +234,13 @@ static int import_from(const struct store_tool *t, FILE *from)
 		return rc;
 	if (fseek(from, 0, SEEK_SET) != 0)
 		return say_problem(t, ERR_IO, &p);
-	if ((rc = care_draft_begin(t->folder, &d, why, sizeof(why))) < 0) {
+	rc = care_draft_begin(t->folder, &d, why, sizeof(why));
+	if (rc == ERR_BUSY && t->control[0])
+		return store_tool_import_running(t, fileno(from));
+	if (rc == ERR_BUSY)
+		snprintf(why, sizeof(why),
+			 "a gateway uses it: name its configuration with -c to import while it runs");
+	if (rc < 0) {
 		store_tool_complain(t, t->folder, why);
 		return rc;
 	}
@@ -229,13 +249,7 @@ static int import_from(const struct store_tool *t, FILE *from)
 		store_tool_complain(t, t->folder, why);
 	care_draft_end(d);
 	if (rc == OK)
-		print_counts(t, "taken", &result.taken);
-	if (rc == OK && (result.kept || result.kept_retained))
-		fprintf(stderr,
-			"lineside store import: there already, and left as they are: sessions: %llu, "
-			"retained: %llu; "
-			"--replace takes those of the file\n",
-			(unsigned long long)result.kept, (unsigned long long)result.kept_retained);
+		store_tool_print_result(t, &result);
 	return rc;
 }
 

@@ -23,7 +23,11 @@ static int print_of(struct exporting *e, uint32_t session, const struct store_op
 {
 	const struct store_client *c = store_clients_find_id(&e->clients, session);
 
-	return c ? print(e, store_client_name(c), op) : OK;
+	if (!c)
+		return OK;
+	e->n->subs += op->kind == STORE_OP_SUB;
+	e->n->received += op->kind == STORE_OP_RECEIVED;
+	return print(e, store_client_name(c), op);
 }
 
 static int found_session(void *arg, const struct store_session *s)
@@ -31,8 +35,11 @@ static int found_session(void *arg, const struct store_session *s)
 	struct store_op op = {.kind = STORE_OP_SESSION, .session = *s};
 	struct exporting *e = arg;
 	struct store_client *c;
-	int rc = store_clients_add(&e->clients, s->client_id, s->id, &c);
+	int rc;
 
+	if (!s->client_id.len) /* being imported just now */
+		return OK;
+	rc = store_clients_add(&e->clients, s->client_id, s->id, &c);
 	if (rc < 0)
 		return rc;
 	c->next_seq = s->next_seq > s->first_seq ? s->first_seq : 0; /* 0: there are no rows to look for */
@@ -45,7 +52,6 @@ static int found_sub(void *arg, const struct store_sub *sub)
 	struct store_op op = {.kind = STORE_OP_SUB, .sub = *sub};
 	struct exporting *e = arg;
 
-	e->n->subs++;
 	return print_of(e, sub->session, &op);
 }
 
@@ -54,7 +60,6 @@ static int found_received(void *arg, uint32_t session, uint16_t packet_id)
 	struct store_op op = {.kind = STORE_OP_RECEIVED, .row = {.session = session, .packet_id = packet_id}};
 	struct exporting *e = arg;
 
-	e->n->received++;
 	return print_of(e, session, &op);
 }
 

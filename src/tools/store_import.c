@@ -1,59 +1,13 @@
-#include <errno.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/hash.h"
 #include "tools/store_clients.h"
 #include "tools/store_copy.h"
-#include "tools/store_line.h"
+#include "tools/store_reader.h"
 
 #define BATCH_LINES 4096u
 #define BATCH_BYTES (16u << 20)
-
-/* ---- lines of a file ---- */
-
-struct reader {
-	FILE *from;
-	char *text;
-	size_t room;
-	uint64_t line;
-	struct store_problem *p;
-};
-
-static int PRINTF_LIKE(2, 3) problem(struct reader *r, const char *fmt, ...)
-{
-	va_list args;
-
-	r->p->line = r->line;
-	va_start(args, fmt);
-	vsnprintf(r->p->why, sizeof(r->p->why), fmt, args);
-	va_end(args);
-	return ERR_MALFORMED;
-}
-
-static int read_line(struct reader *r, struct store_line *out, size_t *bytes)
-{
-	ssize_t n;
-
-	errno = 0;
-	n = getline(&r->text, &r->room, r->from);
-	if (n < 0 && ferror(r->from))
-		return ERR_IO;
-	if (n < 0 && !feof(r->from))
-		return errno == ENOMEM ? ERR_NOMEM : ERR_IO;
-	r->line++;
-	if (n < 0)
-		return problem(r, "the file ends here, without its last line: it was cut short");
-	if (n > 0 && r->text[n - 1] == '\n')
-		n--;
-	if ((size_t)n > STORE_LINE_MAX)
-		return problem(r, "longer than a line can be");
-	r->p->line = r->line;
-	*bytes = (size_t)n;
-	return store_line_read(span_of((const uint8_t *)r->text, (size_t)n), out, r->p->why,
-			       sizeof(r->p->why));
-}
 
 /* ---- checking ---- */
 
@@ -64,7 +18,7 @@ struct used_id {
 };
 
 struct checking {
-	struct reader reader;
+	struct store_reader reader;
 	struct store_counts *n;
 	struct store_clients clients;
 	struct hmap used;
@@ -78,7 +32,8 @@ static int use_packet_id(struct checking *c, uint32_t session, bool is_received,
 
 	for (struct hmap_node *n = hmap_find(&c->used, hash); n; n = hmap_next(n))
 		if (container_of(n, struct used_id, node)->key == key)
-			return problem(&c->reader, "\"packet_id\": %u is that of a line before", packet_id);
+			return store_reader_problem(&c->reader, "\"packet_id\": %u is that of a line before",
+						    packet_id);
 	u = calloc(1, sizeof(*u));
 	if (!u)
 		return ERR_NOMEM;
@@ -105,12 +60,13 @@ static int check_session(struct checking *c, const struct store_line *l)
 	int rc;
 
 	if (store_clients_find(&c->clients, l->client))
-		return problem(&c->reader, "\"client\": there is a session of this client before");
+		return store_reader_problem(&c->reader,
+					    "\"client\": there is a session of this client before");
 	if ((rc = store_clients_add(&c->clients, l->client, 0, &client)) < 0)
 		return rc;
 	c->n->sessions++;
 	rc = store_clients_number(&c->clients, client);
-	return rc == ERR_FULL ? problem(&c->reader, "more sessions than a store can have") : rc;
+	return rc == ERR_FULL ? store_reader_problem(&c->reader, "more sessions than a store can have") : rc;
 }
 
 static int check_change(struct checking *c, const struct store_line *l)
@@ -125,7 +81,8 @@ static int check_change(struct checking *c, const struct store_line *l)
 	}
 	client = store_clients_find(&c->clients, l->client);
 	if (!client)
-		return problem(&c->reader, "\"client\": the session of this client is not in a line before");
+		return store_reader_problem(&c->reader,
+					    "\"client\": the session of this client is not in a line before");
 	if (l->op.kind == STORE_OP_SUB) {
 		c->n->subs++;
 	} else if (l->op.kind == STORE_OP_RECEIVED) {
@@ -142,29 +99,30 @@ static int check_change(struct checking *c, const struct store_line *l)
 /* ERR_EXISTS: that was the last line. */
 static int check_line(struct checking *c, const struct store_line *l)
 {
-	struct reader *r = &c->reader;
+	struct store_reader *r = &c->reader;
 
 	if ((l->kind == STORE_LINE_BEGIN) != (r->line == 1))
-		return problem(r, r->line == 1 ? "the first line of an export is missing"
-					       : "the first line of an export, in its midst");
+		return store_reader_problem(r, r->line == 1 ? "the first line of an export is missing"
+							    : "the first line of an export, in its midst");
 	if (l->kind == STORE_LINE_CHANGE)
 		return check_change(c, l);
 	if (l->kind == STORE_LINE_BEGIN)
 		return OK;
 	if (l->lines != r->line - 1)
-		return problem(r, "%llu lines should be before this one: some are missing or too many",
-			       (unsigned long long)l->lines);
+		return store_reader_problem(
+			r, "%llu lines should be before this one: some are missing or too many",
+			(unsigned long long)l->lines);
 	return ERR_EXISTS;
 }
 
-static int check_end(struct reader *r)
+static int check_end(struct store_reader *r)
 {
 	int c;
 
 	while ((c = getc(r->from)) != EOF)
 		if (c != '\n') {
 			r->line++;
-			return problem(r, "more lines behind the last line of an export");
+			return store_reader_problem(r, "more lines behind the last line of an export");
 		}
 	return ferror(r->from) ? ERR_IO : OK;
 }
@@ -180,7 +138,7 @@ int store_import_check(FILE *from, struct store_counts *n, struct store_problem 
 	*p = (struct store_problem){0};
 	store_clients_init(&c.clients);
 	do {
-		if ((rc = read_line(&c.reader, &line, &bytes)) < 0)
+		if ((rc = store_reader_next(&c.reader, &line, &bytes)) < 0)
 			break;
 		rc = check_line(&c, &line);
 		store_line_fini(&line);
@@ -189,14 +147,14 @@ int store_import_check(FILE *from, struct store_counts *n, struct store_problem 
 		rc = check_end(&c.reader);
 	store_clients_fini(&c.clients);
 	used_fini(&c.used);
-	free(c.reader.text);
+	store_reader_fini(&c.reader);
 	return rc;
 }
 
 /* ---- importing ---- */
 
 struct importing {
-	struct reader reader;
+	struct store_reader reader;
 	struct store_backend *b;
 	struct store_clients clients;
 	struct hmap topics; /* hashes of those that are there */
@@ -284,7 +242,7 @@ static int take_of_session(struct importing *i, struct store_line *l)
 	struct store_counts *n = &i->out->taken;
 
 	if (!c)
-		return problem(&i->reader, "the file has changed meanwhile");
+		return store_reader_problem(&i->reader, "the file has changed meanwhile");
 	if (c->is_left)
 		return OK;
 	if (l->op.kind == STORE_OP_SUB) {
@@ -330,7 +288,7 @@ static int take_line(struct importing *i)
 {
 	struct store_line *l = &i->lines[i->nlines];
 	size_t bytes = 0;
-	int rc = read_line(&i->reader, l, &bytes);
+	int rc = store_reader_next(&i->reader, l, &bytes);
 
 	if (rc < 0)
 		return rc;
@@ -371,6 +329,6 @@ int store_import(struct store_backend *b, FILE *from, bool replace, int64_t wall
 	free(i.lines);
 	store_clients_fini(&i.clients);
 	topics_fini(&i.topics);
-	free(i.reader.text);
+	store_reader_fini(&i.reader);
 	return rc;
 }

@@ -196,6 +196,8 @@ static void life_config(struct run *r)
 	c->max_queued_messages = 100000;
 	c->max_queued_bytes = UINT64_C(1) << 30;
 	c->hand_over_first = 1 + (uint32_t)any(r, 4);
+	if (one_in(r, 2))
+		c->last_packet_id = (uint16_t)(UINT16_MAX - any(r, 30));
 	c->linger_ms = one_in(r, 2) ? 5 : (uint32_t)any(r, 30);
 	if (r->ledger.late_feeds)
 		c->feed_list_max = (uint32_t)any(r, 4);
@@ -327,6 +329,7 @@ static void trouble(struct run *r)
 		f.read_only = true;
 	}
 	seen.troubles++;
+	r->ledger.refuses = true;
 	let_refuse(r, true);
 	sim_disk_set_faults(r->disk, &f);
 	wait(r, any(r, 3 * SECOND));
@@ -340,7 +343,6 @@ static void crash(struct run *r)
 {
 	bool broken_off = one_in(r, 2);
 
-	ledger_crashed(&r->ledger);
 	let_refuse(r, true); /* it has seen that the disk fails */
 	/* what is on its way to clients may get there, or not */
 	for (unsigned i = 0; i < r->nclients; i++)
@@ -351,6 +353,7 @@ static void crash(struct run *r)
 	life_close(r);
 	restart_disk(r);
 	(void)!sim_run(r->world, SECOND / 50 + any(r, one_in(r, 3) ? 2 * SECOND : SECOND / 20), NULL, NULL);
+	ledger_crashed(&r->ledger); /* what it had sent has come */
 	let_refuse(r, false);
 }
 

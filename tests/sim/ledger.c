@@ -157,7 +157,11 @@ static void check_order(struct ledger *l, unsigned client, uint32_t id, bool ret
 
 	if (retained_copy && l->stored)
 		return;
-	if (m->resent && m->qos == 1 && (l->small_queues || owed_qos(l, client, m) == 0))
+	/* one of QoS 2 is new to a broker that crashed before it confirmed it */
+	if (m->resent && (m->qos == 1 || l->crashed) && (l->small_queues || owed_qos(l, client, m) == 0))
+		return;
+	/* refused while the disk was full, and sent again by who did not hear of that: what came behind it may have been taken */
+	if (m->resent && l->refuses)
 		return;
 	for (uint32_t i = id + 1; i < l->nmessages; i++) {
 		const struct ledger_message *newer = &l->messages[i];

@@ -48,6 +48,7 @@ struct ledger {
 	bool in_group[LEDGER_CLIENTS]; /* a share group's members split a stream, in no order (4.8.2) */
 	bool small_queues;             /* a first copy may be dropped, and one that is sent again come late */
 	uint64_t crashed;              /* tick of the broker's last crash; 0: none */
+	bool refuses;                  /* the broker refused some for want of disk */
 	bool stored; /* retained messages overtake what waits on disk, and one that was not acknowledged may go */
 	bool late_feeds; /* a retained message that is replaced while a subscriber waits for it may not come */
 	uint64_t may_miss, may_miss_shared;
