@@ -79,3 +79,30 @@ def test_sessions_take_what_waits_when_the_disk_is_full_and_it_is_in_order_again
         assert len(again) > len(taken) // 4
         c = session(gw, "s1")
         assert [m.payload for m in c.messages(len(again))] == again
+
+
+@pytest.mark.parametrize("small", [4], indirect=True)
+def test_a_start_on_a_disk_that_others_have_filled_says_what_to_do(lineside, small):
+    with Gateway({"storage": {"path": str(small / "data")}}, workers=1) as gw:
+        session(gw, "s", "t").disconnect()
+        with Raw(gw.port, V5) as c:
+            assert c.connect("p").publish("t", b"kept", qos=1).reason == 0
+        gw.stop()
+        filler = small / "filler"
+        with open(filler, "wb", buffering=0) as f, pytest.raises(OSError):
+            while True:
+                f.write(bytes(4096))
+        done = subprocess.run([lineside, "serve", "-c", gw.config_path], capture_output=True, text=True, timeout=20)
+        assert done.returncode == 1 and "no space left" in done.stderr and "make room" in done.stderr
+        filler.unlink()
+        gw.start()
+        assert session(gw, "s").message().payload == b"kept"
+
+
+def test_a_full_store_does_not_go_to_and_fro_at_max_bytes(lineside):
+    with Gateway({"storage": {"path": "data", "max_bytes": "2MiB"}}, workers=1) as gw:
+        with Raw(gw.port, V5) as c:
+            assert len(publish_until_refused(c.connect("p"), "r/{}", 1000, retain=True)) > 1000
+            for i in range(100):
+                assert c.publish(f"new/{i}", b"x", qos=1, retain=True).reason == 0x97
+        assert health(lineside, gw) == "full" and "written to disk again" not in gw.log()

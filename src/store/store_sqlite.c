@@ -600,6 +600,9 @@ int store_sqlite_open(const struct store_sqlite_options *o, struct store_backend
 	*out = &s->base;
 	return OK;
 failed:
+	if (s && why[0] == '\0' && rc == ERR_FULL)
+		snprintf(why, size, "no space left on the disk of %s: make room there, and start again",
+			 s->folder);
 	if (s && why[0] == '\0')
 		snprintf(why, size, "%s: %s", s->path, s->db ? sqlite3_errmsg(s->db) : err_text(rc));
 	if (s)
