@@ -106,3 +106,19 @@ def test_a_full_store_does_not_go_to_and_fro_at_max_bytes(lineside):
             for i in range(100):
                 assert c.publish(f"new/{i}", b"x", qos=1, retain=True).reason == 0x97
         assert health(lineside, gw) == "full" and "written to disk again" not in gw.log()
+
+
+def test_retained_messages_can_be_cleared_when_the_store_is_full(lineside):
+    with Gateway({"storage": {"path": "data", "max_bytes": "2MiB"}}, workers=2) as gw:
+        with Raw(gw.port, V5) as c:
+            publish_until_refused(c.connect("p"), "r/{}", 1000, retain=True)
+            for i in range(100):
+                assert c.publish(f"r/{i}", b"", qos=1, retain=True).reason in (0, 0x10)
+            wait_until("there is room", lambda: health(lineside, gw) == "ok")
+            assert c.publish("r/100", b"replaced", qos=1, retain=True).reason in (0, 0x10)
+        gw.kill()
+        gw.start()
+        with Raw(gw.port, V5) as c:
+            c.connect("s").subscribe(*(f"r/{i}" for i in range(101)))
+            assert c.message().payload == b"replaced"
+            assert c.pending() == []
