@@ -549,7 +549,8 @@ static int restore(struct server *s)
 	clock_gettime(CLOCK_MONOTONIC, &begin);
 	if ((rc = broker_restore(s->broker)) < 0) {
 		log_error("storage", "%s: what it keeps cannot be read: %s", s->cfg->storage.path,
-			  err_text(rc));
+			  rc == ERR_FULL ? "no space left on its disk: make room there, and start again"
+					 : err_text(rc));
 		return rc;
 	}
 	clock_gettime(CLOCK_MONOTONIC, &end);

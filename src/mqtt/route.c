@@ -627,6 +627,13 @@ static bool is_kept_itself(const struct publication *p)
 	return (p->retain && !p->command) || p->conditional;
 }
 
+/* Clearing a retained message makes room; there is a reserve for the little that is written for it. */
+static bool makes_room(const struct worker *w, const struct publication *p)
+{
+	return p->retain && !p->command && !p->conditional && p->payload.len == 0 &&
+	       store_health(w->disk) == STORE_FULL;
+}
+
 /* Does a session of the store get it? */
 static bool is_kept_by_others(const struct routes *r, const struct publication *p)
 {
@@ -647,7 +654,7 @@ static int publish(struct worker *w, struct publication *p, bool *matched)
 	bool wait;
 	int rc = stores ? split(w, p) : OK;
 
-	if (refuses && is_kept_itself(p))
+	if (refuses && is_kept_itself(p) && !makes_room(w, p))
 		return ERR_IO;
 	if (rc == OK && stores)
 		rc = store_retained(w, p);

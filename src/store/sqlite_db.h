@@ -109,7 +109,7 @@ struct sq_confirmed {
 struct sq_folder {
 	int lock_fd;
 	uint64_t ballast;   /* bytes that it should have */
-	bool ballast_there; /* ...and has */
+	bool ballast_there; /* ...and has; without it, free pages of the database have to do */
 };
 
 struct store_sqlite {
@@ -124,6 +124,7 @@ struct store_sqlite {
 	struct sq_folder disk;
 	enum store_health health;
 	bool ballast_used; /* STORE_FULL until there is room for it again */
+	bool is_over;      /* max_bytes was reached */
 	bool damaged;      /* a page made no sense: salvage at the next start */
 
 	struct sq_changes changes;
@@ -255,8 +256,12 @@ void sq_folder_init(struct sq_folder *f);
 MUST_USE int sq_folder_open(struct store_sqlite *s, char *why, size_t size);
 /* A file of the folder, for its owner alone. ERR_IO. */
 MUST_USE int sq_folder_make_file(struct store_sqlite *s, const char *name);
-/* Make the reserve, as large as fits the disk. It may fail: then there is none. */
-void sq_folder_reserve(struct store_sqlite *s);
+/* Bytes that the file system has for us. */
+uint64_t sq_folder_free(const struct store_sqlite *s);
+/* How large the reserve is to be. One of the last run is given up: it takes something to start, too. */
+void sq_folder_plan(struct store_sqlite *s);
+/* Make the reserve. False: there is no room for it. */
+bool sq_folder_reserve(struct store_sqlite *s);
 /* Give the reserve up: the disk is full. */
 void sq_folder_spend(struct store_sqlite *s);
 /* Is there room for the reserve again, and was it made? */

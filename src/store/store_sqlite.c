@@ -16,9 +16,11 @@
 #define CACHE_KIB    16384
 #define BUSY_MS      5000                 /* for so long another process may hold the database */
 #define WAL_MAX      (UINT64_C(64) << 20) /* bytes of the log; more are checkpointed after the commit */
-#define WAL_MIN      (UINT64_C(1) << 20)
+#define WAL_MIN      (UINT64_C(128) << 10)
+#define WAL_OF       4 /* of the reserve, which must have room for it twice, one in so many */
 #define WAL_IDLE     (UINT64_C(16) << 20) /* more are checkpointed when there is nothing else to do */
 #define SOFT_OF      8                    /* of max_bytes, one in so many is the reserve */
+#define AGAIN_OF     32                   /* so much more must be free before it is in order again */
 #define SWEEP_COMMIT 4
 #define SWEEP_TIDY   32
 #define PURGE_ROWS   200
@@ -43,7 +45,7 @@ static void disk_is_full(struct store_sqlite *s)
 	if (!s->vfs && s->disk.ballast_there)
 		sq_folder_spend(s);
 	if (!s->ballast_used)
-		log_error("store", "%s: no space left: nothing new is accepted until there is", s->path);
+		log_info("store", "%s: no space left", s->path);
 	s->ballast_used = true;
 	s->health = STORE_FULL;
 }
@@ -115,11 +117,13 @@ static uint64_t frame_bytes(const struct store_sqlite *s)
 }
 
 /* Pages that were given back are used before the file grows, so they do not count; the log is a part of the reserve. */
-static bool over_limit(const struct store_sqlite *s)
+static bool over_limit(struct store_sqlite *s)
 {
 	uint64_t used = (s->pages - s->free_pages) * s->page_size;
+	uint64_t most = s->max_bytes - s->max_bytes / SOFT_OF - (s->is_over ? s->max_bytes / AGAIN_OF : 0);
 
-	return s->max_bytes && used > s->max_bytes - s->max_bytes / SOFT_OF;
+	s->is_over = s->max_bytes && used > most;
+	return s->is_over;
 }
 
 static uint64_t backend_bytes(struct store_backend *b)
@@ -130,23 +134,35 @@ static uint64_t backend_bytes(struct store_backend *b)
 }
 
 /*
- * The file system may stay full of our own database, which does not shrink: then what was given back within it has to do, and the
- * log, which was emptied while there was no reserve.
+ * The file system may stay full of our own database, which does not shrink: then its free pages are the reserve, if there is room
+ * for the log beside it.
  */
-static bool has_room_inside(const struct store_sqlite *s)
+static bool has_room_inside(const struct store_sqlite *s, uint64_t pages_bytes)
 {
-	return s->free_pages * s->page_size >= 4 * s->disk.ballast + WAL_MIN / 4;
+	return s->free_pages * s->page_size >= pages_bytes &&
+	       sq_folder_free(s) + s->wal_frames * frame_bytes(s) >= 2 * s->wal_limit;
+}
+
+static bool has_reserve(struct store_sqlite *s)
+{
+	if (s->vfs || sq_folder_restore(s))
+		return true;
+	/* Twice as much to begin with, so that it does not go to and fro. */
+	return has_room_inside(s, s->ballast_used ? s->disk.ballast : s->disk.ballast / 2);
 }
 
 static enum store_health backend_health(struct store_backend *b)
 {
 	struct store_sqlite *s = sq_of(b);
 
-	if (s->ballast_used && s->health != STORE_FAILING &&
-	    (s->vfs || sq_folder_restore(s) || has_room_inside(s))) {
+	if (s->health == STORE_FAILING)
+		return s->health;
+	if (s->ballast_used && has_reserve(s)) {
 		s->ballast_used = false;
 		s->health = STORE_OK;
-		log_notice("store", "%s: there is space again", s->path);
+		log_info("store", "%s: there is space again", s->path);
+	} else if (!s->vfs && !s->ballast_used && !s->disk.ballast_there && !has_reserve(s)) {
+		disk_is_full(s);
 	}
 	if (s->health == STORE_OK && over_limit(s))
 		return STORE_FULL;
@@ -258,7 +274,7 @@ int sq_commit(struct store_sqlite *s)
 	sq_segments_commit(s);
 	s->health = s->ballast_used ? STORE_FULL : STORE_OK;
 	/* A failure shows again, and is told, at the next commit. */
-	if (log_exceeds(s, s->ballast_used ? WAL_MIN : s->wal_limit) && checkpoint(s) < 0)
+	if (log_exceeds(s, s->ballast_used ? WAL_MIN : s->wal_limit) && checkpoint(s) < 0 && !s->ballast_used)
 		log_warning("store", "%s: the log stays as it is for now", s->path);
 	return OK;
 }
@@ -319,7 +335,7 @@ static bool backend_tidy(struct store_backend *b)
 		return false;
 	if (sq_segments_can_sweep(s) && sweep(s))
 		return true;
-	if (log_exceeds(s, WAL_IDLE))
+	if (log_exceeds(s, s->ballast_used ? 0 : WAL_IDLE))
 		return checkpoint(s) == OK && sq_segments_can_sweep(s);
 	return false;
 }
@@ -342,9 +358,12 @@ static int backend_load(struct store_backend *b, const struct store_loader *l, v
 	if (rc < 0 && s->damaged && !s->told && !s->read_only && (rc = sq_salvage(s)) == OK &&
 	    (rc = sq_open_database(s, why, sizeof(why))) == OK)
 		rc = sq_load(s, l, arg);
-	if (rc == OK && !s->read_only)
-		measure(s);
-	return rc;
+	if (rc < 0 || s->read_only)
+		return rc;
+	measure(s);
+	if (!s->vfs)
+		(void)sq_folder_reserve(s); /* if not, health() says so */
+	return OK;
 }
 
 static uint64_t backend_last_stamp(struct store_backend *b)
@@ -446,8 +465,8 @@ static int set_limits(struct store_sqlite *s)
 		return rc;
 	s->page_size = (uint32_t)page_size;
 	s->wal_limit = s->max_bytes ? s->max_bytes / SOFT_OF : WAL_MAX;
-	if (s->disk.ballast && s->wal_limit > s->disk.ballast)
-		s->wal_limit = s->disk.ballast; /* what the reserve must have room for */
+	if (s->disk.ballast && s->wal_limit > s->disk.ballast / WAL_OF)
+		s->wal_limit = s->disk.ballast / WAL_OF;
 	if (s->wal_limit > WAL_MAX)
 		s->wal_limit = WAL_MAX;
 	if (s->wal_limit < WAL_MIN)
@@ -556,7 +575,7 @@ static int open_folder(struct store_sqlite *s, char *why, size_t size)
 
 	if (rc < 0)
 		return rc;
-	sq_folder_reserve(s);
+	sq_folder_plan(s);
 	if ((rc = sq_salvage_resume(s)) < 0)
 		return rc;
 	return sq_folder_make_file(s, SQ_FILE_NAME);
@@ -581,6 +600,9 @@ int store_sqlite_open(const struct store_sqlite_options *o, struct store_backend
 	*out = &s->base;
 	return OK;
 failed:
+	if (s && why[0] == '\0' && rc == ERR_FULL)
+		snprintf(why, size, "no space left on the disk of %s: make room there, and start again",
+			 s->folder);
 	if (s && why[0] == '\0')
 		snprintf(why, size, "%s: %s", s->path, s->db ? sqlite3_errmsg(s->db) : err_text(rc));
 	if (s)

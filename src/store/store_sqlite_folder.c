@@ -17,7 +17,9 @@
 #include "store/sqlite_db.h"
 
 #define RESERVE_MAX (UINT64_C(64) << 20)
-#define RESERVE_OF  16 /* of the free bytes, one in so many */
+#define RESERVE_OF  16                  /* of the bytes we can have, one in so many */
+#define RESERVE_MIN (UINT64_C(8) << 20) /* more than that when this is less */
+#define RESERVE_TOP 4                   /* but no more than one in so many */
 
 static char *in_folder(const struct store_sqlite *s, const char *name)
 {
@@ -103,7 +105,7 @@ int sq_folder_make_file(struct store_sqlite *s, const char *name)
 	return OK;
 }
 
-static uint64_t free_bytes(const struct store_sqlite *s)
+uint64_t sq_folder_free(const struct store_sqlite *s)
 {
 	struct statvfs v;
 
@@ -123,14 +125,30 @@ static bool make_reserve(struct store_sqlite *s)
 	return made;
 }
 
-void sq_folder_reserve(struct store_sqlite *s)
+/* Of what is free and what is ours already, so that it is the same again after a start on a disk that is full of our database. */
+static uint64_t reserve_size(uint64_t bytes)
 {
+	uint64_t size = bytes / RESERVE_OF;
+
+	if (size > RESERVE_MAX)
+		return RESERVE_MAX;
+	if (size >= RESERVE_MIN)
+		return size;
+	return bytes / RESERVE_TOP < RESERVE_MIN ? bytes / RESERVE_TOP : RESERVE_MIN;
+}
+
+void sq_folder_plan(struct store_sqlite *s)
+{
+	struct stat st;
+	uint64_t own = stat(s->path, &st) == 0 ? (uint64_t)st.st_size : 0;
+
 	sq_folder_spend(s); /* of the last run */
-	s->disk.ballast = free_bytes(s) / RESERVE_OF;
-	if (s->disk.ballast > RESERVE_MAX)
-		s->disk.ballast = RESERVE_MAX;
-	if (s->disk.ballast > 0)
-		make_reserve(s);
+	s->disk.ballast = reserve_size(sq_folder_free(s) + own);
+}
+
+bool sq_folder_reserve(struct store_sqlite *s)
+{
+	return s->disk.ballast_there || s->disk.ballast == 0 || make_reserve(s);
 }
 
 void sq_folder_spend(struct store_sqlite *s)
@@ -147,7 +165,7 @@ bool sq_folder_restore(struct store_sqlite *s)
 {
 	if (s->disk.ballast_there || s->disk.ballast == 0)
 		return true;
-	return free_bytes(s) >= 2 * s->disk.ballast && make_reserve(s);
+	return sq_folder_free(s) >= 2 * s->disk.ballast && make_reserve(s);
 }
 
 void sq_folder_close(struct store_sqlite *s)
