@@ -26,9 +26,9 @@
 #define PURGE_ROWS   200
 #define PURGE_MS     60000 /* a value older than a clear of the same topic comes sooner than this, or never */
 #define LAST_MS_STEP 1000
-#define CHECK_MAX     \
-	(UINT64_C(32) \
-	 << 20) /* bytes: a database up to this size is checked after a stop that was not clean */
+/* Bytes: a database is checked at each start up to this size, and up to that after a stop that was not clean. */
+#define CHECK_MAX         (UINT64_C(32) << 20)
+#define CHECK_UNCLEAN_MAX (UINT64_C(128) << 20)
 
 static bool is_no_space(struct store_sqlite *s, int rc)
 {
@@ -535,7 +535,10 @@ int sq_open_database(struct store_sqlite *s, char *why, size_t size)
 	return s->read_only ? sq_exec(s, "BEGIN") : OK; /* all that is read is of one moment */
 }
 
-/* Look at every page when the last run found one that made no sense, or was cut short and it does not take long. */
+/*
+ * Look at every page when it takes no time, when the last run was cut short and it does not take long, or when that found one that
+ * made no sense.
+ */
 static int check_if_due(struct store_sqlite *s)
 {
 	sqlite3_stmt *st = NULL;
@@ -545,7 +548,7 @@ static int check_if_due(struct store_sqlite *s)
 
 	if ((rc = sq_number(s, "SELECT value = 0 FROM meta WHERE key = 'clean'", &unclean)) < 0)
 		return rc;
-	if (!suspect && (!unclean || s->pages * s->page_size > CHECK_MAX))
+	if (!suspect && s->pages * s->page_size > (unclean ? CHECK_UNCLEAN_MAX : CHECK_MAX))
 		return OK;
 	sound = sqlite3_prepare_v2(s->db, "PRAGMA quick_check(1)", -1, &st, NULL) == SQLITE_OK &&
 		sqlite3_step(st) == SQLITE_ROW && strcmp((const char *)sqlite3_column_text(st, 0), "ok") == 0;

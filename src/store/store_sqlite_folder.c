@@ -33,12 +33,22 @@ void sq_folder_init(struct sq_folder *f)
 	*f = (struct sq_folder){.lock_fd = -1};
 }
 
+/* It may be somebody's on purpose: what is in it is 0600 anyway. */
+static void warn_if_open(const struct store_sqlite *s)
+{
+	struct stat st;
+
+	if (!s->vfs && stat(s->folder, &st) == 0 && S_ISDIR(st.st_mode) && st.st_mode & 022)
+		log_warning("store", "%s: others may write there; chmod 700 %s", s->folder, s->folder);
+}
+
 static int make_folder(struct store_sqlite *s, char *why, size_t size)
 {
 	if (mkdir(s->folder, 0700) == 0) {
 		if (chmod(s->folder, 0700) == 0)
 			return OK;
 	} else if (errno == EEXIST) {
+		warn_if_open(s);
 		return OK;
 	}
 	snprintf(why, size, "cannot make the folder %s: %s", s->folder, strerror(errno));
