@@ -68,28 +68,10 @@ static void topic_of(struct run *r, const struct sim_client *c, char *topic, siz
 
 static void filter_of(struct run *r, char *filter, size_t size)
 {
-	unsigned client = (unsigned)any(r, r->nclients), k = (unsigned)any(r, 3);
-
-	if (r->calm) {
+	if (r->calm)
 		snprintf(filter, size, "r/%u/+", theme(r));
-		return;
-	}
-	switch (any(r, 5)) {
-	case 0:
-		snprintf(filter, size, "t/#");
-		break;
-	case 1:
-		snprintf(filter, size, "t/+/%u", k);
-		break;
-	case 2:
-		snprintf(filter, size, "t/%u/+", client);
-		break;
-	case 3:
-		snprintf(filter, size, "#");
-		break;
-	default:
-		snprintf(filter, size, "t/%u/%u", client, k);
-	}
+	else
+		sim_draw_filter(r->world, r->nclients, filter, size);
 }
 
 static void publish_burst(struct run *r, struct sim_client *c)

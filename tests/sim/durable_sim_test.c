@@ -67,28 +67,6 @@ static bool one_in(struct run *r, uint64_t n)
 
 /* ---- what clients do ---- */
 
-static void filter_of(struct run *r, char *filter, size_t size)
-{
-	unsigned client = (unsigned)any(r, r->nclients), k = (unsigned)any(r, 3);
-
-	switch (any(r, 5)) {
-	case 0:
-		snprintf(filter, size, "t/#");
-		break;
-	case 1:
-		snprintf(filter, size, "t/+/%u", k);
-		break;
-	case 2:
-		snprintf(filter, size, "t/%u/+", client);
-		break;
-	case 3:
-		snprintf(filter, size, "#");
-		break;
-	default:
-		snprintf(filter, size, "t/%u/%u", client, k);
-	}
-}
-
 static void publish_burst(struct run *r, struct sim_client *c)
 {
 	char topic[LEDGER_TOPIC];
@@ -107,7 +85,7 @@ static void subscribe(struct run *r, struct sim_client *c)
 		(void)sim_client_subscribe(c, "$share/g/t/+/0", (uint8_t)(1 + any(r, 2)));
 		return;
 	}
-	filter_of(r, filter, sizeof(filter));
+	sim_draw_filter(r->world, r->nclients, filter, sizeof(filter));
 	(void)sim_client_subscribe(c, filter, (uint8_t)any(r, 3));
 }
 

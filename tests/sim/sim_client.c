@@ -598,3 +598,25 @@ bool sim_client_is_quiet(const struct sim_client *c)
 			return false;
 	return c->connected && c->nsent == 0 && c->output_len == 0;
 }
+
+void sim_draw_filter(struct sim_world *w, unsigned nclients, char *filter, size_t size)
+{
+	unsigned client = (unsigned)sim_random(w, nclients), k = (unsigned)sim_random(w, 3);
+
+	switch (sim_random(w, 5)) {
+	case 0:
+		snprintf(filter, size, "t/#");
+		break;
+	case 1:
+		snprintf(filter, size, "t/+/%u", k);
+		break;
+	case 2:
+		snprintf(filter, size, "t/%u/+", client);
+		break;
+	case 3:
+		snprintf(filter, size, "#");
+		break;
+	default:
+		snprintf(filter, size, "t/%u/%u", client, k);
+	}
+}

@@ -97,4 +97,7 @@ void sim_client_listen(struct sim_client *c);
 /* Nothing is in flight from it, and it is connected. */
 bool sim_client_is_quiet(const struct sim_client *c);
 
+/* A filter that some of the topics "t/{client}/{0..2}" match. */
+void sim_draw_filter(struct sim_world *w, unsigned nclients, char *filter, size_t size);
+
 #endif
