@@ -73,6 +73,7 @@ def traced(tmp_path):
         yield gw, stop
 
 
+@pytest.mark.release  # a leak checker does not run under strace
 def test_fdatasync_stands_between_publish_and_puback(traced):
     gw, stop = traced
     topic, payload = unique("durable"), b"\xfe\xed\xfa\xce to be found again"
@@ -96,6 +97,7 @@ def status(gw):
     return json.loads(done.stdout)
 
 
+@pytest.mark.release  # a leak checker does not run under strace
 def test_nothing_is_written_while_subscribers_answer(traced):
     """Thousands of messages, and hardly a row or an fdatasync."""
     gw, stop = traced

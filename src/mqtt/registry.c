@@ -83,7 +83,8 @@ static struct entry *entry_add(struct stripe *s, uint64_t hash, struct span id, 
 		return NULL;
 	e->worker = worker;
 	e->len = (uint16_t)id.len;
-	memcpy(e->id, id.p, id.len);
+	if (id.len)
+		memcpy(e->id, id.p, id.len);
 	hmap_insert(&s->entries, &e->node, hash);
 	return e;
 }

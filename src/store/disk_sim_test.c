@@ -138,7 +138,7 @@ static unsigned count_broken(const char *mode, enum sim_disk_crash how, bool lie
 		bool good = run_crashes(seed, mode, how, lies);
 
 		if (!good && !lies)
-			print_message("seed %d\n", (int)seed);
+			print_message("# seed %d\n", (int)seed);
 		broken += !good;
 	}
 	return broken;

@@ -47,7 +47,7 @@ static void topics_are_renamed(void **state)
 		struct span out;
 		int rc = remap_topic(&map, span_str(cases[i].topic), buf, &out);
 
-		print_message("%s\n", cases[i].topic);
+		print_message("# %s\n", cases[i].topic);
 		assert_int_equal(rc == OK, cases[i].becomes != NULL);
 		if (cases[i].becomes)
 			assert_true(span_equal(out, span_str(cases[i].becomes)));
@@ -140,7 +140,7 @@ static void only_objects_with_an_integer_ts_are_edited(void **state)
 		size_t at;
 		bool found = historical_look(json, &ts, &at);
 
-		print_message("%s\n", cases[i].json);
+		print_message("# %s\n", cases[i].json);
 		assert_int_equal(found, cases[i].becomes != NULL);
 		if (!found)
 			continue;

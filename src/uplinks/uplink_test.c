@@ -193,7 +193,7 @@ static void nothing_is_lost_whatever_breaks(void **state)
 		sim_net_set_faults(r.there.net, &faults);
 		sim_net_set_faults(r.here.net, &faults);
 		rig_run(&r, 120000);
-		print_message("seed %u: %zu lines\n", (unsigned)seed, r.there.nseen);
+		print_message("# seed %u: %zu lines\n", (unsigned)seed, r.there.nseen);
 		for (int tag = 0; tag < 5; tag++) {
 			snprintf(topic, sizeof(topic), "a/%d", tag);
 			check_all_seen(&r.there, topic, 1, n);

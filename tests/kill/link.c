@@ -98,7 +98,8 @@ bool link_flush(struct link *l)
 			break;
 		at += (size_t)n;
 	}
-	memmove(l->out, l->out + at, l->out_len - at);
+	if (at > 0)
+		memmove(l->out, l->out + at, l->out_len - at);
 	l->out_len -= at;
 	return l->out_len > 0;
 }

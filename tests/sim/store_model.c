@@ -156,7 +156,8 @@ void model_advance(struct model_port *p, uint64_t turn)
 	}
 	assert(p->base_turn == turn);
 	p->nlog -= done;
-	memmove(p->log, p->log + done, p->nlog * sizeof(*p->log));
+	if (done > 0)
+		memmove(p->log, p->log + done, p->nlog * sizeof(*p->log));
 }
 
 void model_forget_rest(struct model_port *p)
