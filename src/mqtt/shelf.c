@@ -210,6 +210,15 @@ static void passed(struct session *s, uint64_t n)
 		session_feed_passed(s);
 }
 
+/* The item goes; what its session is owed of it stays on disk. */
+static void item_forget(const struct queue_item *item)
+{
+	if (item->keep)
+		keep_forget(item->keep);
+	msg_unref(item->msg);
+	free(item->sub_ids);
+}
+
 /* The row of the item is enough; one of QoS 0 has none. */
 static void item_shelve(struct session *s, const struct queue_item *item)
 {
@@ -222,10 +231,7 @@ static void item_shelve(struct session *s, const struct queue_item *item)
 	} else {
 		rows_count(sh, 1, (int64_t)msg_cost(item->msg));
 	}
-	if (item->keep)
-		keep_forget(item->keep);
-	msg_unref(item->msg);
-	free(item->sub_ids);
+	item_forget(item);
 }
 
 static uint64_t item_seq(const struct queue_item *item)
@@ -373,10 +379,7 @@ static bool item_of_row(struct session *s, const struct store_row *row, struct q
 	}
 	if (item->msg && (!row->sub_ids || item->sub_ids) && (row->state != STORE_WAITS || item->keep))
 		return true;
-	if (item->keep)
-		keep_forget(item->keep);
-	msg_unref(item->msg);
-	free(item->sub_ids);
+	item_forget(item);
 	return false;
 }
 
@@ -416,10 +419,7 @@ static void rows_take(struct session *s, struct store_read *r, uint64_t end)
 			if (!item_of_row(s, &row, &item))
 				return; /* it is read again */
 			if (push_to(s, &s->queue, &item) < 0) {
-				if (item.keep)
-					keep_forget(item.keep);
-				item.keep = NULL;
-				item_drop(&item);
+				item_forget(&item);
 				return;
 			}
 			row_taken(sh, row.seq);
@@ -459,9 +459,8 @@ static void read_done(struct store_read *read)
 	store_read_fini(read);
 	list_remove(&r->in_worker);
 	free(r);
-	if (s && !is_away(s)) {
+	if (s && !is_away(s))
 		session_pump(s);
-	}
 }
 
 static void read_on(struct session *s)
