@@ -87,28 +87,6 @@ static int check_listeners(struct checker *c, const struct doc_node *list)
 	return OK;
 }
 
-static int check_lines(struct checker *c, const struct doc_node *list)
-{
-	const struct doc_node *backoff;
-	const struct config_line *line;
-	int rc = name_set_init(&c->lines, c->r->arena, c->cfg->nlines);
-
-	if (rc < 0)
-		return rc;
-	for (const struct doc_node *n = c->cfg->nlines ? list->first : NULL; n; n = n->next) {
-		if (n->kind != DOC_MAP)
-			continue;
-		line = &c->cfg->lines[n->index];
-		gateway_check_unique(c, &c->lines, n, line->name, n->index, "line");
-		backoff = doc_get(n, "backoff");
-		if (backoff && backoff->kind == DOC_MAP && line->backoff.max_ms < line->backoff.first_ms)
-			schema_fault_key(c->r, backoff, "max",
-					 "found %u ms, allowed: no less than first, %u ms",
-					 line->backoff.max_ms, line->backoff.first_ms);
-	}
-	return OK;
-}
-
 static const char *next_line(const void *arg, size_t i)
 {
 	const struct gateway_config *cfg = arg;
@@ -195,7 +173,7 @@ int gateway_check(struct checker *c, const struct doc_node *file)
 	check_storage(c, doc_get(file, "storage"));
 	if ((rc = check_listeners(c, doc_get(file, "listeners"))) < 0)
 		return rc;
-	if ((rc = check_lines(c, doc_get(file, "lines"))) < 0)
+	if ((rc = gateway_check_lines(c, doc_get(file, "lines"))) < 0)
 		return rc;
 	if ((rc = check_devices(c, doc_get(file, "devices"))) < 0)
 		return rc;

@@ -17,6 +17,8 @@ struct checker {
 
 /* Faults are added to the reader's; ERR_NOMEM. */
 MUST_USE int gateway_check(struct checker *c, const struct doc_node *file);
+/* The lines: names, and values that depend on others. */
+MUST_USE int gateway_check_lines(struct checker *c, const struct doc_node *list);
 /* One device's groups and tags. `line` is NULL when its line is not known. */
 MUST_USE int gateway_check_tags(struct checker *c, const struct doc_node *node, struct config_device *dev,
 				const struct config_line *line);

@@ -1,7 +1,5 @@
 #include "config/gateway_schema.h"
 
-#include <math.h>
-
 #include "base/log.h"
 #include "config/gateway_config.h"
 #include "config/gateway_rules.h"
@@ -156,169 +154,6 @@ static const struct schema_field listener_fields[] = {
 static const struct schema listener_table = {"listener", sizeof(struct config_listener),
 					     TABLE(listener_fields)};
 
-/* ---- lines ---- */
-
-#define LINE_AT(member) SCHEMA_AT(struct config_line, member)
-#define TCP_ONLY        .only = 1u << CONFIG_LINE_MODBUS_TCP
-
-static const struct schema_field backoff_fields[] = {
-	{"first", "Wait before the first new attempt; it doubles each time", SCHEMA_TIME,
-	 SCHEMA_AT(struct config_backoff, first_ms), .min = 10, .max = 1 * MS_PER_D, .preset = "5s"},
-	{"max", "Longest wait", SCHEMA_TIME, SCHEMA_AT(struct config_backoff, max_ms), .min = 10,
-	 .max = 1 * MS_PER_D, .preset = "5min"},
-};
-
-static const struct schema backoff_table = {"backoff", sizeof(struct config_backoff), TABLE(backoff_fields)};
-
-static const struct schema_word line_types[] = {
-	{"modbus-tcp", CONFIG_LINE_MODBUS_TCP},
-	{"sim", CONFIG_LINE_SIM},
-	{"modbus-rtu", 0, .later = true},
-	{"modbus-rtu-tcp", 0, .later = true},
-	{NULL, 0},
-};
-
-static const struct schema_field line_fields[] = {
-	{"name", "What devices call it", SCHEMA_TEXT, LINE_AT(name), .rule = &rule_name, .required = true},
-	{"type", "How it is driven: Modbus/TCP, or a simulated rack", SCHEMA_ENUM, LINE_AT(type),
-	 .words = line_types, .required = true},
-	{"host", "The Modbus/TCP server", SCHEMA_TEXT, LINE_AT(host), .rule = &rule_host, .required = true,
-	 TCP_ONLY},
-	{"port", "Its port", SCHEMA_INT, LINE_AT(port), .min = 1, .max = 65535, .preset = "502", TCP_ONLY},
-	{"timeout", "Time for an answer", SCHEMA_TIME, LINE_AT(timeout_ms), .min = 10, .max = 10 * MS_PER_MIN,
-	 .preset = "1s", TCP_ONLY},
-	{"retries", "Attempts after the first one", SCHEMA_INT, LINE_AT(retries), .min = 0, .max = 10,
-	 .preset = "1", TCP_ONLY},
-	{"backoff", "Waits between attempts at a device or a connection that does not answer", SCHEMA_MAP,
-	 LINE_AT(backoff), .sub = &backoff_table, TCP_ONLY},
-	{"max_in_flight", "Requests on the wire at once", SCHEMA_INT, LINE_AT(max_in_flight), .min = 1,
-	 .max = 16, .preset = "1", TCP_ONLY},
-	{"path", "Serial port", SCHEMA_LATER},
-	{"baud", "Serial speed", SCHEMA_LATER},
-	{"parity", "Serial parity", SCHEMA_LATER},
-};
-
-static const struct schema line_table = {"line", sizeof(struct config_line), TABLE(line_fields),
-					 .selector = "type"};
-
-/* ---- devices ---- */
-
-#define GROUP_AT(member) SCHEMA_AT(struct config_group, member)
-
-static const struct schema_word publish_words[] = {
-	{"every_scan", CONFIG_PUBLISH_EVERY_SCAN}, {"on_change", CONFIG_PUBLISH_ON_CHANGE},
-	{"period", CONFIG_PUBLISH_PERIOD},         {"on_change_or_period", 0, .later = true},
-	{"threshold", 0, .later = true},           {NULL, 0},
-};
-
-static const struct schema_field group_fields[] = {
-	{"name", "What tags call it", SCHEMA_TEXT, GROUP_AT(name), .rule = &rule_name, .required = true},
-	{"scan", "How often its tags are read", SCHEMA_TIME, GROUP_AT(scan_ms), .min = 10,
-	 .max = 1 * MS_PER_D, .preset = "1s"},
-	{"publish", "When a value is published", SCHEMA_ENUM, GROUP_AT(publish), .words = publish_words,
-	 .preset = "on_change"},
-	{"period", "How often, with publish: period", SCHEMA_TIME, GROUP_AT(period_ms), .min = 10,
-	 .max = 7 * MS_PER_D, .unset = "only with publish: period"},
-	{"above", "Publish above this value", SCHEMA_LATER},
-	{"below", "Publish below this value", SCHEMA_LATER},
-	{"hysteresis", "How far a value must return", SCHEMA_LATER},
-	{"topic", "Template of the topics of its tags", SCHEMA_LATER},
-	{"payload", "Payload format of its tags", SCHEMA_LATER},
-};
-
-const struct schema gateway_group_schema = {"group", sizeof(struct config_group), TABLE(group_fields)};
-
-#define TAG_AT(member) SCHEMA_AT(struct config_tag, member)
-
-static const struct schema_word type_words[] = {
-#define TYPE_AS_WORD(name, text, registers, bits, kind, help) {text, VALUE_TYPE_##name},
-	VALUE_TYPE_TABLE(TYPE_AS_WORD)
-#undef TYPE_AS_WORD
-		{NULL, 0},
-};
-
-static const struct schema_word order_words[] = {
-#define ORDER_AS_WORD(name, registers, swap, reverse) {#name, BYTE_ORDER_##name},
-	BYTE_ORDER_TABLE(ORDER_AS_WORD)
-#undef ORDER_AS_WORD
-		{NULL, 0},
-};
-
-static const struct schema_word byte_words[] = {{"low", 0}, {"high", 1}, {NULL, 0}};
-static const struct schema_word access_words[] = {{"r", 0}, {"rw", 1}, {NULL, 0}};
-
-static const struct schema_field tag_fields[] = {
-	{"name", "Last level of its topic", SCHEMA_TEXT, TAG_AT(name), .rule = &rule_name, .required = true},
-	{"address", "Where it lies, counted from 0: holding:7, coil:0, or holding:7.3 for one bit",
-	 SCHEMA_RULE, TAG_AT(address), .rule = &rule_address, .required = true},
-	{"type", "What lies there", SCHEMA_ENUM, TAG_AT(type), .words = type_words,
-	 .unset = "bool in coil, discrete, di and do, float64 in ai; needed elsewhere"},
-	{"order", "Order of the bytes; ABCD is the most significant first", SCHEMA_ENUM, TAG_AT(order),
-	 .words = order_words, .unset = "the most significant byte first"},
-	{"byte", "Which byte of the register an int8 or uint8 is", SCHEMA_ENUM, TAG_AT(high_byte),
-	 .words = byte_words, .preset = "low"},
-	{"length", "Bytes of a string or bytes value", SCHEMA_INT, TAG_AT(length), .min = 1,
-	 .max = VALUE_BYTES_MAX, .unset = "needed for string and bytes"},
-	{"scale", "The value is raw * scale + offset", SCHEMA_NUMBER, TAG_AT(scale), .preset = "1"},
-	{"offset", "See scale", SCHEMA_NUMBER, TAG_AT(offset), .preset = "0"},
-	{"unit", "Unit of the value, for people", SCHEMA_TEXT, TAG_AT(unit), .rule = &rule_unit,
-	 .unset = "none"},
-	{"group", "The group that reads it", SCHEMA_TEXT, TAG_AT(group_name), .rule = &rule_name,
-	 .unset = "the device's only group"},
-	{"deadband", "A change of no more than this is not published with publish: on_change", SCHEMA_NUMBER,
-	 TAG_AT(deadband), .min = 0, .max = 1e300, .preset = "0"},
-	{"access", "May it be written?", SCHEMA_ENUM, TAG_AT(writable), .words = access_words, .preset = "r"},
-	{"min", "Least value that may be written", SCHEMA_NUMBER, TAG_AT(min),
-	 .unset = "what the type holds"},
-	{"max", "Largest value that may be written", SCHEMA_NUMBER, TAG_AT(max),
-	 .unset = "what the type holds"},
-	{"above", "Publish above this value", SCHEMA_LATER},
-	{"below", "Publish below this value", SCHEMA_LATER},
-	{"hysteresis", "How far a value must return", SCHEMA_LATER},
-	{"safe", "Safe value of an output", SCHEMA_LATER},
-	{"topic", "Template of its topic", SCHEMA_LATER},
-	{"payload", "Its payload format", SCHEMA_LATER},
-};
-
-static void tag_init(void *item)
-{
-	struct config_tag *tag = item;
-
-	tag->type = CONFIG_TYPE_UNSET;
-	tag->order = CONFIG_ORDER_UNSET;
-	tag->address.bit = CONFIG_BIT_UNSET;
-	tag->min = -INFINITY;
-	tag->max = INFINITY;
-}
-
-const struct schema gateway_tag_schema = {"tag", sizeof(struct config_tag), TABLE(tag_fields),
-					  .init = tag_init};
-
-#define DEVICE_AT(member) SCHEMA_AT(struct config_device, member)
-
-static const struct schema_field device_fields[] = {
-	{"name", "Topic level of its tags", SCHEMA_TEXT, DEVICE_AT(name), .rule = &rule_name,
-	 .required = true},
-	{"line", "The line it is on", SCHEMA_TEXT, DEVICE_AT(line_name), .rule = &rule_name,
-	 .required = true},
-	{"unit", "Modbus unit id", SCHEMA_INT, DEVICE_AT(unit), .min = 0, .max = 255, .preset = "1"},
-	{"max_gap", "Registers between two tags that are read along rather than asked for apart", SCHEMA_INT,
-	 DEVICE_AT(max_gap), .min = 0, .max = 124, .preset = "8"},
-	{"max_block", "Registers in one read; of coils and discrete inputs sixteen times as many", SCHEMA_INT,
-	 DEVICE_AT(max_block), .min = 1, .max = 125, .preset = "125"},
-	{"groups", "Tags that are read and published alike", SCHEMA_MAPS,
-	 SCHEMA_LIST_AT(struct config_device, groups, ngroups), .sub = &gateway_group_schema,
-	 .unset = "one group \"default\" with the defaults of its keys"},
-	{"tags", "Its values", SCHEMA_MAPS, SCHEMA_LIST_AT(struct config_device, tags, ntags),
-	 .sub = &gateway_tag_schema,
-	 .unset = "all channels, when the line is a simulated rack; needed elsewhere"},
-	{"template", "Template it is made from", SCHEMA_LATER},
-	{"topic", "Template of the topics of its tags", SCHEMA_LATER},
-	{"payload", "Payload format of its tags", SCHEMA_LATER},
-};
-
-static const struct schema device_table = {"device", sizeof(struct config_device), TABLE(device_fields)};
-
 /* ---- the file ---- */
 
 #define FILE_AT(member)             SCHEMA_AT(struct gateway_config, member)
@@ -333,9 +168,9 @@ static const struct schema_field file_fields[] = {
 	{"listeners", "Where clients connect", SCHEMA_MAPS, FILE_LIST_AT(listeners, nlisteners),
 	 .sub = &listener_table, .unset = "none"},
 	{"lines", "Serial ports, TCP endpoints and racks", SCHEMA_MAPS, FILE_LIST_AT(lines, nlines),
-	 .sub = &line_table, .unset = "none"},
+	 .sub = &gateway_line_schema, .unset = "none"},
 	{"devices", "Devices on the lines", SCHEMA_MAPS, FILE_LIST_AT(devices, ndevices),
-	 .sub = &device_table, .unset = "none"},
+	 .sub = &gateway_device_schema, .unset = "none"},
 	{"users", "Accounts", SCHEMA_LATER},
 	{"roles", "What accounts may do", SCHEMA_LATER},
 	{"templates", "Groups and tags for many devices", SCHEMA_LATER},

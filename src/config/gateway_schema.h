@@ -6,9 +6,11 @@
 
 #include "config/schema.h"
 
-extern const struct schema gateway_schema;       /* struct gateway_config */
-extern const struct schema gateway_group_schema; /* struct config_group */
-extern const struct schema gateway_tag_schema;   /* struct config_tag */
+extern const struct schema gateway_schema;        /* struct gateway_config */
+extern const struct schema gateway_line_schema;   /* struct config_line */
+extern const struct schema gateway_device_schema; /* struct config_device */
+extern const struct schema gateway_group_schema;  /* struct config_group */
+extern const struct schema gateway_tag_schema;    /* struct config_tag */
 
 /* What type and order hold when the file does not name them. */
 #define CONFIG_TYPE_UNSET  VALUE_TYPE_COUNT

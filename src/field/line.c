@@ -74,7 +74,7 @@ static void poll_block(struct line *l, struct device *d, struct group *g, size_t
 	b->is_in_flight = true;
 	s->group = g;
 	s->first = b->first;
-	s->req.is_write = false;
+	s->req.op = SOURCE_READ;
 	s->req.area = (enum config_area)b->area;
 	s->req.start = b->start;
 	s->req.count = b->count;
@@ -256,8 +256,8 @@ static void note_exception(struct slot *s)
 
 	d->counters.exceptions++;
 	device_error(d, "exception %u (%s), %s %u items from %u", s->req.exception,
-		     modbus_exception_text(s->req.exception), s->req.is_write ? "writing" : "reading",
-		     s->req.count, s->req.start);
+		     modbus_exception_text(s->req.exception),
+		     s->req.op != SOURCE_READ ? "writing" : "reading", s->req.count, s->req.start);
 }
 
 /* The device is there: with data, or with an exception. */

@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/bytes.h"
 #include "base/err.h"
 #include "base/value_types.h"
 #include "config/gateway_config.h"
@@ -31,27 +32,48 @@ union source_data {
 	uint8_t bits[SOURCE_BITS_MAX / 8];
 };
 
+enum source_op {
+	SOURCE_READ,
+	SOURCE_WRITE,
+	SOURCE_MASK, /* one register becomes (it & and_mask) | (or_mask & ~and_mask): MODBUS Application Protocol, 6.16 */
+	SOURCE_RAW /* a PDU of a foreign master, as it is */
+};
+
+#define SOURCE_PDU_MAX 253u
+
 /* The line embeds it and leaves it alone from submit() until done() or cancel(). */
 struct source_request {
 	/* the line's, set before submit() */
-	bool is_write;
-	uint8_t unit;
+	enum source_op op;
+	uint8_t unit; /* 0 on a serial line: all, and nobody answers; the outcome is OK when the turnaround is over */
 	enum config_area area;
 	uint16_t start, count;
+	uint16_t and_mask, or_mask; /* SOURCE_MASK */
 	uint32_t timeout_ms;
+	uint32_t silence_us; /* to keep on the wire before it, beyond what line and standard ask */
 	/* Called once, never from inside submit(); may submit it again, and may call any function of the source. */
 	void (*done)(struct source_request *r);
 
-	union source_data data; /* `count` items to write; or what was read, with OK */
+	union {
+		union source_data data; /* `count` items to write; or what was read, with OK */
+		struct {
+			uint8_t pdu
+				[SOURCE_PDU_MAX]; /* SOURCE_RAW: the request, then the answer, an exception too */
+			uint16_t pdu_len;
+		};
+	};
 
 	/*
-	 * The outcome: OK; ERR_REMOTE (exception says why); ERR_TIMEOUT (no connection or answer in time); ERR_CLOSED (the
+	 * The outcome: OK (a SOURCE_RAW always, when there was any answer); ERR_REMOTE (exception says why); ERR_TIMEOUT (no connection or answer in time); ERR_CLOSED (the
 	 * connection broke meanwhile); ERR_IO (connecting failed: nobody there); ERR_MALFORMED or ERR_UNEXPECTED (an answer that is
 	 * none: checksum, length); ERR_RANGE, ERR_UNSUPPORTED or ERR_NOMEM (not sent).
 	 */
 	int rc;
 	uint8_t exception;
 	int64_t answered_ms; /* wall clock, with OK and ERR_REMOTE */
+	uint32_t
+		busy_us; /* how long it held the wire: from its first byte until the answer, or until we gave up */
+	uint32_t response_us; /* from its last byte to the answer, with OK and ERR_REMOTE */
 
 	void *driver; /* the driver's while it has the request */
 };
@@ -79,10 +101,18 @@ struct source_ops {
 	const char *(*channel_unit)(const struct source *s, enum config_area area, uint16_t number);
 };
 
+/* Who looks at the frames of a line; `bytes` is borrowed for the call. */
+struct source_trace {
+	/* at_us: when the first byte was written or read, by the loop's clock. note: NULL, or what is wrong with it ("crc", "foreign") */
+	void (*frame)(struct source_trace *t, bool is_sent, uint64_t at_us, struct span bytes,
+		      const char *note);
+};
+
 struct source {
 	const struct source_ops *ops;
 	const struct source_attribute *attributes; /* static; of racks, else NULL */
 	size_t nattributes;
+	struct source_trace *trace; /* the line's; NULL: nobody looks */
 };
 
 /* Makes the source of a line; the daemon passes south/'s, a test its own. */

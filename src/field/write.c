@@ -108,7 +108,7 @@ static int make_write(struct slot *s)
 	int rc;
 
 	job->phase = JOB_WRITES;
-	s->req.is_write = true;
+	s->req.op = SOURCE_WRITE;
 	if (t->is_bits) {
 		s->req.data.bits[0] = job->value.b;
 		return OK;
@@ -129,7 +129,7 @@ void job_start(struct slot *s, struct job *job)
 	s->req.data = (union source_data){0};
 	if (!t->is_bits && modbus_format_is_partial(&t->format)) {
 		job->phase = JOB_READS; /* the other bits of its registers stay as they are */
-		s->req.is_write = false;
+		s->req.op = SOURCE_READ;
 		return;
 	}
 	(void)make_write(s);

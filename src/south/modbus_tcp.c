@@ -43,7 +43,7 @@ static void done(struct modbus_request *m)
 	r->rc = m->rc;
 	r->exception = m->exception;
 	r->answered_ms = m->answered_ms;
-	if (m->rc == OK && !r->is_write)
+	if (m->rc == OK && r->op == SOURCE_READ)
 		memcpy(&r->data, &m->data, sizeof(r->data));
 	r->done(r);
 }
@@ -62,10 +62,11 @@ static void submit(struct source *s, struct source_request *r)
 	m->unit = r->unit;
 	m->timeout_ms = r->timeout_ms;
 	m->done = done;
-	m->req.fc = (uint8_t)(r->is_write ? modbus_fc_writing(area, r->count) : modbus_fc_reading(area));
+	m->req.fc = (uint8_t)(r->op == SOURCE_WRITE ? modbus_fc_writing(area, r->count)
+						    : modbus_fc_reading(area));
 	m->req.address = r->start;
 	m->req.count = r->count;
-	if (r->is_write)
+	if (r->op == SOURCE_WRITE)
 		memcpy(&m->req.data, &r->data, sizeof(r->data));
 	modbus_master_submit(tcp->master, m);
 }

@@ -157,7 +157,7 @@ static void answer(struct rack *r, struct source_request *q)
 {
 	q->exception = 0;
 	q->answered_ms = loop_wall_ms(r->loop);
-	q->rc = q->is_write                 ? write_bits(r, q)
+	q->rc = q->op == SOURCE_WRITE       ? write_bits(r, q)
 		: q->area == CONFIG_AREA_AI ? read_regs(r, q)
 					    : read_bits(r, q);
 	q->done(q);

@@ -71,14 +71,18 @@ static void a_rack_refuses_what_it_does_not_have(void **state)
 	const struct {
 		enum config_area area;
 		unsigned start, count;
-		bool is_write;
+		enum source_op op;
 		int rc;
 	} cases[] = {
-		{CONFIG_AREA_DI, 0, 4, false, OK},          {CONFIG_AREA_DI, 0, 5, false, ERR_RANGE},
-		{CONFIG_AREA_DI, 4, 1, false, ERR_RANGE},   {CONFIG_AREA_DO, 3, 1, true, OK},
-		{CONFIG_AREA_DO, 3, 2, true, ERR_RANGE},    {CONFIG_AREA_DI, 0, 1, true, ERR_RANGE},
-		{CONFIG_AREA_AI, 0, 1, true, ERR_RANGE},    {CONFIG_AREA_AI, 3, 125, false, OK},
-		{CONFIG_AREA_AI, 4, 125, false, ERR_RANGE},
+		{CONFIG_AREA_DI, 0, 4, SOURCE_READ, OK},
+		{CONFIG_AREA_DI, 0, 5, SOURCE_READ, ERR_RANGE},
+		{CONFIG_AREA_DI, 4, 1, SOURCE_READ, ERR_RANGE},
+		{CONFIG_AREA_DO, 3, 1, SOURCE_WRITE, OK},
+		{CONFIG_AREA_DO, 3, 2, SOURCE_WRITE, ERR_RANGE},
+		{CONFIG_AREA_DI, 0, 1, SOURCE_WRITE, ERR_RANGE},
+		{CONFIG_AREA_AI, 0, 1, SOURCE_WRITE, ERR_RANGE},
+		{CONFIG_AREA_AI, 3, 125, SOURCE_READ, OK},
+		{CONFIG_AREA_AI, 4, 125, SOURCE_READ, ERR_RANGE},
 	};
 	struct source *s;
 
@@ -87,7 +91,7 @@ static void a_rack_refuses_what_it_does_not_have(void **state)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		struct source_request r = request(cases[i].area, cases[i].start, cases[i].count);
 
-		r.is_write = cases[i].is_write;
+		r.op = cases[i].op;
 		assert_int_equal(ask(s, &r), cases[i].rc);
 	}
 	s->ops->destroy(s);

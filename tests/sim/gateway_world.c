@@ -79,7 +79,7 @@ static void spy_done(struct source_request *r)
 		l->last_ok_us = sim_now_us(running->world);
 		l->devices[r->unit - 1]->last_ok_us = l->last_ok_us;
 	}
-	l->answer.is_on = r->rc == OK && !r->is_write;
+	l->answer.is_on = r->rc == OK && r->op == SOURCE_READ;
 	l->answer.unit = r->unit;
 	l->answer.area = r->area;
 	l->answer.start = r->start;

@@ -1,0 +1,23 @@
+#include "config/gateway_check.h"
+
+int gateway_check_lines(struct checker *c, const struct doc_node *list)
+{
+	const struct doc_node *backoff;
+	const struct config_line *line;
+	int rc = name_set_init(&c->lines, c->r->arena, c->cfg->nlines);
+
+	if (rc < 0)
+		return rc;
+	for (const struct doc_node *n = c->cfg->nlines ? list->first : NULL; n; n = n->next) {
+		if (n->kind != DOC_MAP)
+			continue;
+		line = &c->cfg->lines[n->index];
+		gateway_check_unique(c, &c->lines, n, line->name, n->index, "line");
+		backoff = doc_get(n, "backoff");
+		if (backoff && backoff->kind == DOC_MAP && line->backoff.max_ms < line->backoff.first_ms)
+			schema_fault_key(c->r, backoff, "max",
+					 "found %u ms, allowed: no less than first, %u ms",
+					 line->backoff.max_ms, line->backoff.first_ms);
+	}
+	return OK;
+}
