@@ -380,7 +380,7 @@ static bool is_write(const struct modbus_request *r)
 {
 	const struct modbus_fc_info *info = modbus_fc_info(r->req.fc);
 
-	return info && info->shape >= MODBUS_SHAPE_WRITE_BIT;
+	return info && modbus_shape_writes(info->shape);
 }
 
 /*
