@@ -57,5 +57,5 @@ bool modbus_request_is_write(const struct modbus_request *r)
 {
 	const struct modbus_fc_info *info = modbus_fc_info(r->is_raw ? r->pdu[0] : r->req.fc);
 
-	return info ? info->shape >= MODBUS_SHAPE_WRITE_BIT : r->is_raw;
+	return info ? modbus_shape_writes(info->shape) : r->is_raw;
 }

@@ -10,7 +10,7 @@
 
 _Static_assert(SOURCE_IN_FLIGHT_MAX <= MODBUS_IN_FLIGHT_MAX,
 	       "a line may have as many requests as its master");
-_Static_assert(sizeof(union source_data) == sizeof(union modbus_data), "both hold one answer, packed alike");
+_Static_assert(sizeof(union source_data) <= sizeof(union modbus_data), "items of one answer, packed alike");
 
 struct modbus_tcp {
 	struct source source;
