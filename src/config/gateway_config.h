@@ -227,6 +227,67 @@ struct config_uplink {
 	struct config_uplink_reconnect reconnect;
 };
 
+enum config_access { CONFIG_ACCESS_NONE, CONFIG_ACCESS_READ, CONFIG_ACCESS_WRITE };
+
+/* A network; IPv4 lies in IPv6 as ::ffff:0:0/96 (RFC 4291, 2.5.5.2). */
+struct config_net {
+	uint8_t address[16];
+	uint8_t bits; /* 0..128 */
+};
+
+struct config_allow {
+	struct config_net net;
+	int access; /* enum config_access */
+};
+
+struct config_units {
+	uint8_t bits[32]; /* unit n: bits[n / 8] >> (n % 8) & 1 */
+};
+
+/* Units that a foreign master reaches through a view. */
+struct config_pass {
+	struct config_units units;
+	const char *line_name;
+	size_t line;   /* index into gateway_config.lines */
+	uint32_t rate; /* requests a second, 0: no limit */
+};
+
+/* Where a tag lies in the map of the Modbus view. */
+struct config_place {
+	size_t device, tag; /* indexes into devices and their tags */
+	enum config_area area;
+	uint16_t address, count; /* bits or registers */
+	enum value_type type;
+	enum byte_order order;
+	uint16_t length; /* bytes of a string or bytes value */
+};
+
+enum config_bad { CONFIG_BAD_EXCEPTION, CONFIG_BAD_HOLD };
+
+struct config_modbus_view {
+	const char *address; /* numeric */
+	uint16_t port;       /* 0: any free one */
+	struct config_allow *allow;
+	size_t nallow;
+	int default_access; /* enum config_access */
+	uint32_t max_connections;
+	uint8_t unit;
+	int bad;          /* enum config_bad */
+	int order;        /* enum byte_order of two registers; of what is placed automatically */
+	uint32_t room;    /* automatic places of a device begin at a multiple of it */
+	const char *path; /* of the map; NULL: automatic */
+	struct config_pass *pass;
+	size_t npass;
+	/* Bits first, then registers, by address; none overlap. COIL and DISCRETE share addresses, HOLDING and INPUT do. */
+	struct config_place *places;
+	size_t nplaces;
+};
+
+struct config_views {
+	bool has_modbus;
+	struct config_modbus_view modbus;
+};
+
 struct gateway_config {
 	struct config_gateway gateway;
 	struct config_broker broker;
@@ -240,6 +301,7 @@ struct gateway_config {
 	size_t ndevices;
 	struct config_uplink *uplinks;
 	size_t nuplinks;
+	struct config_views views;
 };
 
 /*
@@ -272,7 +334,14 @@ bool config_storage_equal(const struct config_storage *a, const struct config_st
 bool config_listener_equal(const struct config_listener *a, const struct config_listener *b);
 bool config_line_equal(const struct config_line *a, const struct config_line *b);
 bool config_device_equal(const struct config_device *a, const struct config_device *b);
+/* What the listener is made of. */
+bool config_modbus_listener_equal(const struct config_modbus_view *a, const struct config_modbus_view *b);
 bool config_uplink_equal(const struct config_uplink *a, const struct config_uplink *b);
+
+/*
+ * Write the map of the Modbus view as CSV, in the form that its key `map` reads. ERR_IO when writing fails.
+ */
+MUST_USE int gateway_config_map_print(const struct gateway_config *cfg, FILE *out);
 
 /* The JSON Schema (draft 2020-12) of the file, from the same table that checks it. ERR_IO when writing fails. */
 MUST_USE int gateway_config_schema_print(FILE *out);

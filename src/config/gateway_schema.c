@@ -176,7 +176,8 @@ static const struct schema_field file_fields[] = {
 	{"templates", "Groups and tags for many devices", SCHEMA_LATER},
 	{"uplinks", "Remote brokers and clouds", SCHEMA_MAPS, FILE_LIST_AT(uplinks, nuplinks),
 	 .sub = &gateway_uplink_schema, .unset = "none"},
-	{"views", "Modbus server, SNMP agent", SCHEMA_LATER},
+	{"views", "How others see the tags", SCHEMA_MAP, FILE_AT(views), .sub = &gateway_views_schema,
+	 .unset = "none"},
 };
 
 const struct schema gateway_schema = {"configuration", sizeof(struct gateway_config), TABLE(file_fields)};
