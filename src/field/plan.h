@@ -32,9 +32,12 @@ struct plan_block {
 	unsigned area;
 	bool is_bits;
 	uint16_t start, count;
-	size_t first, nitems; /* plan->items[first .. first + nitems) */
-	bool is_pending;      /* the caller's: waits to be read in this scan */
-	bool is_in_flight;    /* the caller's: its request is with the source */
+	size_t first, nitems;  /* plan->items[first .. first + nitems) */
+	bool is_pending;       /* the caller's: waits to be read in this scan */
+	bool is_in_flight;     /* the caller's: its request is with the source */
+	uint8_t attempts;      /* the caller's: without an answer since the last one */
+	uint8_t silences;      /* the caller's: how often in a row its attempts were used up */
+	uint64_t silent_until; /* the caller's: not read before, monotonic ms */
 };
 
 struct plan {
