@@ -146,6 +146,9 @@ enum config_area {
 	CONFIG_AREA_AI
 };
 
+/* "coil", "holding", ... */
+const char *config_area_text(enum config_area area);
+
 struct config_address {
 	enum config_area area;
 	uint16_t number;
@@ -177,6 +180,7 @@ struct config_device {
 	uint8_t unit;
 	uint16_t max_gap;   /* registers nobody asked for that a block may contain */
 	uint16_t max_block; /* registers in one read, 1..125; of coils sixteen times as many */
+	bool one_by_one;    /* each tag has a request of its own */
 	struct config_group *groups;
 	size_t ngroups; /* at least 1 */
 	struct config_tag *tags;

@@ -554,6 +554,7 @@ static const char full[] =
 	"    unit: 9\n"
 	"    max_gap: 4\n"
 	"    max_block: 60\n"
+	"    one_by_one: true\n"
 	"    groups:\n"
 	"      - {name: fast, scan: 100ms, publish: every_scan}\n"
 	"      - {name: slow, scan: 1min, publish: period, period: 10min}\n"
@@ -597,6 +598,7 @@ static void check_full(const struct gateway_config *cfg)
 	assert_int_equal(cfg->devices[0].line, 1);
 	assert_int_equal(m->line, 0);
 	assert_int_equal(m->unit, 9);
+	assert_true(m->one_by_one);
 	assert_int_equal(m->groups[1].publish, CONFIG_PUBLISH_PERIOD);
 	assert_int_equal(m->groups[1].period_ms, 600000);
 	assert_int_equal(m->ntags, 4);
@@ -693,6 +695,7 @@ static void a_change_of_any_key_makes_a_device_differ(void **state)
 		MINE("address: holding:0, type: int16, group: g, access: rw, min: 1"),
 		DEVICE("unit: 2, tags: []"),
 		DEVICE("max_gap: 2, tags: []"),
+		DEVICE("one_by_one: true, tags: []"),
 		DEVICE("groups: [{name: g, scan: 2s}], tags: []"),
 	};
 	enum { N = sizeof(texts) / sizeof(texts[0]) };

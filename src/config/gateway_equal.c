@@ -77,8 +77,8 @@ static bool tag_equal(const struct config_tag *a, const struct config_tag *b)
 bool config_device_equal(const struct config_device *a, const struct config_device *b)
 {
 	if (!text_equal(a->name, b->name) || !text_equal(a->line_name, b->line_name) || a->unit != b->unit ||
-	    a->max_gap != b->max_gap || a->max_block != b->max_block || a->ngroups != b->ngroups ||
-	    a->ntags != b->ntags)
+	    a->max_gap != b->max_gap || a->max_block != b->max_block || a->one_by_one != b->one_by_one ||
+	    a->ngroups != b->ngroups || a->ntags != b->ntags)
 		return false;
 	for (size_t i = 0; i < a->ngroups; i++)
 		if (!group_equal(&a->groups[i], &b->groups[i]))
