@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 from pymodbus.client import ModbusSerialClient, ModbusTcpClient
+from pymodbus.diag_message import ReturnBusExceptionErrorCountRequest
 from pymodbus.framer.ascii_framer import ModbusAsciiFramer
 from pymodbus.framer.rtu_framer import ModbusRtuFramer
 from pymodbus.mei_message import ReadDeviceInformationRequest
@@ -128,7 +129,7 @@ def test_what_it_counts_can_be_asked_for(lineside):
         assert client.connect()
         assert list(client.diag_query_data(0x1234, slave=1).message) == [0x1234]
         assert client.read_holding_registers(9999, 1, slave=1).exception_code == 2
-        assert list(client.diag_read_bus_exception_error_count(slave=1).message) == [1]
+        assert list(client.execute(ReturnBusExceptionErrorCountRequest(unit=1)).message) == [1]
         assert client.diag_clear_counters(slave=1).exception_code == 1
         client.close()
 
