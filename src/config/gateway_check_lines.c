@@ -1,9 +1,10 @@
 #include "config/gateway_check.h"
+#include "config/io_config.h"
 
 int gateway_check_lines(struct checker *c, const struct doc_node *list)
 {
 	const struct doc_node *backoff;
-	const struct config_line *line;
+	struct config_line *line;
 	int rc = name_set_init(&c->lines, c->r->arena, c->cfg->nlines);
 
 	if (rc < 0)
@@ -18,6 +19,8 @@ int gateway_check_lines(struct checker *c, const struct doc_node *list)
 			schema_fault_key(c->r, backoff, "max",
 					 "found %u ms, allowed: no less than first, %u ms",
 					 line->backoff.max_ms, line->backoff.first_ms);
+		if (config_line_is_rack(line) && (rc = gateway_check_rack(c, n, line)) < 0)
+			return rc;
 	}
 	return OK;
 }

@@ -1,6 +1,6 @@
 #include <string.h>
 
-#include "config/gateway_config.h"
+#include "config/io_config.h"
 
 static bool text_equal(const char *a, const char *b)
 {
@@ -44,7 +44,7 @@ bool config_line_equal(const struct config_line *a, const struct config_line *b)
 	return text_equal(a->name, b->name) && a->type == b->type && text_equal(a->host, b->host) &&
 	       a->port == b->port && a->timeout_ms == b->timeout_ms && a->retries == b->retries &&
 	       a->backoff.first_ms == b->backoff.first_ms && a->backoff.max_ms == b->backoff.max_ms &&
-	       a->max_in_flight == b->max_in_flight;
+	       a->max_in_flight == b->max_in_flight && config_modules_equal(a, b);
 }
 
 static bool group_equal(const struct config_group *a, const struct config_group *b)

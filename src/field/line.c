@@ -154,13 +154,18 @@ static void line_down(struct line *l)
 	char place[ERROR_TEXT_MAX / 2];
 
 	snprintf(place, sizeof(place), "%s:%u", l->cfg->host ? l->cfg->host : l->cfg->name, l->cfg->port);
-	if (!l->is_down)
+	if (!l->is_down && l->source->fault)
+		log_warning("field", "line \"%s\": %s", l->cfg->name, l->source->fault);
+	else if (!l->is_down)
 		log_warning("field", "line \"%s\": no connection to %s", l->cfg->name, place);
 	l->is_down = true;
 	list_for_each (node, &l->devices) {
 		struct device *d = container_of(node, struct device, node);
 
-		device_error(d, "no connection to %s", place);
+		if (l->source->fault)
+			device_error(d, "%s", l->source->fault);
+		else
+			device_error(d, "no connection to %s", place);
 		loop_timer_cancel(loop_of(l), &d->backoff_timer);
 		d->is_probe_due = false;
 		d->backoff_ms = l->backoff_first_ms;
@@ -217,6 +222,7 @@ static void block_read(struct slot *s)
 		struct tag_sample sample = tag_decode(t, &s->req.data, (unsigned)item->start - b->start,
 						      s->req.answered_ms, &scratch);
 
+		rack_judge(s->device, t, &sample);
 		publish_sample(s->device, t, &sample);
 	}
 }

@@ -1,6 +1,7 @@
 #include "south/table.h"
 
 #include "net/stream_tcp.h"
+#include "south/io_rack.h"
 
 static int create_modbus_tcp(struct loop *loop, const struct config_line *line, struct source **out)
 {
@@ -15,10 +16,16 @@ static int create_modbus_tcp(struct loop *loop, const struct config_line *line, 
 	return rc;
 }
 
-static int create_sim(struct loop *loop, const struct config_line *line, struct source **out)
+/* The drivers of racks. */
+static io_driver_create *const racks[] = {
+	[CONFIG_DRIVER_SIM] = io_sim_create,
+	[CONFIG_DRIVER_IIO] = io_iio_create,
+	[CONFIG_DRIVER_HWMON] = io_hwmon_create,
+};
+
+static int create_rack(struct loop *loop, const struct config_line *line, struct source **out)
 {
-	(void)line;
-	return sim_source_create(loop, out);
+	return io_rack_create(loop, line, racks[line->driver], out);
 }
 
 static const struct {
@@ -26,7 +33,8 @@ static const struct {
 	int (*create)(struct loop *loop, const struct config_line *line, struct source **out);
 } drivers[] = {
 	{CONFIG_LINE_MODBUS_TCP, create_modbus_tcp},
-	{CONFIG_LINE_SIM, create_sim},
+	{CONFIG_LINE_SIM, create_rack},
+	{CONFIG_LINE_IO, create_rack},
 };
 
 static int create(struct source_factory *f, struct loop *loop, const struct config_line *line,
