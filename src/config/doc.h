@@ -22,10 +22,10 @@
 #include "config/arena.h"
 #include "config/faults.h"
 
-#define DOC_MAX_BYTES (4u << 20)
+#define DOC_MAX_BYTES (64u << 20) /* 100,000 tags are 8 MB */
 #define DOC_MAX_DEPTH 64u
 #define DOC_MAX_KEYS  256u     /* in one map */
-#define DOC_MAX_NODES 1000000u /* in all */
+#define DOC_MAX_NODES 8000000u /* in all */
 
 enum doc_kind { DOC_MAP, DOC_LIST, DOC_SCALAR };
 enum doc_format { DOC_YAML, DOC_JSON };

@@ -85,7 +85,22 @@ struct config_log {
 	int level; /* enum log_level */
 };
 
-enum config_line_type { CONFIG_LINE_MODBUS_TCP, CONFIG_LINE_SIM, CONFIG_LINE_IO };
+enum config_line_type {
+	CONFIG_LINE_MODBUS_TCP,
+	CONFIG_LINE_SIM,
+	CONFIG_LINE_MODBUS_RTU,
+	CONFIG_LINE_RTU_OVER_TCP,
+	CONFIG_LINE_IO
+};
+
+enum config_parity { CONFIG_PARITY_NONE, CONFIG_PARITY_EVEN, CONFIG_PARITY_ODD };
+enum config_mode { CONFIG_MODE_RTU, CONFIG_MODE_ASCII };
+
+/* The driver of a serial port switches the direction by RTS. */
+struct config_rs485 {
+	bool rts_on_send, rts_after_send;
+	uint32_t delay_before_ms, delay_after_ms;
+};
 
 struct config_backoff {
 	uint32_t first_ms;
@@ -97,7 +112,17 @@ struct config_module; /* config/io_config.h */
 struct config_line {
 	const char *name;
 	enum config_line_type type;
-	/* Modbus/TCP only */
+	/* serial ports */
+	const char *path;
+	int parity; /* enum config_parity */
+	uint8_t data_bits, stop_bits;
+	bool has_rs485;
+	struct config_rs485 rs485;
+	/* these and RTU over TCP */
+	uint32_t baud; /* 0: not known, over TCP only */
+	int mode;      /* enum config_mode */
+	uint32_t silence_ms, turnaround_ms;
+	/* TCP */
 	const char *host;
 	uint16_t port;
 	/* racks only: types sim and io */
@@ -105,11 +130,11 @@ struct config_line {
 	const char *root; /* where sys and dev are, of drivers that look there; NULL: / */
 	struct config_module *modules;
 	size_t nmodules;
-	/* all but sim */
+	/* all of Modbus, and io */
 	uint32_t timeout_ms;
 	uint32_t retries;
 	struct config_backoff backoff;
-	uint32_t max_in_flight; /* requests on the wire at once, 1..16 */
+	uint32_t max_in_flight; /* requests on the wire at once, 1..16; 1 but with Modbus/TCP */
 };
 
 enum config_publish { CONFIG_PUBLISH_EVERY_SCAN, CONFIG_PUBLISH_ON_CHANGE, CONFIG_PUBLISH_PERIOD };
@@ -169,6 +194,7 @@ struct config_device {
 	uint8_t unit;
 	uint16_t max_gap;   /* registers nobody asked for that a block may contain */
 	uint16_t max_block; /* registers in one read, 1..125; of coils sixteen times as many */
+	bool one_by_one;    /* each tag has a request of its own */
 	struct config_group *groups;
 	size_t ngroups; /* at least 1 */
 	struct config_tag *tags;

@@ -110,6 +110,8 @@ static const struct schema_field device_fields[] = {
 	 DEVICE_AT(max_gap), .min = 0, .max = 124, .preset = "8"},
 	{"max_block", "Registers in one read; of coils and discrete inputs sixteen times as many", SCHEMA_INT,
 	 DEVICE_AT(max_block), .min = 1, .max = 125, .preset = "125"},
+	{"one_by_one", "Each tag is read by a request of its own, for devices that answer nothing else",
+	 SCHEMA_BOOL, DEVICE_AT(one_by_one), .preset = "false"},
 	{"groups", "Tags that are read and published alike", SCHEMA_MAPS,
 	 SCHEMA_LIST_AT(struct config_device, groups, ngroups), .sub = &gateway_group_schema,
 	 .unset = "one group \"default\" with the defaults of its keys"},

@@ -80,23 +80,53 @@ static int create_tcp(struct source **out)
 	return rc;
 }
 
+static int create_rtu(struct source **out)
+{
+	const struct config_line line = {
+		.name = "l", .type = CONFIG_LINE_RTU_OVER_TCP, .host = "nowhere", .port = 1};
+
+	return south_factory.create(&south_factory, fx.loop, &line, out);
+}
+
+static int create_port(struct source **out)
+{
+	const struct config_line line = {.name = "l",
+					 .type = CONFIG_LINE_MODBUS_RTU,
+					 .path = "/dev/nowhere",
+					 .baud = 9600,
+					 .data_bits = 8,
+					 .stop_bits = 1};
+
+	return south_factory.create(&south_factory, fx.loop, &line, out);
+}
+
+static int create_rack(struct source **out)
+{
+	const struct config_line line = {.name = "l", .type = CONFIG_LINE_SIM};
+
+	return south_factory.create(&south_factory, fx.loop, &line, out);
+}
+
 static void a_failing_allocation_makes_no_source(void **state)
 {
-	(void)state;
-	for (long n = 1;; n++) {
-		struct source *s = NULL;
-		bool hit;
-		int rc;
+	static int (*const makers[])(struct source **) = {create_tcp, create_rtu, create_port, create_rack};
 
-		alloc_fail_at(n);
-		rc = create_tcp(&s);
-		hit = alloc_fail_end();
-		assert_int_equal(rc, hit ? ERR_NOMEM : OK);
-		if (hit)
-			continue;
-		s->ops->destroy(s);
-		break;
-	}
+	(void)state;
+	for (size_t i = 0; i < sizeof(makers) / sizeof(*makers); i++)
+		for (long n = 1;; n++) {
+			struct source *s = NULL;
+			bool hit;
+			int rc;
+
+			alloc_fail_at(n);
+			rc = makers[i](&s);
+			hit = alloc_fail_end();
+			assert_int_equal(rc, hit ? ERR_NOMEM : OK);
+			if (hit)
+				continue;
+			s->ops->destroy(s);
+			break;
+		}
 }
 
 static void nobody_there_is_an_input_output_error(void **state)

@@ -1,0 +1,49 @@
+"""Every kind of wrong configuration gets a message with its place and what to do: tests/config/wrong.yaml is the table."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+TABLE = yaml.safe_load((Path(__file__).parent / "config/wrong.yaml").read_text())
+BASES, CASES = TABLE["bases"], TABLE["cases"]
+KINDS_LEAST = 48
+PLACE = re.compile(r"^(?P<file>[^:]+):(?P<line>\d+):(?P<column>\d+): (?P<path>[^ ]+): (?P<text>.+)$")
+# What makes a message a remedy: it says what may stand there, or what to do.
+REMEDY = re.compile(r"allowed|needed|did you mean|applies only|such as|give|use|add|remove|name of another|twice|can only|does not|end behind|first")
+
+
+def check(lineside, tmp_path, text):
+    path = tmp_path / "file.yaml"
+    path.write_text(text)
+    return subprocess.run([lineside, "check", "-c", path.name], cwd=tmp_path, capture_output=True, text=True, timeout=20)
+
+
+@pytest.mark.parametrize("name", BASES)
+def test_a_base_has_no_fault(lineside, tmp_path, name):
+    done = check(lineside, tmp_path, BASES[name])
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["kind"])
+def test_what_is_wrong_is_said_with_place_and_remedy(lineside, tmp_path, case):
+    base = BASES[case["in"]]
+    assert base.count(case["old"]) == 1, "the place of the case is not the only one"
+    at = base.index(case["old"])
+    done = check(lineside, tmp_path, base.replace(case["old"], case["new"]))
+    output = done.stdout + done.stderr
+    assert done.returncode == 1, output
+    messages = [m for m in map(PLACE.match, output.splitlines()) if m]
+    said = [m for m in messages if m["path"] == case["path"] and case["says"] in m["text"]]
+    assert said, output
+    assert said[0]["file"] == "file.yaml"
+    assert int(said[0]["line"]) == base.count("\n", 0, at) + 1 + case.get("line", 0), output
+    assert REMEDY.search(said[0]["text"]), said[0]["text"]
+
+
+def test_there_are_enough_kinds():
+    kinds = [case["kind"] for case in CASES]
+    assert len(kinds) == len(set(kinds))
+    assert len(kinds) >= KINDS_LEAST
