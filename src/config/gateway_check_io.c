@@ -47,6 +47,9 @@ static const struct {
 	{"device", ~DRIVER(SIM), "gpiod, iio or hwmon"},
 	{"points", ~DRIVER(SIM), "gpiod, iio or hwmon"},
 	{"factor", DRIVER(IIO) | DRIVER(HWMON), "iio or hwmon"},
+	{"active_low", DRIVER(GPIOD), "gpiod"},
+	{"bias", DRIVER(GPIOD), "gpiod"},
+	{"drive", DRIVER(GPIOD), "gpiod"},
 };
 
 static void check_driver_keys(struct checker *c, const struct doc_node *node, const struct config_line *line)

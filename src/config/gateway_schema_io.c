@@ -28,6 +28,15 @@ static const struct schema_word edges[] = {{"rising", CONFIG_EDGE_RISING},
 					   {"falling", CONFIG_EDGE_FALLING},
 					   {"both", CONFIG_EDGE_BOTH},
 					   {NULL, 0}};
+static const struct schema_word biases[] = {{"as_is", CONFIG_BIAS_AS_IS},
+					    {"disabled", CONFIG_BIAS_DISABLED},
+					    {"pull_up", CONFIG_BIAS_PULL_UP},
+					    {"pull_down", CONFIG_BIAS_PULL_DOWN},
+					    {NULL, 0}};
+static const struct schema_word drives[] = {{"push_pull", CONFIG_DRIVE_PUSH_PULL},
+					    {"open_drain", CONFIG_DRIVE_OPEN_DRAIN},
+					    {"open_source", CONFIG_DRIVE_OPEN_SOURCE},
+					    {NULL, 0}};
 static const struct schema_word signals[] = {
 	{"sine", CONFIG_SIGNAL_SINE},         {"saw", CONFIG_SIGNAL_SAW},
 	{"triangle", CONFIG_SIGNAL_TRIANGLE}, {"square", CONFIG_SIGNAL_SQUARE},
@@ -65,6 +74,12 @@ static const struct schema_field module_fields[] = {
 	 .max = 1 * MS_PER_D, .preset = "500ms", .only = KIND(DO)},
 	{"pulse_count", "Pulses of one start; 0: until it is stopped", SCHEMA_INT, MODULE_AT(pulse_count),
 	 .min = 0, .max = 4294967295.0, .preset = "0", .only = KIND(DO)},
+	{"active_low", "On is the low level", SCHEMA_BOOL, MODULE_AT(active_low), .preset = "false",
+	 .only = KIND(DI) | KIND(DO) | KIND(RELAY)},
+	{"bias", "Resistor at an input", SCHEMA_ENUM, MODULE_AT(bias), .words = biases, .preset = "as_is",
+	 .only = KIND(DI)},
+	{"drive", "How an output drives its line", SCHEMA_ENUM, MODULE_AT(drive), .words = drives,
+	 .preset = "push_pull", .only = KIND(DO) | KIND(RELAY)},
 	{"signal", "What a simulated input does", SCHEMA_ENUM, MODULE_AT(signal), .words = signals,
 	 .unset = "square of di, sine of others", .only = KIND(DI) | KIND(AI) | KIND(RTD) | KIND(TC)},
 	{"period", "Of the signal", SCHEMA_TIME, MODULE_AT(period_ms), .min = 20, .max = 1 * MS_PER_D,

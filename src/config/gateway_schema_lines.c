@@ -59,7 +59,7 @@ static const struct schema rs485_table = {"rs485", sizeof(struct config_rs485), 
 
 static const struct schema_word drivers[] = {
 	{"sim", CONFIG_DRIVER_SIM},
-	{"gpiod", CONFIG_DRIVER_GPIOD, .later = true},
+	{"gpiod", CONFIG_DRIVER_GPIOD},
 	{"iio", CONFIG_DRIVER_IIO},
 	{"hwmon", CONFIG_DRIVER_HWMON},
 	{NULL, 0},

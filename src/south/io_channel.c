@@ -47,6 +47,8 @@ static void feed_level(struct io_di *d, bool level, uint64_t now_ms)
 		d->level = d->state = level;
 		return;
 	}
+	if (now_ms < d->changed_ms) /* an edge of a moment ago that was read already */
+		now_ms = d->changed_ms;
 	settle(d, now_ms); /* the level until now may have lasted long enough, though nobody looked */
 	if (level != d->level) {
 		d->level = level;

@@ -1,6 +1,7 @@
 /*
  * What a channel of a rack does beside its value, the same whatever drives it: counting, pulses, extremes, status. Pure: no
- * clock, no memory, no driver; `now_ms` is monotonic and never goes back.
+ * clock, no memory, no driver; `now_ms` is monotonic; one that lies before another counts as
+ * that.
  *
  * A rack feeds what its driver reads, asks for the next time at which a channel does something by itself, and calls its tick then.
  */

@@ -43,12 +43,17 @@ static int create_rtu_over_tcp(struct loop *loop, const struct config_line *line
 /* The drivers of racks. */
 static io_driver_create *const racks[] = {
 	[CONFIG_DRIVER_SIM] = io_sim_create,
+#ifdef LINESIDE_GPIOD
+	[CONFIG_DRIVER_GPIOD] = io_gpiod_create,
+#endif
 	[CONFIG_DRIVER_IIO] = io_iio_create,
 	[CONFIG_DRIVER_HWMON] = io_hwmon_create,
 };
 
 static int create_rack(struct loop *loop, const struct config_line *line, struct source **out)
 {
+	if (!racks[line->driver])
+		return ERR_UNSUPPORTED;
 	return io_rack_create(loop, line, racks[line->driver], out);
 }
 
