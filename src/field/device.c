@@ -29,8 +29,10 @@ static int make_tags(struct device *d)
 		bool is_extra = i >= d->cfg->ntags;
 
 		tag_init(t, is_extra ? &d->extras[i - d->cfg->ntags] : &d->cfg->tags[i]);
+		t->device = d;
+		t->now = (struct tag_sample){.quality = QUALITY_BAD, .reason = REASON_OFFLINE};
 		rack_place_tag(d, t, is_extra);
-		if (t->format.length && !(t->text = malloc(t->format.length + 1u)))
+		if (t->format.length && !(t->text = malloc(2 * (t->format.length + 1u))))
 			return ERR_NOMEM;
 	}
 	return OK;
