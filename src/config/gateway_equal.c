@@ -1,6 +1,6 @@
 #include <string.h>
 
-#include "config/gateway_config.h"
+#include "config/io_config.h"
 
 static bool text_equal(const char *a, const char *b)
 {
@@ -55,12 +55,7 @@ bool config_line_equal(const struct config_line *a, const struct config_line *b)
 	return text_equal(a->name, b->name) && a->type == b->type && text_equal(a->host, b->host) &&
 	       a->port == b->port && a->timeout_ms == b->timeout_ms && a->retries == b->retries &&
 	       a->backoff.first_ms == b->backoff.first_ms && a->backoff.max_ms == b->backoff.max_ms &&
-	       a->max_in_flight == b->max_in_flight && serial_equal(a, b);
-}
-
-bool config_line_is_rack(const struct config_line *line)
-{
-	return line->type == CONFIG_LINE_SIM;
+	       a->max_in_flight == b->max_in_flight && serial_equal(a, b) && config_modules_equal(a, b);
 }
 
 static bool group_equal(const struct config_group *a, const struct config_group *b)

@@ -211,6 +211,16 @@ struct tag_sample tag_decode(const struct tag *t, const union source_data *data,
 const char *tag_command_check(const struct tag *t, const struct tag_value *v, struct modbus_value *raw,
 			      char *text);
 
+/* rack.c: channels and their attributes */
+MUST_USE int rack_add_attributes(struct device *d); /* as extras */
+void rack_repoint(struct device *d);
+/* Start and unit of a tag, when the device is a rack. */
+void rack_place_tag(const struct device *d, struct tag *t, bool is_extra);
+/* A value that was read becomes as good as its channel says. */
+void rack_judge(const struct device *d, const struct tag *t, struct tag_sample *s);
+/* Does a write have to start from the registers as they are? */
+bool tag_is_partial(const struct tag *t);
+
 /* publish.c */
 void publish(struct field *f, const char *topic, bool retain, struct span payload);
 void publish_sample(struct device *d, struct tag *t, const struct tag_sample *s);

@@ -135,7 +135,7 @@ void job_start(struct slot *s, struct job *job)
 	s->req.start = t->start;
 	s->req.count = t->count;
 	s->req.data = (union source_data){0};
-	if (!t->is_bits && modbus_format_is_partial(&t->format)) {
+	if (tag_is_partial(t)) {
 		job->phase = JOB_READS; /* the other bits of its registers stay as they are */
 		s->req.op = SOURCE_READ;
 		return;
