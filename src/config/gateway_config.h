@@ -282,8 +282,6 @@ MUST_USE int gateway_config_parse(const char *name, const void *bytes, size_t le
  */
 MUST_USE int gateway_config_default(struct gateway_config **out);
 
-/* Is it no Modbus line? */
-
 /* Accepts NULL. */
 void gateway_config_destroy(struct gateway_config *cfg);
 
