@@ -135,7 +135,7 @@ void job_start(struct slot *s, struct job *job)
 	s->req.start = t->start;
 	s->req.count = t->count;
 	s->req.data = (union source_data){0};
-	if (!t->is_bits && modbus_format_is_partial(&t->format)) {
+	if (tag_is_partial(t)) {
 		job->phase = JOB_READS; /* the other bits of its registers stay as they are */
 		s->req.op = SOURCE_READ;
 		return;
@@ -152,7 +152,7 @@ static void poll_soon(struct device *d, const struct tag *t)
 	for (size_t b = 0; b < g->plan.nblocks; b++)
 		for (size_t i = 0; i < g->plan.blocks[b].nitems; i++)
 			if (g->plan.items[g->plan.blocks[b].first + i].tag == index)
-				g->plan.blocks[b].is_pending = true;
+				g->plan.blocks[b].is_pending = g->may_wait = true;
 }
 
 bool job_answered(struct slot *s)
