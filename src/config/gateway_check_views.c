@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "config/gateway_check.h"
+#include "config/io_config.h"
 
 #define IPV4_BITS 96u
 
@@ -70,7 +71,7 @@ static void check_route_line(struct checker *c, const struct doc_node *node, str
 		schema_fault_key(c->r, node, "line",
 				 "found \"%s\", allowed: the name of one of the lines%s%s%s", p->line_name,
 				 near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
-	} else if (c->cfg->lines[p->line].type == CONFIG_LINE_IO) {
+	} else if (config_line_is_rack(&c->cfg->lines[p->line])) {
 		schema_fault_key(c->r, node, "line",
 				 "found \"%s\", which is a rack, allowed: a line that speaks Modbus",
 				 p->line_name);

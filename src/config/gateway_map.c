@@ -7,6 +7,7 @@
 #include "config/gateway_check.h"
 
 #define ADDRESSES 65536u
+#define TIME_TEXT 24u /* "2026-01-31T12:00:00.000Z" */
 
 bool gateway_map_is_bits(enum config_area area)
 {
@@ -22,6 +23,8 @@ static enum value_type type_of(const struct config_tag *t)
 	const struct value_type_info *info = value_type_info(t->type);
 	bool is_scaled = t->scale != 1 || t->offset != 0;
 
+	if (info->kind == VALUE_KIND_TIME)
+		return VALUE_TYPE_STRING; /* as it is published */
 	if (is_scaled && info->bits > 1 && t->type != VALUE_TYPE_FLOAT32)
 		return info->bits > 16 ? VALUE_TYPE_FLOAT64 : VALUE_TYPE_FLOAT32;
 	switch (t->type) {
@@ -39,8 +42,10 @@ static enum value_type type_of(const struct config_tag *t)
 
 struct config_place gateway_map_place(const struct config_modbus_view *view, const struct config_tag *tag)
 {
-	struct config_place p = {.type = type_of(tag), .length = tag->length, .count = 1};
 	bool is_swapped = byte_order_info((enum byte_order)view->order)->swap_bytes;
+	bool is_time = value_type_info(tag->type)->kind == VALUE_KIND_TIME;
+	struct config_place p = {
+		.type = type_of(tag), .length = is_time ? TIME_TEXT : tag->length, .count = 1};
 
 	if (p.type == VALUE_TYPE_BOOL) {
 		p.area = tag->writable ? CONFIG_AREA_COIL : CONFIG_AREA_DISCRETE;

@@ -9,6 +9,7 @@
 #include "daemon/field_port.h"
 #include "daemon/field_report.h"
 #include "daemon/loop_thread.h"
+#include "daemon/views.h"
 #include "north/table.h"
 #include "south/table.h"
 
@@ -34,6 +35,7 @@ struct field_thread {
 
 	/* The field thread's own. */
 	struct field *field;
+	struct views views;
 	struct loop_timer status;
 	uint64_t start_ms;
 };
@@ -78,12 +80,19 @@ static int apply(struct field_thread *t)
 
 	if (!t->field && (rc = begin(t)) < 0)
 		return rc;
-	return field_apply(t->field, t->cfg);
+	if ((rc = views_prepare(&t->views, t->loop, t->field, t->cfg)) < 0)
+		return rc;
+	if ((rc = field_apply(t->field, t->cfg)) < 0)
+		views_abandon(&t->views);
+	else
+		views_commit(&t->views, t->cfg);
+	return rc;
 }
 
 static void end(struct field_thread *t)
 {
 	t->port.field = NULL;
+	views_end(&t->views);
 	field_destroy(t->field);
 	t->field = NULL;
 	loop_timer_cancel(t->loop, &t->status);
@@ -106,7 +115,14 @@ static void make_report(struct loop_source *s)
 {
 	struct field_thread *t = container_of(s, struct field_thread, report_wanted);
 
-	json_decref(atomic_exchange(&t->report, field_report_make(t->field)));
+	json_t *report = field_report_make(t->field), *views = views_report(&t->views);
+
+	if (report && (!views || json_object_update(report, views) < 0)) {
+		json_decref(report);
+		report = NULL;
+	}
+	json_decref(views);
+	json_decref(atomic_exchange(&t->report, report));
 	loop_notify(t->reported);
 }
 
@@ -168,6 +184,7 @@ void field_thread_stop(struct field_thread *t)
 		return;
 	/* Only when it was not asked to end, after a failure: the broker is still there for its last words. */
 	t->port.field = NULL;
+	views_end(&t->views);
 	field_destroy(t->field);
 	t->field = NULL;
 }

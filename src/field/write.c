@@ -333,6 +333,14 @@ void field_write(struct field *f, struct tag *t, struct field_write *w)
 	carry_out(f, &a, t, &w->value, w->has_expiry ? &w->expiry_ms : NULL);
 }
 
+const char *field_write_check(const struct tag *t, const struct tag_value *v)
+{
+	char text[SET_FAULT_MAX];
+	struct modbus_value raw;
+
+	return check(t, v, &raw, text);
+}
+
 void field_write_forget(struct field_write *w)
 {
 	if (w->job)
