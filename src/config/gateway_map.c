@@ -94,6 +94,8 @@ static uint32_t round_up(uint32_t n, uint32_t room)
 static bool place_device(struct config_modbus_view *v, const struct config_device *d, size_t device,
 			 uint32_t next[2])
 {
+	const uint32_t from[2] = {next[0], next[1]};
+
 	for (size_t i = 0; i < d->ntags; i++) {
 		struct config_place p = gateway_map_place(v, &d->tags[i]);
 		uint32_t *at = &next[gateway_map_is_bits(p.area)];
@@ -106,8 +108,9 @@ static bool place_device(struct config_modbus_view *v, const struct config_devic
 		*at += p.count;
 		v->places[v->nplaces++] = p;
 	}
-	next[0] = round_up(next[0], v->room);
-	next[1] = round_up(next[1], v->room);
+	/* Kept free for a device that has none, too: its first bit or register moves no other. */
+	next[0] = round_up(next[0] > from[0] ? next[0] : from[0] + 1, v->room);
+	next[1] = round_up(next[1] > from[1] ? next[1] : from[1] + 1, v->room);
 	return true;
 }
 

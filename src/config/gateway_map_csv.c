@@ -374,7 +374,7 @@ int gateway_map_load(struct checker *c, const struct doc_node *view)
 		schema_fault_key(
 			c->r, view, "map",
 			"found \"%s\", which cannot be read (%s), allowed: auto, or a CSV file such as "
-			"\"lineside map\" prints",
+			"\"lineside modbus map\" prints",
 			c->cfg->views.modbus.path, strerror(errno));
 		return OK;
 	}
