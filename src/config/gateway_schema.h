@@ -17,6 +17,7 @@ extern const struct schema gateway_tag_schema;    /* struct config_tag */
 #define CONFIG_ORDER_UNSET BYTE_ORDER_COUNT
 #define CONFIG_BIT_UNSET   (-2) /* no address that could be read */
 
+extern const struct schema gateway_policy_schema; /* struct config_policy_keys */
 extern const struct schema gateway_uplink_schema; /* of struct config_uplink */
 
 /* For the tables. */

@@ -2,6 +2,7 @@
  * One unit on a line: its tags and groups, when they are read, and whether it answers.
  */
 #include <assert.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,6 +48,9 @@ static int add_attribute(struct device *d, const struct config_tag *channel, con
 		.length = a->length,
 		.scale = 1,
 		.group = channel->group,
+		.min = -INFINITY,
+		.max = INFINITY,
+		.policy = d->cfg->groups[channel->group].policy,
 	};
 	d->nextras++;
 	return OK;
@@ -114,10 +118,22 @@ static int make_tags(struct device *d)
 			t->unit = unit_of(d, t->cfg->address.area, t->cfg->address.number);
 		if (t->cfg->address.area == CONFIG_AREA_AI && !is_extra)
 			t->start = (uint16_t)(t->start * SOURCE_CHANNEL_REGS);
-		if (t->format.length && !(t->text = malloc(t->format.length + 1u)))
+		if (t->format.length && !(t->text = malloc(2 * (t->format.length + 1u))))
 			return ERR_NOMEM;
+		t->device = d;
+		t->now = (struct tag_sample){.quality = QUALITY_BAD, .reason = REASON_OFFLINE};
 	}
 	return OK;
+}
+
+/* Last, for a tag that joined has to leave. */
+static int join_paces(struct device *d)
+{
+	int rc = OK;
+
+	for (size_t i = 0; i < d->ntags && rc == OK; i++)
+		rc = pace_join(d->line->field, &d->tags[i]);
+	return rc;
 }
 
 static void group_due(struct loop_timer *timer);
@@ -130,15 +146,20 @@ static int make_group(struct device *d, size_t index, struct plan_item *items)
 	g->device = d;
 	g->cfg = &d->cfg->groups[index];
 	loop_timer_init(&g->timer, group_due);
+	list_init(&g->unsent);
+	g->first_tag = d->ntags;
 	for (size_t i = 0; i < d->ntags; i++) {
 		const struct tag *t = &d->tags[i];
 
-		if (t->cfg->group == index)
-			items[n++] = (struct plan_item){.area = t->cfg->address.area,
-							.is_bits = t->is_bits,
-							.start = t->start,
-							.count = t->count,
-							.tag = i};
+		if (t->cfg->group != index)
+			continue;
+		g->first_tag = i < g->first_tag ? i : g->first_tag;
+		g->end_tags = i + 1;
+		items[n++] = (struct plan_item){.area = t->cfg->address.area,
+						.is_bits = t->is_bits,
+						.start = t->start,
+						.count = t->count,
+						.tag = i};
 	}
 	return plan_create(&g->plan, items, n, d->cfg->max_gap, d->cfg->max_block);
 }
@@ -166,7 +187,8 @@ static void probe_due(struct loop_timer *timer)
 	line_wake(d->line);
 }
 
-int device_create(struct line *line, const struct config_device *cfg, struct device **out)
+int device_create(struct line *line, const struct gateway_config *gateway, const struct config_device *cfg,
+		  struct device **out)
 {
 	struct device *d = calloc(1, sizeof(*d));
 	int rc;
@@ -177,7 +199,8 @@ int device_create(struct line *line, const struct config_device *cfg, struct dev
 	d->cfg = cfg;
 	list_init(&d->node);
 	loop_timer_init(&d->backoff_timer, probe_due);
-	if ((rc = add_attributes(d)) < 0 || (rc = make_tags(d)) < 0 || (rc = make_groups(d)) < 0) {
+	if ((rc = add_attributes(d)) < 0 || (rc = make_tags(d)) < 0 || (rc = make_groups(d)) < 0 ||
+	    (rc = topics_create(d, gateway)) < 0 || (rc = join_paces(d)) < 0) {
 		device_destroy(d);
 		return rc;
 	}
@@ -185,16 +208,27 @@ int device_create(struct line *line, const struct config_device *cfg, struct dev
 	return OK;
 }
 
+void device_forget_waits(struct device *d)
+{
+	for (size_t i = 0; d->tags && i < d->ntags; i++)
+		pace_leave(&d->tags[i]);
+	for (size_t i = 0; d->groups && i < d->cfg->ngroups; i++)
+		if (d->groups[i].device)
+			list_remove(&d->groups[i].unsent);
+}
+
 void device_destroy(struct device *d)
 {
 	if (!d)
 		return;
+	device_forget_waits(d);
 	for (size_t i = 0; d->groups && i < d->cfg->ngroups; i++)
 		plan_destroy(&d->groups[i].plan);
 	for (size_t i = 0; d->tags && i < d->ntags; i++)
 		free(d->tags[i].text);
 	for (size_t i = 0; i < d->nextras; i++)
 		free((void *)(uintptr_t)d->extras[i].name);
+	free(d->topics);
 	free(d->groups);
 	free(d->tags);
 	free(d->extras);
@@ -212,8 +246,10 @@ void device_repoint(struct device *d, const struct config_device *cfg)
 		if (cfg->tags[i].unit)
 			d->tags[i].unit = cfg->tags[i].unit;
 	}
-	for (size_t i = 0; i < d->nextras; i++)
+	for (size_t i = 0; i < d->nextras; i++) {
+		d->extras[i].policy = cfg->groups[d->extras[i].group].policy;
 		d->tags[cfg->ntags + i].unit = extra_unit(d, &d->extras[i]);
+	}
 }
 
 struct tag *device_tag(struct device *d, const char *name, size_t len)
@@ -253,6 +289,7 @@ void scan_progress(struct group *g)
 	g->is_open = false;
 	if (took > g->cfg->scan_ms && took - g->cfg->scan_ms > g->device->counters.late_ms)
 		g->device->counters.late_ms = took - g->cfg->scan_ms;
+	group_flush(g);
 }
 
 /* A scan that is still going on is not joined by another: it counts as late, and the next start is the next of the grid. */
@@ -300,6 +337,7 @@ static void groups_stop(struct device *d)
 {
 	for (size_t i = 0; i < d->cfg->ngroups; i++) {
 		d->groups[i].is_open = false;
+		group_flush_soon(&d->groups[i]);
 		loop_timer_cancel(loop_of(d), &d->groups[i].timer);
 		for (size_t b = 0; b < d->groups[i].plan.nblocks; b++)
 			d->groups[i].plan.blocks[b].is_pending = false;

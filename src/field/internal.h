@@ -8,6 +8,7 @@
 #ifndef FIELD_INTERNAL_H
 #define FIELD_INTERNAL_H
 
+#include "base/hmap.h"
 #include "base/list.h"
 #include "field/field.h"
 #include "field/plan.h"
@@ -24,22 +25,38 @@
 #define ERROR_TEXT_MAX           96u
 #define TOPIC_BUFFER             1024u
 #define PAYLOAD_BUFFER           4096u
+#define PAYLOAD_LARGEST          (1024u * 1024) /* of a group's message */
+#define PACKET_OVERHEAD          2048u          /* topic and properties beside a payload */
+
+/* Where a number is, for publish: threshold. */
+enum zone { ZONE_INSIDE, ZONE_ABOVE, ZONE_BELOW };
+
+struct device;
+struct pace;
 
 struct tag {
 	const struct config_tag *cfg; /* the configuration's, or device->extras[] */
+	struct device *device;
+	const char *topic;         /* in device->topics */
+	struct hmap_node by_topic; /* in field->tags, when is_found */
 	struct modbus_format format;
 	struct scaling scaling;
 	const char *unit;
 	bool is_bits;
 	uint16_t start, count; /* in its area */
 
+	bool is_found;
 	bool is_published;
+	bool is_held;           /* `now` has news that wait for the end of min_interval */
+	bool is_in_message;     /* `now` goes with the next message of the group */
+	uint8_t zone;           /* enum zone */
+	struct pace *pace;      /* NULL: nothing to wait for */
+	struct list paced;      /* in one of its lists */
 	uint64_t published_at;  /* monotonic ms */
 	struct tag_sample last; /* as published; text and bytes lie in text[] */
-	uint8_t *text;          /* of string and bytes tags: room for format.length + 1 */
+	struct tag_sample now;  /* newest, published or not */
+	uint8_t *text; /* of string and bytes tags: room for format.length + 1, twice: of last and of now */
 };
-
-struct device;
 
 struct group {
 	struct device *device;
@@ -52,6 +69,9 @@ struct group {
 	uint64_t begun_at; /* when it began */
 	unsigned ordinal;  /* among the groups of the line; staggers the starts */
 	size_t next_block;
+	const char *topic;          /* of its message, in device->topics; NULL: it has none */
+	struct list unsent;         /* field->unsent, while tags wait for its message */
+	size_t first_tag, end_tags; /* its tags lie between */
 };
 
 /*
@@ -76,6 +96,8 @@ struct device {
 	size_t ntags;
 	struct group *groups; /* one for each of cfg's */
 	size_t next_group;
+	char *topics;             /* all of its topics, NUL terminated */
+	const char *status_topic; /* in there */
 
 	enum device_state state;
 	enum reason reason; /* why it is offline */
@@ -145,11 +167,15 @@ struct field {
 	struct loop *loop;
 	struct tag_sink *sink;
 	struct source_factory *factory;
-	const struct payload_format *format;
+	const payload_formats *formats;
 	const struct gateway_config *cfg;
 	struct list lines;
-	char topic[TOPIC_BUFFER];
-	uint8_t payload[PAYLOAD_BUFFER];
+	struct hmap tags; /* by topic */
+	struct list paces;
+	struct list unsent; /* groups with a message to send */
+	struct loop_timer unsent_timer;
+	uint8_t *payload;
+	size_t payload_size, payload_room; /* the buffer; how much of it a message may have */
 };
 
 /* tag.c: places and values */
@@ -162,18 +188,48 @@ struct tag_sample tag_decode(const struct tag *t, const union source_data *data,
 const char *tag_command_check(const struct tag *t, const struct tag_value *v, struct modbus_value *raw,
 			      char *text);
 
+static inline const struct payload_format *json_of(const struct field *f)
+{
+	return (*f->formats)[CONFIG_PAYLOAD_JSON];
+}
+
 /* publish.c */
 void publish(struct field *f, const char *topic, bool retain, struct span payload);
+/* The one door: whoever has a new sample of a tag brings it here; what is published of it, and when, is its policy's. */
 void publish_sample(struct device *d, struct tag *t, const struct tag_sample *s);
 void publish_bad(struct device *d, struct tag *t, enum reason reason);
+/* Publish t->now, whatever the policy says. */
+void publish_now(struct tag *t);
 void publish_status(struct device *d);
 struct device_status device_status_of(const struct device *d); /* borrows d */
-/* Compose "{root}/{device}/{last}" in f->topic; false when it is too long. */
-bool topic_compose(struct field *f, const char *device, const char *last);
+
+/* publish_pace.c: the end of min_interval, and of period with on_change_or_period. */
+MUST_USE int pace_join(struct field *f, struct tag *t); /* ERR_NOMEM */
+void pace_leave(struct tag *t);
+void pace_published(struct tag *t); /* at t->published_at */
+bool pace_is_cooling(const struct tag *t, uint64_t now);
+void pace_drop_unused(struct field *f);
+
+/* publish_group.c: messages of groups */
+void group_add(struct group *g, struct tag *t); /* t->now goes with the next one */
+void group_flush(struct group *g);              /* the scan is done */
+void group_flush_soon(struct group *g);         /* no scan will be done */
+void groups_flush(struct loop_timer *timer);    /* field->unsent_timer */
+
+/* topics.c */
+MUST_USE int topics_create(struct device *d, const struct gateway_config *cfg); /* ERR_NOMEM, ERR_TOO_LARGE */
+void topics_enter(struct device *d);                                            /* into field->tags */
+void topics_leave(struct device *d);
+struct tag *topics_find(struct field *f, struct span topic); /* NULL: no tag's */
+bool topics_are_own(struct field *f, const char *topic);     /* is it one of the gateway's, or below one? */
+/* Retained messages of a device that is gone, unless somebody has the topic now. */
+void topics_clear(struct field *f, const struct device *d);
 
 /* device.c */
-MUST_USE int device_create(struct line *line, const struct config_device *cfg, struct device **out);
-void device_destroy(struct device *d); /* accepts NULL; not in use any more */
+MUST_USE int device_create(struct line *line, const struct gateway_config *gateway,
+			   const struct config_device *cfg, struct device **out);
+void device_forget_waits(struct device *d); /* what its tags and groups wait for */
+void device_destroy(struct device *d);      /* accepts NULL; not in use any more */
 void device_repoint(struct device *d, const struct config_device *cfg);
 void device_start(struct device *d);
 void device_stop(struct device *d); /* timers */

@@ -17,15 +17,15 @@ struct asker {
 
 static void answer(struct field *f, const struct asker *a, struct set_outcome *o)
 {
-	struct tag_message m = {.qos = 1, .content_type = f->format->content_type};
-	struct wr w = wr_of(f->payload, sizeof(f->payload));
+	struct tag_message m = {.qos = 1, .content_type = json_of(f)->content_type};
+	struct wr w = wr_of(f->payload, f->payload_size);
 	char result_topic[TOPIC_BUFFER];
 
 	o->id = a->id;
 	o->ts_ms = o->ts_ms ? o->ts_ms : loop_wall_ms(f->loop);
-	f->format->encode_result(&w, o);
+	json_of(f)->encode_result(&w, o);
 	assert(!w.bad); /* id, value and sentence are bounded far below the buffer */
-	m.payload = span_of(f->payload, sizeof(f->payload) - w.left);
+	m.payload = span_of(f->payload, f->payload_size - w.left);
 	m.topic = a->response_topic;
 	m.correlation_data = a->correlation;
 	if (!m.topic) {
@@ -227,38 +227,34 @@ static struct device *find_device(struct field *f, const char *name, size_t len)
 	return NULL;
 }
 
-/* The two levels between root and "set". */
-static int split_topic(const struct field *f, const char *topic, struct span *device, struct span *tag)
+/* Whose command it is: a tag's {topic}/set; or *t is NULL, and it is {root}/{device}/{tag}/set of none there is. */
+static int find_target(struct field *f, const char *topic, struct tag **t, struct span *device)
 {
 	const char *root = f->cfg ? f->cfg->gateway.root : "", *at = topic + strlen(root), *slash;
+	size_t len = strlen(topic);
 
-	if (!f->cfg || strncmp(topic, root, strlen(root)) != 0 || *at != '/' ||
-	    strlen(topic) + 8 > TOPIC_BUFFER)
+	if (!f->cfg || len < 5 || strcmp(topic + len - 4, "/set") != 0 || len + 8 > TOPIC_BUFFER)
 		return ERR_TOPIC;
-	at++;
-	slash = strchr(at, '/');
-	if (!slash || slash == at)
+	*t = topics_find(f, span_of(topic, len - 4));
+	if (*t)
+		return OK;
+	if (strncmp(topic, root, strlen(root)) != 0 || *at != '/')
+		return ERR_TOPIC;
+	slash = strchr(++at, '/');
+	if (!slash || slash == at || strchr(slash + 1, '/') != topic + len - 4 ||
+	    slash + 1 == topic + len - 4)
 		return ERR_TOPIC;
 	*device = span_of(at, (size_t)(slash - at));
-	at = slash + 1;
-	slash = strchr(at, '/');
-	if (!slash || slash == at || strcmp(slash, "/set") != 0)
-		return ERR_TOPIC;
-	*tag = span_of(at, (size_t)(slash - at));
 	return OK;
 }
 
 /*
- * Nobody but the gateway publishes below its root (PRODUCT.md, "Topics and payloads") or below $: an answer is no way around
+ * Nobody but the gateway publishes on its topics (PRODUCT.md, "Topics and payloads") or below $: an answer is no way around
  * that, and goes to {topic}/result then.
  */
-static bool may_answer_at(const struct field *f, const char *topic)
+static bool may_answer_at(struct field *f, const char *topic)
 {
-	const char *root = f->cfg->gateway.root;
-	size_t n = strlen(root);
-
-	return topic[0] && topic[0] != '$' && !strpbrk(topic, "+#") &&
-	       !(strncmp(topic, root, n) == 0 && (topic[n] == '/' || topic[n] == '\0'));
+	return topic[0] && topic[0] != '$' && !strpbrk(topic, "+#") && !topics_are_own(f, topic);
 }
 
 static void queue_job(struct field *f, const struct asker *a, struct device *d, struct tag *t,
@@ -286,19 +282,17 @@ static void queue_job(struct field *f, const struct asker *a, struct device *d, 
 }
 
 /* NULL, or why the device will not be asked. */
-static const char *check(struct field *f, struct span device, struct span tag, struct device **d,
-			 struct tag **t, char *text)
+static const char *check(struct field *f, const struct tag *t, struct span device, char *text)
 {
-	*d = find_device(f, (const char *)device.p, device.len);
-	*t = *d ? device_tag(*d, (const char *)tag.p, tag.len) : NULL;
-	if (!*t) {
-		snprintf(text, SET_FAULT_MAX, "no such %s", *d ? "tag" : "device");
+	if (!t) {
+		snprintf(text, SET_FAULT_MAX, "no such %s",
+			 find_device(f, (const char *)device.p, device.len) ? "tag" : "device");
 		return "unknown_tag";
 	}
-	if (!(*t)->cfg->writable)
+	if (!t->cfg->writable)
 		return "read_only";
-	if ((*d)->state == DEVICE_OFFLINE) {
-		snprintf(text, SET_FAULT_MAX, "%s", (*d)->last_error);
+	if (t->device->state == DEVICE_OFFLINE) {
+		snprintf(text, SET_FAULT_MAX, "%s", t->device->last_error);
 		return "offline";
 	}
 	return NULL;
@@ -308,29 +302,30 @@ int field_set(struct field *f, const struct field_set *set)
 {
 	struct asker a = {
 		.topic = set->topic, .response_topic = set->response_topic, .correlation = set->correlation};
+	const struct payload_format *format;
 	struct modbus_value raw;
 	struct set_command command;
-	struct span device, tag;
+	struct span device = span_of(NULL, 0);
 	char text[SET_FAULT_MAX] = "";
 	const char *error = NULL;
-	struct device *d;
 	struct tag *t;
 	int rc;
 
-	if (split_topic(f, set->topic, &device, &tag) < 0)
+	if (find_target(f, set->topic, &t, &device) < 0)
 		return ERR_TOPIC;
 	if (a.response_topic && !may_answer_at(f, a.response_topic))
 		a.response_topic = NULL;
-	rc = f->format->decode_set(set->payload, &command, text);
+	format = t ? (*f->formats)[t->cfg->policy->payload] : json_of(f);
+	rc = format->decode_set(set->payload, &command, text);
 	if (command.has_id)
 		a.id = span_of(command.id, command.id_len);
 	if (rc < 0)
 		error = rc == ERR_RANGE ? "range" : "malformed";
-	else if (!(error = check(f, device, tag, &d, &t, text)))
+	else if (!(error = check(f, t, device, text)))
 		error = tag_command_check(t, &command.value, &raw, text);
 	if (error)
 		refuse(f, &a, error, text);
 	else
-		queue_job(f, &a, d, t, &raw, set);
+		queue_job(f, &a, t->device, t, &raw, set);
 	return OK;
 }
