@@ -151,20 +151,26 @@ static void check_bounds(struct checker *c, const struct level *l)
 				 p->hysteresis, p->above - p->below);
 }
 
+/* Does `at`, which asked for it, lack the key? With a wrong value there it has a fault already. */
+static bool lacks(struct checker *c, const struct doc_node *at, const char *key)
+{
+	return at && !doc_get(at, key) && is_first_fault(c, at);
+}
+
 /* What holds for a tag must be complete; a fault names who asked for it, once. */
 static void check_complete(struct checker *c, const struct level *l)
 {
 	const struct config_policy *p = &l->policy;
 
-	if (is_periodic(p) && !p->period_ms && l->publish_at && is_first_fault(c, l->publish_at))
+	if (is_periodic(p) && !p->period_ms && lacks(c, l->publish_at, "period"))
 		schema_fault_key(c->r, l->publish_at, "period", "found nothing, needed with publish: %s",
 				 publish_names[p->publish]);
 	if (p->publish == CONFIG_PUBLISH_THRESHOLD && !isfinite(p->above) && !isfinite(p->below) &&
-	    l->publish_at && is_first_fault(c, l->publish_at))
+	    l->publish_at && !doc_get(l->publish_at, "below") && lacks(c, l->publish_at, "above"))
 		schema_fault_key(c->r, l->publish_at, "above",
 				 "found neither above nor below, needed with publish: threshold");
-	if (p->payload == CONFIG_PAYLOAD_TEMPLATE && !p->template && l->payload_at &&
-	    is_first_fault(c, l->payload_at))
+	if (p->payload == CONFIG_PAYLOAD_TEMPLATE && !p->template &&
+	    lacks(c, l->payload_at, "payload_template"))
 		schema_fault_key(c->r, l->payload_at, "payload_template",
 				 "found nothing, needed with payload: template");
 	if (p->publish == CONFIG_PUBLISH_ON_CHANGE_OR_PERIOD && p->period_ms &&
