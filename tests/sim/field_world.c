@@ -38,6 +38,8 @@ static void sink_publish(struct tag_sink *sink, const struct tag_message *m)
 	struct seen *s = find_seen(w, m->topic);
 
 	w->nmessages++;
+	if (w->published)
+		w->published(w, m);
 	if (!s) {
 		assert_true(w->nseen < WORLD_TOPICS);
 		s = &w->seen[w->nseen++];
