@@ -110,10 +110,17 @@ const char *schema_allowed(const struct schema_field *f, char *buf, size_t size)
 		append(buf, size, "a list of texts");
 		break;
 	case SCHEMA_MAP:
+	case SCHEMA_OPTION:
 		append(buf, size, "a map");
 		break;
 	case SCHEMA_MAPS:
 		append(buf, size, f->sub->text_key ? "a list of texts or maps" : "a list of maps");
+		break;
+	case SCHEMA_NUMBERS:
+		snprintf(buf, size, "a list of %zu numbers", f->width / sizeof(double));
+		break;
+	case SCHEMA_LABELS:
+		append(buf, size, "a map of whole numbers to texts, such as {0: stopped, 1: running}");
 		break;
 	case SCHEMA_LATER:
 		append(buf, size, "nothing");
@@ -152,7 +159,7 @@ static const char *next_word(const void *arg, size_t i)
 	return ((const struct schema_word *)arg)[i].word;
 }
 
-static void fault_value(const struct schema_reader *r, const struct schema_field *f, const struct doc_node *n)
+void schema_fault_value(const struct schema_reader *r, const struct schema_field *f, const struct doc_node *n)
 {
 	char allowed[ALLOWED_BYTES], what[FOUND_BYTES];
 	const char *near = NULL;
@@ -189,7 +196,7 @@ static int read_scalar(const struct schema_reader *r, const struct schema_field 
 	if (rc == ERR_UNSUPPORTED)
 		schema_fault(r, n, "%s is not in this version", found(n, what, sizeof(what)));
 	else if (rc < 0)
-		fault_value(r, f, n);
+		schema_fault_value(r, f, n);
 	return OK;
 }
 
@@ -201,7 +208,7 @@ static int read_list(const struct schema_reader *r, const struct schema_field *f
 	int rc;
 
 	if (list->kind != DOC_LIST) {
-		fault_value(r, f, list);
+		schema_fault_value(r, f, list);
 		return OK;
 	}
 	items = arena_array(r->arena, list->count, size);
@@ -219,6 +226,31 @@ static int read_list(const struct schema_reader *r, const struct schema_field *f
 	return OK;
 }
 
+static int read_numbers(const struct schema_reader *r, const struct schema_field *f,
+			const struct doc_node *list, double *items)
+{
+	int rc = OK;
+
+	if (list->kind != DOC_LIST || list->count != f->width / sizeof(double)) {
+		schema_fault_value(r, f, list);
+		return OK;
+	}
+	for (const struct doc_node *n = list->first; n && rc == OK; n = n->next)
+		rc = read_scalar(r, f, n, &items[n->index]);
+	return rc;
+}
+
+static int read_option(const struct schema_reader *r, const struct schema_field *f, const struct doc_node *n,
+		       void **at)
+{
+	if (n->kind != DOC_MAP) {
+		schema_fault_value(r, f, n);
+		return OK;
+	}
+	*at = arena_alloc(r->arena, f->sub->size);
+	return *at ? read_map(r, f->sub, n, *at) : ERR_NOMEM;
+}
+
 static int read_field(const struct schema_reader *r, const struct schema_field *f, const struct doc_node *n,
 		      void *item)
 {
@@ -228,10 +260,16 @@ static int read_field(const struct schema_reader *r, const struct schema_field *
 		return OK;
 	case SCHEMA_MAP:
 		if (n->kind != DOC_MAP) {
-			fault_value(r, f, n);
+			schema_fault_value(r, f, n);
 			return OK;
 		}
 		return read_map(r, f->sub, n, member(item, f));
+	case SCHEMA_OPTION:
+		return read_option(r, f, n, member(item, f));
+	case SCHEMA_NUMBERS:
+		return read_numbers(r, f, n, member(item, f));
+	case SCHEMA_LABELS:
+		return schema_read_labels(r, f, n, item);
 	case SCHEMA_MAPS:
 	case SCHEMA_TEXTS:
 		return read_list(r, f, n, item);

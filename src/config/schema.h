@@ -31,6 +31,10 @@
  * MAP     a map of `sub`                      its struct, embedded; absent: its defaults
  * MAPS    a list of such maps                 pointer to an array, and a size_t at count_offset
  *         (or texts, see schema.text_key)
+ * NUMBERS a list of so many NUMBERs           double [width / sizeof(double)]
+ * LABELS  a map of whole numbers to texts     struct schema_label *, ordered by number, and a size_t at count_offset;
+ *         neither a number nor a text twice
+ * OPTION  a map of `sub`                      pointer to its struct; NULL when it is absent
  * LATER   nothing: known, but not built yet   -; refused as "not in this version"
  */
 enum schema_kind {
@@ -46,6 +50,9 @@ enum schema_kind {
 	SCHEMA_TEXTS,
 	SCHEMA_MAP,
 	SCHEMA_MAPS,
+	SCHEMA_NUMBERS,
+	SCHEMA_LABELS,
+	SCHEMA_OPTION,
 	SCHEMA_LATER
 };
 
@@ -53,6 +60,11 @@ struct schema_word {
 	const char *word; /* NULL ends the list */
 	int value;
 	bool later; /* known, but not built yet */
+};
+
+struct schema_label {
+	int64_t number;
+	const char *text;
 };
 
 struct schema_rule {

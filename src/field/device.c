@@ -114,7 +114,11 @@ static int make_tags(struct device *d)
 			t->unit = unit_of(d, t->cfg->address.area, t->cfg->address.number);
 		if (t->cfg->address.area == CONFIG_AREA_AI && !is_extra)
 			t->start = (uint16_t)(t->start * SOURCE_CHANNEL_REGS);
-		if (t->format.length && !(t->text = malloc(t->format.length + 1u)))
+		if (t->cfg->scale_tag_name) {
+			t->scale_by = &d->tags[t->cfg->scale_tag];
+			d->tags[t->cfg->scale_tag].is_scale = true;
+		}
+		if (tag_text_max(t) && !(t->text = malloc(tag_text_max(t) + 1)))
 			return ERR_NOMEM;
 	}
 	return OK;

@@ -211,6 +211,9 @@ static void block_read(struct slot *s)
 	const struct plan_block *b = block_of(s);
 	struct modbus_value scratch;
 
+	for (size_t i = b->first; i < b->first + b->nitems; i++)
+		tag_note_exponent(&s->device->tags[g->plan.items[i].tag], &s->req.data,
+				  (unsigned)g->plan.items[i].start - b->start);
 	for (size_t i = b->first; i < b->first + b->nitems; i++) {
 		const struct plan_item *item = &g->plan.items[i];
 		struct tag *t = &s->device->tags[item->tag];
