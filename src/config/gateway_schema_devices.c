@@ -160,6 +160,8 @@ static const struct schema_field device_fields[] = {
 	 DEVICE_AT(order), .words = device_order_words, .unset = "the most significant byte first"},
 	{"string_order", "Order of the bytes of its strings and bytes values, where a tag names none",
 	 SCHEMA_ENUM, DEVICE_AT(string_order), .words = string_order_words, .unset = "AB"},
+	{"one_by_one", "Each tag is read by a request of its own, for devices that answer nothing else",
+	 SCHEMA_BOOL, DEVICE_AT(one_by_one), .preset = "false"},
 	{"groups", "Tags that are read and published alike", SCHEMA_MAPS,
 	 SCHEMA_LIST_AT(struct config_device, groups, ngroups), .sub = &gateway_group_schema,
 	 .unset = "one group \"default\" with the defaults of its keys"},

@@ -129,6 +129,7 @@ static void group_due(struct loop_timer *timer);
 static int make_group(struct device *d, size_t index, struct plan_item *items)
 {
 	struct group *g = &d->groups[index];
+	struct plan_rules rules;
 	size_t n = 0;
 
 	g->device = d;
@@ -138,13 +139,15 @@ static int make_group(struct device *d, size_t index, struct plan_item *items)
 		const struct tag *t = &d->tags[i];
 
 		if (t->cfg->group == index)
-			items[n++] = (struct plan_item){.area = t->cfg->address.area,
+			items[n++] = (struct plan_item){.area = (uint8_t)t->cfg->address.area,
 							.is_bits = t->is_bits,
 							.start = t->start,
 							.count = t->count,
-							.tag = i};
+							.tag = (uint32_t)i};
 	}
-	return plan_create(&g->plan, items, n, d->cfg->max_gap, d->cfg->max_block);
+	rules = (struct plan_rules){
+		.max_gap = d->cfg->max_gap, .max_block = d->cfg->max_block, .one_by_one = d->cfg->one_by_one};
+	return plan_create(&g->plan, items, n, &rules, &d->refused);
 }
 
 static int make_groups(struct device *d)
@@ -199,6 +202,7 @@ void device_destroy(struct device *d)
 		free(d->tags[i].text);
 	for (size_t i = 0; i < d->nextras; i++)
 		free((void *)(uintptr_t)d->extras[i].name);
+	refused_fini(&d->refused);
 	free(d->groups);
 	free(d->tags);
 	free(d->extras);
@@ -209,6 +213,7 @@ void device_destroy(struct device *d)
 void device_repoint(struct device *d, const struct config_device *cfg)
 {
 	d->cfg = cfg;
+	refused_clear(&d->refused); /* a reload is also how a user says: try again */
 	for (size_t i = 0; i < cfg->ngroups; i++)
 		d->groups[i].cfg = &cfg->groups[i];
 	for (size_t i = 0; i < cfg->ntags; i++) {
@@ -238,12 +243,41 @@ static bool is_scanning(const struct group *g)
 	return false;
 }
 
+/* A tag that was refused is bad for that, and asked for rarely. */
+static bool is_wanted(struct group *g, const struct plan_block *b, uint64_t now)
+{
+	const struct refused_range *range;
+
+	if (!b->is_refused)
+		return true;
+	for (size_t i = b->first; i < b->first + b->nitems; i++)
+		publish_bad(g->device, &g->device->tags[g->plan.items[i].tag], REASON_EXCEPTION);
+	range = refused_tag(&g->device->refused, b->area, b->start, (uint32_t)b->start + b->count);
+	return !range || refused_is_due(range, now);
+}
+
+/* What the device refused meanwhile, to whichever group, is planned around. Without memory the old plan serves on. */
+static void replan(struct group *g, uint64_t now)
+{
+	struct refused *refused = &g->device->refused;
+
+	refused_expire(refused, now);
+	if (g->planned == refused->version && !g->plan.is_cut)
+		return;
+	if (plan_renew(&g->plan, refused) == OK)
+		g->planned = refused->version;
+}
+
 static void scan_begin(struct group *g)
 {
+	uint64_t now = loop_now_ms(loop_of(g->device));
+
+	if (!is_scanning(g)) /* a probe that brings the device back is still in its block */
+		replan(g, now);
 	g->is_open = g->plan.nitems > 0;
-	g->begun_at = loop_now_ms(loop_of(g->device));
+	g->begun_at = now;
 	for (size_t i = 0; i < g->plan.nblocks; i++)
-		g->plan.blocks[i].is_pending = true;
+		g->plan.blocks[i].is_pending = is_wanted(g, &g->plan.blocks[i], now);
 	line_wake(g->device->line);
 }
 
@@ -269,8 +303,6 @@ static void group_due(struct loop_timer *timer)
 	if (is_scanning(g)) {
 		g->device->counters.late++;
 	} else {
-		if (g->plan.is_split && now - g->split_at >= REPLAN_AFTER_MS)
-			plan_reset(&g->plan);
 		scan_begin(g);
 	}
 	do
@@ -300,29 +332,20 @@ static void groups_start(struct device *d)
 	}
 }
 
+static void block_stop(struct plan_block *b)
+{
+	b->is_pending = false;
+	plan_search_end(b);
+}
+
 static void groups_stop(struct device *d)
 {
 	for (size_t i = 0; i < d->cfg->ngroups; i++) {
 		d->groups[i].is_open = false;
 		loop_timer_cancel(loop_of(d), &d->groups[i].timer);
 		for (size_t b = 0; b < d->groups[i].plan.nblocks; b++)
-			d->groups[i].plan.blocks[b].is_pending = false;
+			block_stop(&d->groups[i].plan.blocks[b]);
 	}
-}
-
-size_t group_block(const struct group *g, size_t first)
-{
-	size_t low = 0, high = g->plan.nblocks;
-
-	while (high - low > 1) {
-		size_t middle = low + (high - low) / 2;
-
-		if (g->plan.blocks[middle].first <= first)
-			low = middle;
-		else
-			high = middle;
-	}
-	return low;
 }
 
 static bool group_next_block(struct group *g, size_t *block)

@@ -33,12 +33,21 @@ struct set_outcome {
 	uint8_t exception;      /* 0: none */
 };
 
+#define DEVICE_REFUSED_MAX 16u /* ranges that a status tells */
+
+/* "holding:10", "holding:10-11"; or "holding:10|11": can be read, but not together. */
+struct refused_text {
+	char text[32];
+};
+
 struct device_status {
 	const char *state;
 	int64_t since_ms;
 	int64_t last_ok_ms;     /* 0: never */
 	const char *last_error; /* NULL: none */
 	uint64_t ok, timeouts, exceptions, errors, writes, late, late_ms;
+	struct refused_text refused[DEVICE_REFUSED_MAX]; /* what it does not let itself be read, in order */
+	size_t nrefused;                                 /* of all; may be more than stand here */
 };
 
 struct payload_format {

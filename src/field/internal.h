@@ -18,9 +18,8 @@
 #define DEFAULT_BACKOFF_FIRST_MS 5000u
 #define DEFAULT_BACKOFF_MAX_MS   300000u
 #define STATUS_INTERVAL_MS       10000u
-#define REPLAN_AFTER_MS          3600000u /* cuts of blocks are forgotten so long after the last one */
-#define JOBS_MAX                 1000u    /* commands that wait on one line */
-#define JOBS_IN_A_ROW            8u       /* then a poll that waits is let in between */
+#define JOBS_MAX                 1000u /* commands that wait on one line */
+#define JOBS_IN_A_ROW            8u    /* then a poll that waits is let in between */
 #define ERROR_TEXT_MAX           96u
 #define TOPIC_BUFFER             1024u
 #define PAYLOAD_BUFFER           4096u
@@ -50,8 +49,8 @@ struct group {
 	const struct config_group *cfg;
 	struct plan plan;
 	struct loop_timer timer;
-	uint64_t due; /* when the next scan is to start */
-	uint64_t split_at;
+	uint64_t due;      /* when the next scan is to start */
+	unsigned planned;  /* device->refused.version that the plan knows */
 	bool is_open;      /* a scan is going on */
 	uint64_t begun_at; /* when it began */
 	unsigned ordinal;  /* among the groups of the line; staggers the starts */
@@ -80,6 +79,7 @@ struct device {
 	size_t ntags;
 	struct group *groups; /* one for each of cfg's */
 	size_t next_group;
+	struct refused refused;
 
 	enum device_state state;
 	enum reason reason; /* why it is offline */
@@ -194,7 +194,6 @@ bool device_has_blocks(const struct device *d);
 /* The next block that waits to be read, in turn between groups. False: none. */
 bool device_next_block(struct device *d, struct group **g, size_t *block);
 void scan_progress(struct group *g);
-size_t group_block(const struct group *g, size_t first);
 
 /* line.c */
 MUST_USE int line_create(struct field *f, const struct config_line *cfg, struct line **out);

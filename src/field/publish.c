@@ -83,11 +83,23 @@ void publish_bad(struct device *d, struct tag *t, enum reason reason)
 		publish_tag(d, t, &s);
 }
 
+static struct refused_text refused_text_of(const struct refused_range *r)
+{
+	struct refused_text t;
+	const char *area = config_area_text((enum config_area)r->area);
+
+	if (r->end - r->start == 1)
+		snprintf(t.text, sizeof(t.text), "%s:%u", area, r->start);
+	else
+		snprintf(t.text, sizeof(t.text), "%s:%u%c%u", area, r->start,
+			 r->kind == REFUSED_PAIR ? '|' : '-', r->end - 1);
+	return t;
+}
+
 struct device_status device_status_of(const struct device *d)
 {
 	static const char *const states[] = {"connecting", "online", "offline"};
-
-	return (struct device_status){
+	struct device_status s = {
 		.state = states[d->state],
 		.since_ms = d->since_ms,
 		.last_ok_ms = d->last_ok_ms,
@@ -99,7 +111,12 @@ struct device_status device_status_of(const struct device *d)
 		.writes = d->counters.writes,
 		.late = d->counters.late,
 		.late_ms = d->counters.late_ms,
+		.nrefused = d->refused.n,
 	};
+
+	for (size_t i = 0; i < d->refused.n && i < DEVICE_REFUSED_MAX; i++)
+		s.refused[i] = refused_text_of(&d->refused.ranges[i]);
+	return s;
 }
 
 void publish_status(struct device *d)

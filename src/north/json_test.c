@@ -145,6 +145,12 @@ static void a_status_has_state_times_and_counters(void **state)
 		text_of(&w, buf),
 		"{\"state\":\"online\",\"since\":5,\"last_ok\":6,\"last_error\":null,\"ok\":1,"
 		"\"timeouts\":2,\"exceptions\":3,\"errors\":4,\"writes\":5,\"late\":6,\"late_ms\":7}");
+	for (s.nrefused = 0; s.nrefused < 2; s.nrefused++)
+		snprintf(s.refused[s.nrefused].text, sizeof(s.refused[0].text), "coil:%zu", s.nrefused);
+	w = wr_of(buf, sizeof(buf));
+	north_json.encode_status(&w, &s);
+	assert_non_null(strstr(text_of(&w, buf), "\"late_ms\":7,\"refused\":[\"coil:0\",\"coil:1\"]}"));
+	s.nrefused = 0;
 	s.last_ok_ms = 0;
 	s.last_error = "no answer in time";
 	w = wr_of(buf, sizeof(buf));

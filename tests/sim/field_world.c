@@ -99,6 +99,9 @@ static enum modbus_exception read_regs(void *model, uint8_t unit, enum modbus_ar
 
 	(void)area;
 	d->reads++;
+	if (d->longest && count > d->longest)
+		e = MODBUS_EXCEPTION_ILLEGAL_DATA_VALUE;
+	d->exceptions += e != MODBUS_EXCEPTION_NONE;
 	d->widest = count > d->widest ? count : d->widest;
 	if (e == MODBUS_EXCEPTION_NONE)
 		memcpy(regs, &d->regs[address], count * sizeof(*regs));

@@ -38,7 +38,8 @@ struct sim_device {
 	bool coils[DEVICE_REGS];
 	unsigned refused_from, refused_to; /* reading these registers gives exception 2 */
 	enum modbus_exception write_exception;
-	unsigned reads, writes, widest;
+	unsigned longest; /* reading more registers gives exception 3; 0: any number */
+	unsigned reads, writes, exceptions, widest;
 	uint8_t absent_unit; /* answered with exception 0x0B */
 };
 
