@@ -228,7 +228,9 @@ static int add_channels(struct checker *c, struct config_device *dev)
 static int no_tags(struct checker *c, const struct doc_node *node, struct config_device *dev,
 		   const struct config_line *line)
 {
-	if (!line || !dev->ngroups)
+	bool is_elsewhere = doc_get(node, "template") || doc_get(node, "tags_file");
+
+	if (!line || !dev->ngroups || (is_elsewhere && faults_any(c->r->faults)))
 		return OK;
 	if (line->type != CONFIG_LINE_SIM) {
 		schema_fault_key(c->r, node, "tags", "found nothing, allowed: a list of maps");

@@ -208,8 +208,9 @@ struct config_device {
 	uint16_t max_gap;   /* registers nobody asked for that a block may contain */
 	uint16_t max_block; /* registers in one read, 1..125; of coils sixteen times as many */
 	int order; /* of its numbers that name none; CONFIG_ORDER_UNSET: the most significant byte first */
-	int string_order; /* of its strings and bytes that name none */
-	bool one_by_one;  /* each tag has a request of its own */
+	int string_order;                      /* of its strings and bytes that name none */
+	const char *template_name, *tags_file; /* where its keys come from besides; NULL: none */
+	bool one_by_one;                       /* each tag has a request of its own */
 	struct config_group *groups;
 	size_t ngroups; /* at least 1 */
 	struct config_tag *tags;
@@ -279,6 +280,21 @@ struct gateway_config {
  * Returns OK, ERR_CONFIG (faults say why), ERR_IO (the file can't be read; errno), ERR_NOMEM.
  */
 MUST_USE int gateway_config_load(const char *path, struct gateway_config **out, struct faults *faults);
+
+struct doc;
+
+/*
+ * A file as a document (config/doc.h), its devices as they stand there.
+ *   out     on OK a document to destroy
+ * Returns as above; OK also with faults that leave a tree.
+ */
+MUST_USE int gateway_document_load(const char *path, struct doc **out, struct faults *faults);
+
+/*
+ * Check a document: what devices take from templates and tables is put into it, faults are added. `name` as below. Returns OK also
+ * then; ERR_NOMEM.
+ */
+MUST_USE int gateway_document_check(const char *name, struct doc *doc, struct faults *faults);
 
 /* The same of bytes in memory; `name` stands in faults, and its ending says whether they are JSON. */
 MUST_USE int gateway_config_parse(const char *name, const void *bytes, size_t len,

@@ -168,7 +168,12 @@ static const struct schema_field device_fields[] = {
 	{"tags", "Its values", SCHEMA_MAPS, SCHEMA_LIST_AT(struct config_device, tags, ntags),
 	 .sub = &gateway_tag_schema,
 	 .unset = "all channels, when the line is a simulated rack; needed elsewhere"},
-	{"template", "Template it is made from", SCHEMA_LATER},
+	{"template",
+	 "Template it is made from: one of this file, or one that is built in (lineside templates)",
+	 SCHEMA_TEXT, DEVICE_AT(template_name), .rule = &rule_name, .unset = "none"},
+	{"parameters", "What the parameters of its template are", SCHEMA_ANY_MAP,
+	 .unset = "what the template says"},
+	{"tags_file", "Table of tags, CSV", SCHEMA_PATH, DEVICE_AT(tags_file), .unset = "none"},
 	{"topic", "Template of the topics of its tags", SCHEMA_LATER},
 	{"payload", "Payload format of its tags", SCHEMA_LATER},
 };

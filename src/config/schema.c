@@ -12,14 +12,14 @@
 
 /* ---- words for people ---- */
 
-PRINTF_LIKE(5, 0)
-static void fault_list(struct faults *faults, unsigned line, unsigned column, const char *path,
-		       const char *fmt, va_list args)
+PRINTF_LIKE(4, 0)
+static void fault_list(struct faults *faults, const struct doc_node *at, const char *path, const char *fmt,
+		       va_list args)
 {
 	char text[2 * FAULT_TEXT_BYTES];
 
 	vsnprintf(text, sizeof(text), fmt, args);
-	faults_add(faults, line, column, path, "%s", text);
+	faults_add_in(faults, at->file, at->line, at->column, path, "%s", text);
 }
 
 void schema_fault(const struct schema_reader *r, const struct doc_node *node, const char *fmt, ...)
@@ -28,7 +28,7 @@ void schema_fault(const struct schema_reader *r, const struct doc_node *node, co
 	va_list args;
 
 	va_start(args, fmt);
-	fault_list(r->faults, node->line, node->column, doc_path(node, NULL, path, sizeof(path)), fmt, args);
+	fault_list(r->faults, node, doc_path(node, NULL, path, sizeof(path)), fmt, args);
 	va_end(args);
 }
 
@@ -42,7 +42,7 @@ void schema_fault_key(const struct schema_reader *r, const struct doc_node *map,
 	if (!at)
 		at = map;
 	va_start(args, fmt);
-	fault_list(r->faults, at->line, at->column, doc_path(map, key, path, sizeof(path)), fmt, args);
+	fault_list(r->faults, at, doc_path(map, key, path, sizeof(path)), fmt, args);
 	va_end(args);
 }
 
@@ -122,6 +122,10 @@ const char *schema_allowed(const struct schema_field *f, char *buf, size_t size)
 	case SCHEMA_LABELS:
 		append(buf, size, "a map of whole numbers to texts, such as {0: stopped, 1: running}");
 		break;
+	case SCHEMA_ANY_MAP:
+	case SCHEMA_ANY_LIST:
+		append(buf, size, f->kind == SCHEMA_ANY_MAP ? "a map" : "a list of maps");
+		break;
 	case SCHEMA_LATER:
 		append(buf, size, "nothing");
 		break;
@@ -131,7 +135,7 @@ const char *schema_allowed(const struct schema_field *f, char *buf, size_t size)
 
 static bool is_nothing(const struct doc_node *n)
 {
-	return n->kind == DOC_SCALAR && !n->quoted &&
+	return n->kind == DOC_SCALAR && !n->quoted && !n->loose &&
 	       (!n->text[0] || !strcmp(n->text, "~") || !strcmp(n->text, "null") ||
 		!strcmp(n->text, "Null") || !strcmp(n->text, "NULL"));
 }
@@ -189,7 +193,9 @@ static int read_scalar(const struct schema_reader *r, const struct schema_field 
 	int rc = ERR_RANGE;
 
 	if (n->kind == DOC_SCALAR && !is_nothing(n) &&
-	    (n->quoted ? schema_takes_quoted(r, f) : schema_takes_plain(r, f)))
+	    (n->loose    ? true
+	     : n->quoted ? schema_takes_quoted(r, f)
+			 : schema_takes_plain(r, f)))
 		rc = schema_scalar(r, f, n->text, at);
 	if (rc == ERR_NOMEM)
 		return rc;
@@ -264,6 +270,9 @@ static int read_field(const struct schema_reader *r, const struct schema_field *
 			return OK;
 		}
 		return read_map(r, f->sub, n, member(item, f));
+	case SCHEMA_ANY_MAP:
+	case SCHEMA_ANY_LIST:
+		return OK;
 	case SCHEMA_OPTION:
 		return read_option(r, f, n, member(item, f));
 	case SCHEMA_NUMBERS:
@@ -324,9 +333,9 @@ static void fault_unknown_key(const struct schema_reader *r, const struct schema
 		append(keys, sizeof(keys), keys[0] ? ", " : "");
 		append(keys, sizeof(keys), s->fields[i].key);
 	}
-	faults_add(r->faults, n->key_line, n->key_column, doc_path(n, NULL, path, sizeof(path)),
-		   "is not a key of a %s, %s%s%s", s->name,
-		   near ? "did you mean \"" : "allowed: ", near ? near : keys, near ? "\"?" : "");
+	faults_add_in(r->faults, n->file, n->key_line, n->key_column, doc_path(n, NULL, path, sizeof(path)),
+		      "is not a key of a %s, %s%s%s", s->name,
+		      near ? "did you mean \"" : "allowed: ", near ? near : keys, near ? "\"?" : "");
 }
 
 /* The word of the selector, with its value; NULL when it is missing or wrong, which has a fault of its own. */
@@ -353,9 +362,9 @@ static void check_keys(const struct schema_reader *r, const struct schema *s, co
 		bool fits = !f->only || (kind && f->only & 1u << kind->value);
 
 		if (n && f->only && kind && !fits)
-			faults_add(r->faults, n->key_line, n->key_column,
-				   doc_path(n, NULL, allowed, FAULT_PATH_BYTES),
-				   "is not a key of a %s of %s %s", s->name, s->selector, kind->word);
+			faults_add_in(r->faults, n->file, n->key_line, n->key_column,
+				      doc_path(n, NULL, allowed, FAULT_PATH_BYTES),
+				      "is not a key of a %s of %s %s", s->name, s->selector, kind->word);
 		if (!n && f->required && fits)
 			schema_fault_key(r, map, f->key, "found nothing, allowed: %s",
 					 schema_allowed(f, allowed, sizeof(allowed)));

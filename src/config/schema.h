@@ -34,6 +34,7 @@
  * NUMBERS a list of so many NUMBERs           double [width / sizeof(double)]
  * LABELS  a map of whole numbers to texts     struct schema_label *, ordered by number, and a size_t at count_offset;
  *         neither a number nor a text twice
+ * ANY_MAP, ANY_LIST  a map, a list of maps    -; judged by who deals with the document before (config/expand.h)
  * OPTION  a map of `sub`                      pointer to its struct; NULL when it is absent
  * LATER   nothing: known, but not built yet   -; refused as "not in this version"
  */
@@ -53,6 +54,8 @@ enum schema_kind {
 	SCHEMA_NUMBERS,
 	SCHEMA_LABELS,
 	SCHEMA_OPTION,
+	SCHEMA_ANY_MAP,
+	SCHEMA_ANY_LIST,
 	SCHEMA_LATER
 };
 

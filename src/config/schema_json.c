@@ -176,6 +176,14 @@ static void put_kind(struct printer *p, const struct schema_field *f)
 	case SCHEMA_OPTION:
 		put_map(p, f->sub);
 		break;
+	case SCHEMA_ANY_MAP:
+		put_member(p, "type", "object");
+		break;
+	case SCHEMA_ANY_LIST:
+		put_member(p, "type", "array");
+		put_key(p, "items");
+		fputs("{\"type\": \"object\"}", p->out);
+		break;
 	case SCHEMA_NUMBERS:
 		put_member(p, "type", "array");
 		put_number(p, "minItems", (double)(f->width / sizeof(double)));

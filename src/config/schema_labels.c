@@ -20,7 +20,7 @@ static bool parse_number(const char *text, int64_t *out)
 
 static bool is_text(const struct schema_reader *r, const struct doc_node *n)
 {
-	return n->kind == DOC_SCALAR && (n->quoted || r->format == DOC_YAML) && n->text[0] &&
+	return n->kind == DOC_SCALAR && (n->quoted || n->loose || r->format == DOC_YAML) && n->text[0] &&
 	       strlen(n->text) <= LABEL_BYTES_MAX;
 }
 
@@ -30,9 +30,10 @@ static MUST_USE int read_label(const struct schema_reader *r, const struct schem
 	char path[FAULT_PATH_BYTES], allowed[200], what[80];
 
 	if (!parse_number(n->key, &out->number))
-		faults_add(r->faults, n->key_line, n->key_column, doc_path(n, NULL, path, sizeof(path)),
-			   "found the key %s, allowed: %s", log_quote(what, sizeof(what), span_str(n->key)),
-			   schema_allowed(f, allowed, sizeof(allowed)));
+		faults_add_in(r->faults, n->file, n->key_line, n->key_column,
+			      doc_path(n, NULL, path, sizeof(path)), "found the key %s, allowed: %s",
+			      log_quote(what, sizeof(what), span_str(n->key)),
+			      schema_allowed(f, allowed, sizeof(allowed)));
 	if (!is_text(r, n)) {
 		schema_fault(r, n, "allowed: a text of 1 to %d bytes", LABEL_BYTES_MAX);
 		return OK;

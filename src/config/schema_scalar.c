@@ -165,6 +165,8 @@ int schema_scalar(const struct schema_reader *r, const struct schema_field *f, c
 	case SCHEMA_MAPS:
 	case SCHEMA_LABELS:
 	case SCHEMA_OPTION:
+	case SCHEMA_ANY_MAP:
+	case SCHEMA_ANY_LIST:
 	case SCHEMA_LATER:
 		break;
 	}
