@@ -232,20 +232,21 @@ def test_the_silence_is_kept_and_the_line_is_hardly_idle(tmp_path, baud, nunits)
 # ---- units that do not answer ----
 
 
-def live_rate(folder, nsilent, nlive=5, baud=57600):
-    """Requests a second to the live units, beside so many silent ones that were found to be silent before."""
-    silent = range(nlive + 1, nlive + nsilent + 1)
-    with Relay(folder, baud) as relay, Units(relay, nlive + nsilent, silent), \
-            gateway(line(relay, baud, timeout="100ms", backoff={"first": "2s", "max": "5min"}),
-                    [device(u + 1) for u in range(nlive + nsilent)]) as g, Values(g) as values:
-        for u in silent:
+@pytest.mark.parametrize("nsilent", [1, 5])
+def test_silent_units_cost_the_others_a_twentieth_at_most(tmp_path, nsilent):
+    """Of ten units. What the others lose is the time from each request to a silent one until the next request."""
+    nlive, baud = 10 - nsilent, 57600
+    with Relay(tmp_path, baud) as relay, Units(relay, 10, range(nlive + 1, 11)), \
+            gateway(line(relay, baud, timeout="300ms"), [device(u + 1) for u in range(10)]) as g, Values(g) as values:
+        for u in range(nlive + 1, 11):
             values.wait(f"g/u{u}/_status", lambda v: v["state"] == "offline")
         relay.frames()
-        relay.wait_bytes(baud // 11 * 6)
-        frames = relay.frames()
+        relay.wait_bytes(baud // 11 * (60 if LONG else 3))
+        ours = [f for f in relay.frames() if f.side == "A"]
+        lost = sum(after.start - f.start for f, after in zip(ours, ours[1:]) if f.bytes[0] > nlive)
+        assert {f.bytes[0] for f in ours} >= set(range(1, nlive + 1))
+        assert lost <= 0.05 * (ours[-1].start - ours[0].start)
         assert relay.collisions() == 0
-        times = asked(frames)
-        return sum(times[u + 1] for u in range(nlive)) / (frames[-1].end - frames[0].start) * 1e6
 
 
 # ---- devices of others ----
