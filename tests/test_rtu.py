@@ -298,8 +298,11 @@ def test_devices_that_nobody_here_wrote_are_read_and_written(tmp_path, libmodbus
 
 def test_ascii(tmp_path):
     with Relay(tmp_path, 19200, 10) as relay, pymodbus("ascii", relay.far), \
-            gateway(line(relay, 19200, mode="ascii"), [one_device()]) as g:
+            gateway(line(relay, 19200, mode="ascii", rs485={"delay_after": "1ms"}), [one_device()]) as g:
         check_reads_and_writes(g)
+        # A pty has neither; that it was asked for shows that the keys get there.
+        assert "the port did not take parity data_bits" in g.log()
+        assert "cannot switch the direction of RS-485" in g.log()
         assert all(f.bytes[:1] == b":" and f.bytes[-2:] == b"\r\n" for f in relay.frames() if f.side == "A")
 
 
@@ -308,6 +311,36 @@ def test_rtu_through_tcp():
         the_line = {"name": "bus", "type": "rtu-over-tcp", "host": "127.0.0.1", "port": port, "timeout": "1s"}
         with gateway(the_line, [one_device()]) as g:
             check_reads_and_writes(g)
+
+
+# ---- what the keys of a line do ----
+
+
+def test_a_broadcast_is_written_by_all_units_and_has_its_turnaround(tmp_path):
+    everybody = {**device(0, count=8, scan="1h", writable=True), "name": "all"}
+    with Relay(tmp_path, 19200) as relay, Units(relay, 3) as units, \
+            gateway(line(relay, 19200, turnaround="150ms"), [everybody] + [device(u + 1) for u in range(3)]) as g, \
+            Values(g) as values:
+        values.wait("g/u1/r7", lambda v: v["value"] == 1007)
+        relay.frames()
+        assert values.write("g/all/r7", 99)["ok"] is True
+        assert [units.tell(f"register {u + 1} 7") for u in range(3)] == ["99"] * 3
+        values.wait("g/u1/r7", lambda v: v["value"] == 99)
+        frames = [f for f in relay.frames() if f.side == "A"]
+        at = next(i for i, f in enumerate(frames) if f.bytes[0] == 0)
+        # The relay sees what we write a little later.
+        assert frames[at + 1].start - frames[at].end >= 145e3
+
+
+def test_a_reload_changes_the_silence(tmp_path):
+    with Relay(tmp_path, 19200) as relay, Units(relay, 2), \
+            gateway(line(relay, 19200), [device(u + 1) for u in range(2)]) as g:
+        relay.wait_bytes(300)
+        config = {**g.config, "lines": [line(relay, 19200, silence="20ms")]}
+        g.reload(config)
+        wait_until("longer silences", lambda: (f := gaps(relay.frames())) and min(gap for gap, _ in f) >= silence_us(19200) + 20e3,
+                   every=0.2)
+        assert relay.collisions() == 0
 
 
 # ---- a bad wire ----
