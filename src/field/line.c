@@ -54,6 +54,7 @@ static void publish_read(struct slot *s, const struct plan_read *read)
 		struct tag_sample sample = tag_decode(t, &s->req.data, (unsigned)item->start - read->start,
 						      s->req.answered_ms, &scratch);
 
+		rack_judge(s->device, t, &sample);
 		publish_sample(s->device, t, &sample);
 	}
 }
