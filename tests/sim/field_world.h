@@ -18,7 +18,7 @@
 /* What a topic had last, as a broker's retained store and a subscriber would see it. */
 struct seen {
 	char topic[160];
-	char payload[512];
+	char payload[4096];
 	char correlation[64];
 	bool retain;
 	unsigned count; /* messages, cleared ones too */
@@ -56,6 +56,7 @@ struct world {
 	struct seen seen[WORLD_TOPICS];
 	unsigned nseen;
 	unsigned nmessages;
+	void (*published)(struct world *w, const struct tag_message *m); /* the test's, or NULL */
 };
 
 struct world *world_create(uint64_t seed);
