@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <string.h>
 
 #include "config/gateway_check.h"
@@ -80,12 +81,26 @@ static bool is_output_area(enum config_area a)
 	       a == CONFIG_AREA_RELAY || a == CONFIG_AREA_AO;
 }
 
+/* "di, ai" in buf: of which kinds a rack has channels. */
+static const char *kinds_of(const struct config_line *line, char *buf, size_t size)
+{
+	size_t len = 0;
+
+	buf[0] = '\0';
+	for (int kind = CONFIG_AREA_DI; kind <= CONFIG_AREA_TC && len < size; kind++)
+		if (config_line_channels(line, (enum config_area)kind))
+			len += (size_t)snprintf(buf + len, size - len, "%s%s", len ? ", " : "",
+						config_area_text((enum config_area)kind));
+	return buf;
+}
+
 static bool check_area(struct checker *c, const struct doc_node *node, const struct config_tag *tag,
 		       const struct config_line *line)
 {
 	const struct config_address *a = &tag->address;
 	bool is_rack = config_line_is_rack(line);
 	unsigned channels;
+	char text[64];
 
 	if (config_area_is_rack(a->area) != is_rack) {
 		schema_fault_key(c->r, node, "address", "found the area %s, allowed on this line: %s",
@@ -98,9 +113,8 @@ static bool check_area(struct checker *c, const struct doc_node *node, const str
 		return true;
 	channels = config_line_channels(line, a->area);
 	if (channels == 0)
-		schema_fault_key(c->r, node, "address",
-				 "found the area %s, but the rack has no such channels",
-				 config_area_text(a->area));
+		schema_fault_key(c->r, node, "address", "found the area %s, allowed on this rack: %s",
+				 config_area_text(a->area), kinds_of(line, text, sizeof(text)));
 	else if (a->number >= channels)
 		schema_fault_key(c->r, node, "address", "found channel %u, allowed: 0..%u", a->number,
 				 channels - 1);
