@@ -217,6 +217,11 @@ static int make_source(struct source_factory *f, struct loop *loop, const struct
 
 	if (line->type == CONFIG_LINE_SIM)
 		return sim_source_create(loop, out);
+	if (w->bus && strcmp(line->host, "bus") == 0) {
+		bus_init(w->bus, w->sim, loop);
+		*out = &w->bus->source;
+		return OK;
+	}
 	if ((rc = sim_net_dialer(w->net, line->host, &dialer)) < 0)
 		return rc;
 	if ((rc = modbus_tcp_source_create(loop, line, dialer, out)) < 0)

@@ -5,6 +5,7 @@
 #ifndef SIM_FIELD_WORLD_H
 #define SIM_FIELD_WORLD_H
 
+#include "bus.h"
 #include "config/gateway_config.h"
 #include "field/field.h"
 #include "loop/loop_sim.h"
@@ -52,6 +53,7 @@ struct world {
 	struct gateway_config *cfg;
 	struct sim_device devices[WORLD_DEVICES];
 	unsigned ndevices;
+	struct bus *bus; /* the test's: the line whose host is "bus"; NULL: none */
 	struct seen seen[WORLD_TOPICS];
 	unsigned nseen;
 	unsigned nmessages;
