@@ -19,6 +19,13 @@ struct checker {
 MUST_USE int gateway_check(struct checker *c, const struct doc_node *file);
 /* The lines: names, and values that depend on others. */
 MUST_USE int gateway_check_lines(struct checker *c, const struct doc_node *list);
+/* The modules of a line that is a rack. */
+MUST_USE int gateway_check_rack(struct checker *c, const struct doc_node *node, struct config_line *line);
+/* All channels of `line` become tags of a device that names none. */
+MUST_USE int gateway_add_channels(struct checker *c, struct config_device *dev,
+				  const struct config_line *line);
+/* min and max of a tag of an analog output, where the file names none: what the mode of its channel takes. */
+void gateway_limit_output(const struct config_line *line, struct config_tag *tag);
 /* One device's groups and tags. `line` is NULL when its line is not known. */
 MUST_USE int gateway_check_tags(struct checker *c, const struct doc_node *node, struct config_device *dev,
 				const struct config_line *line);

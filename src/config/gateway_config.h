@@ -18,8 +18,10 @@
 #include "base/value_types.h"
 #include "config/faults.h"
 
-/* The simulated rack has this many channels of each kind. */
+/* A rack whose line names no modules has this many channels each of di, do and ai. */
 #define CONFIG_RACK_CHANNELS 4
+/* A rack has at most this many channels of a kind. */
+#define CONFIG_CHANNELS_MAX 512
 
 #define CONFIG_NAME_MAX    64 /* characters in a name */
 #define CONFIG_WORKERS_MAX 63 /* with the field side one lane less than 64, the bits of a word */
@@ -83,23 +85,56 @@ struct config_log {
 	int level; /* enum log_level */
 };
 
-enum config_line_type { CONFIG_LINE_MODBUS_TCP, CONFIG_LINE_SIM };
+enum config_line_type {
+	CONFIG_LINE_MODBUS_TCP,
+	CONFIG_LINE_SIM,
+	CONFIG_LINE_MODBUS_RTU,
+	CONFIG_LINE_RTU_OVER_TCP,
+	CONFIG_LINE_IO
+};
+
+enum config_parity { CONFIG_PARITY_NONE, CONFIG_PARITY_EVEN, CONFIG_PARITY_ODD };
+enum config_mode { CONFIG_MODE_RTU, CONFIG_MODE_ASCII };
+
+/* The driver of a serial port switches the direction by RTS. */
+struct config_rs485 {
+	bool rts_on_send, rts_after_send;
+	uint32_t delay_before_ms, delay_after_ms;
+};
 
 struct config_backoff {
 	uint32_t first_ms;
 	uint32_t max_ms; /* >= first_ms */
 };
 
+struct config_module; /* config/io_config.h */
+
 struct config_line {
 	const char *name;
 	enum config_line_type type;
-	/* Modbus/TCP only */
+	/* serial ports */
+	const char *path;
+	int parity; /* enum config_parity */
+	uint8_t data_bits, stop_bits;
+	bool has_rs485;
+	struct config_rs485 rs485;
+	/* these and RTU over TCP */
+	uint32_t baud; /* 0: not known, over TCP only */
+	int mode;      /* enum config_mode */
+	uint32_t silence_ms, turnaround_ms;
+	/* TCP */
 	const char *host;
 	uint16_t port;
+	/* racks only: types sim and io */
+	int driver;       /* enum config_driver */
+	const char *root; /* where sys and dev are, of drivers that look there; NULL: / */
+	struct config_module *modules;
+	size_t nmodules;
+	/* all of Modbus, and io */
 	uint32_t timeout_ms;
 	uint32_t retries;
 	struct config_backoff backoff;
-	uint32_t max_in_flight; /* requests on the wire at once, 1..16 */
+	uint32_t max_in_flight; /* requests on the wire at once, 1..16; 1 but with Modbus/TCP */
 };
 
 enum config_publish { CONFIG_PUBLISH_EVERY_SCAN, CONFIG_PUBLISH_ON_CHANGE, CONFIG_PUBLISH_PERIOD };
@@ -116,10 +151,17 @@ enum config_area {
 	CONFIG_AREA_DISCRETE,
 	CONFIG_AREA_INPUT,
 	CONFIG_AREA_HOLDING,
-	CONFIG_AREA_DI, /* channels of a rack; number < CONFIG_RACK_CHANNELS */
+	CONFIG_AREA_DI, /* from here on: channels of a rack, numbered from 0 through all modules of a kind */
 	CONFIG_AREA_DO,
-	CONFIG_AREA_AI
+	CONFIG_AREA_RELAY,
+	CONFIG_AREA_AI,
+	CONFIG_AREA_AO,
+	CONFIG_AREA_RTD,
+	CONFIG_AREA_TC
 };
+
+/* "coil", "holding", "di", ... Static. */
+const char *config_area_text(enum config_area area);
 
 struct config_address {
 	enum config_area area;
@@ -159,6 +201,7 @@ struct config_device {
 	uint32_t silence_ms;           /* before each request to it, beyond its line's */
 	uint16_t max_gap;              /* registers nobody asked for that a block may contain */
 	uint16_t max_block;            /* registers in one read, 1..125; of coils sixteen times as many */
+	bool one_by_one;               /* each tag has a request of its own */
 	struct config_group *groups;
 	size_t ngroups; /* at least 1 */
 	struct config_tag *tags;
@@ -238,9 +281,6 @@ MUST_USE int gateway_config_parse(const char *name, const void *bytes, size_t le
  * device "rack". ERR_NOMEM.
  */
 MUST_USE int gateway_config_default(struct gateway_config **out);
-
-/* Is it no Modbus line? */
-bool config_line_is_rack(const struct config_line *line);
 
 /* Accepts NULL. */
 void gateway_config_destroy(struct gateway_config *cfg);

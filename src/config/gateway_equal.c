@@ -1,6 +1,6 @@
 #include <string.h>
 
-#include "config/gateway_config.h"
+#include "config/io_config.h"
 
 static bool text_equal(const char *a, const char *b)
 {
@@ -39,17 +39,23 @@ bool config_listener_equal(const struct config_listener *a, const struct config_
 	       a->allow_anonymous == b->allow_anonymous;
 }
 
+static bool serial_equal(const struct config_line *a, const struct config_line *b)
+{
+	return text_equal(a->path, b->path) && a->parity == b->parity && a->data_bits == b->data_bits &&
+	       a->stop_bits == b->stop_bits && a->baud == b->baud && a->mode == b->mode &&
+	       a->silence_ms == b->silence_ms && a->turnaround_ms == b->turnaround_ms &&
+	       a->has_rs485 == b->has_rs485 && a->rs485.rts_on_send == b->rs485.rts_on_send &&
+	       a->rs485.rts_after_send == b->rs485.rts_after_send &&
+	       a->rs485.delay_before_ms == b->rs485.delay_before_ms &&
+	       a->rs485.delay_after_ms == b->rs485.delay_after_ms;
+}
+
 bool config_line_equal(const struct config_line *a, const struct config_line *b)
 {
 	return text_equal(a->name, b->name) && a->type == b->type && text_equal(a->host, b->host) &&
 	       a->port == b->port && a->timeout_ms == b->timeout_ms && a->retries == b->retries &&
 	       a->backoff.first_ms == b->backoff.first_ms && a->backoff.max_ms == b->backoff.max_ms &&
-	       a->max_in_flight == b->max_in_flight;
-}
-
-bool config_line_is_rack(const struct config_line *line)
-{
-	return line->type == CONFIG_LINE_SIM;
+	       a->max_in_flight == b->max_in_flight && serial_equal(a, b) && config_modules_equal(a, b);
 }
 
 static bool group_equal(const struct config_group *a, const struct config_group *b)
@@ -73,8 +79,8 @@ bool config_device_equal(const struct config_device *a, const struct config_devi
 	if (!text_equal(a->name, b->name) || !text_equal(a->line_name, b->line_name) || a->unit != b->unit ||
 	    a->timeout_ms != b->timeout_ms || a->retries != b->retries || a->silence_ms != b->silence_ms ||
 	    a->backoff.first_ms != b->backoff.first_ms || a->backoff.max_ms != b->backoff.max_ms ||
-	    a->max_gap != b->max_gap || a->max_block != b->max_block || a->ngroups != b->ngroups ||
-	    a->ntags != b->ntags)
+	    a->max_gap != b->max_gap || a->max_block != b->max_block || a->one_by_one != b->one_by_one ||
+	    a->ngroups != b->ngroups || a->ntags != b->ntags)
 		return false;
 	for (size_t i = 0; i < a->ngroups; i++)
 		if (!group_equal(&a->groups[i], &b->groups[i]))

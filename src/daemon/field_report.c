@@ -84,6 +84,19 @@ static json_t *groups(const struct device_status *d)
 	return out;
 }
 
+/* NULL: no memory. */
+static json_t *refused_of(const struct device_status *d)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; list && i < d->nrefused && i < DEVICE_REFUSED_MAX; i++)
+		if (json_array_append_new(list, json_string(d->refused[i].text)) < 0) {
+			json_decref(list);
+			return NULL;
+		}
+	return list;
+}
+
 static void add_device(void *arg, const char *name, const char *line, const struct device_status *d)
 {
 	struct report *r = arg;
@@ -93,7 +106,7 @@ static void add_device(void *arg, const char *name, const char *line, const stru
 
 	append(r, r->devices,
 	       json_pack("{s:s, s:s, s:s, s:I, s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
-			 "s:o, s:o, s:o}",
+			 "s:o, s:o, s:o, s:o, s:I}",
 			 "name", name, "line", line, "state", d->state, "since_ms", (json_int_t)d->since_ms,
 			 "last_ok_ms", (json_int_t)d->last_ok_ms, "last_error", error ? error : json_null(),
 			 "ok", (json_int_t)c->ok, "timeouts", (json_int_t)c->timeouts, "exceptions",
@@ -101,7 +114,8 @@ static void add_device(void *arg, const char *name, const char *line, const stru
 			 (json_int_t)c->writes, "late", (json_int_t)c->late, "late_ms",
 			 (json_int_t)c->late_ms, "sent", (json_int_t)c->sent, "retries",
 			 (json_int_t)c->retries, "crc", (json_int_t)c->crc, "exception_codes",
-			 exception_codes(c), "response_ms", response(d->response), "groups", groups(d)));
+			 exception_codes(c), "response_ms", response(d->response), "groups", groups(d),
+			 "refused", refused_of(d), "refused_total", (json_int_t)d->nrefused));
 }
 
 json_t *field_report_make(const struct field *f)

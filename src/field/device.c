@@ -20,85 +20,6 @@ static struct loop *loop_of(const struct device *d)
 
 /* ---- making ---- */
 
-static bool has_tag(const struct config_device *cfg, const char *name)
-{
-	for (size_t i = 0; i < cfg->ntags; i++)
-		if (strcmp(cfg->tags[i].name, name) == 0)
-			return true;
-	return false;
-}
-
-static int add_attribute(struct device *d, const struct config_tag *channel, const struct source_attribute *a)
-{
-	size_t size = strlen(channel->name) + 1 + strlen(a->name) + 1;
-	struct config_tag *tag = &d->extras[d->nextras];
-	char *name = malloc(size);
-
-	if (!name)
-		return ERR_NOMEM;
-	snprintf(name, size, "%s.%s", channel->name, a->name);
-	if (has_tag(d->cfg, name)) { /* the user has a tag of that name: theirs */
-		free(name);
-		return OK;
-	}
-	*tag = (struct config_tag){
-		.name = name,
-		.address = {.area = a->area,
-			    .number = (uint16_t)(channel->address.number * SOURCE_CHANNEL_REGS + a->offset),
-			    .bit = -1},
-		.type = a->type,
-		.order = value_type_default_order(a->type),
-		.length = a->length,
-		.scale = 1,
-		.group = channel->group,
-	};
-	d->nextras++;
-	return OK;
-}
-
-static int add_attributes(struct device *d)
-{
-	const struct source *source = d->line->source;
-	int rc;
-
-	if (source->nattributes == 0)
-		return OK;
-	d->extras = calloc(d->cfg->ntags * source->nattributes, sizeof(*d->extras));
-	if (!d->extras && d->cfg->ntags)
-		return ERR_NOMEM;
-	for (size_t i = 0; i < d->cfg->ntags; i++)
-		for (size_t k = 0; k < source->nattributes; k++)
-			if (source->attributes[k].area == d->cfg->tags[i].address.area &&
-			    (rc = add_attribute(d, &d->cfg->tags[i], &source->attributes[k])) < 0)
-				return rc;
-	return OK;
-}
-
-static const char *unit_of(const struct device *d, enum config_area area, uint16_t number)
-{
-	const struct source *source = d->line->source;
-
-	return source->ops->channel_unit ? source->ops->channel_unit(source, area, number) : NULL;
-}
-
-/* The channel's own unit, unless the configuration names another. */
-static const char *extra_unit(const struct device *d, const struct config_tag *extra)
-{
-	uint16_t channel = extra->address.number / SOURCE_CHANNEL_REGS;
-	const struct source *source = d->line->source;
-
-	for (size_t k = 0; k < source->nattributes; k++)
-		if (source->attributes[k].area == extra->address.area &&
-		    source->attributes[k].offset == extra->address.number % SOURCE_CHANNEL_REGS &&
-		    !source->attributes[k].has_unit)
-			return NULL;
-	for (size_t i = 0; i < d->cfg->ntags; i++)
-		if (d->cfg->tags[i].address.area == extra->address.area &&
-		    d->cfg->tags[i].address.number == channel && d->cfg->tags[i].unit)
-			return d->cfg->tags[i].unit;
-	return unit_of(d, extra->address.area, channel);
-}
-
 static int make_tags(struct device *d)
 {
 	d->ntags = d->cfg->ntags + d->nextras;
@@ -112,13 +33,10 @@ static int make_tags(struct device *d)
 		bool is_extra = i >= d->cfg->ntags;
 
 		tag_init(t, is_extra ? &d->extras[i - d->cfg->ntags] : &d->cfg->tags[i]);
-		if (is_extra)
-			t->unit = extra_unit(d, t->cfg);
-		else if (!t->unit)
-			t->unit = unit_of(d, t->cfg->address.area, t->cfg->address.number);
-		if (t->cfg->address.area == CONFIG_AREA_AI && !is_extra)
-			t->start = (uint16_t)(t->start * SOURCE_CHANNEL_REGS);
-		if (t->format.length && !(t->text = malloc(t->format.length + 1u)))
+		t->device = d;
+		t->now = (struct tag_sample){.quality = QUALITY_BAD, .reason = REASON_OFFLINE};
+		rack_place_tag(d, t, is_extra);
+		if (t->format.length && !(t->text = malloc(2 * (t->format.length + 1u))))
 			return ERR_NOMEM;
 	}
 	return OK;
@@ -129,6 +47,7 @@ static void group_due(struct loop_timer *timer);
 static int make_group(struct device *d, size_t index, struct plan_item *items)
 {
 	struct group *g = &d->groups[index];
+	struct plan_rules rules;
 	size_t n = 0;
 
 	g->device = d;
@@ -138,13 +57,15 @@ static int make_group(struct device *d, size_t index, struct plan_item *items)
 		const struct tag *t = &d->tags[i];
 
 		if (t->cfg->group == index)
-			items[n++] = (struct plan_item){.area = t->cfg->address.area,
+			items[n++] = (struct plan_item){.area = (uint8_t)t->cfg->address.area,
 							.is_bits = t->is_bits,
 							.start = t->start,
 							.count = t->count,
-							.tag = i};
+							.tag = (uint32_t)i};
 	}
-	return plan_create(&g->plan, items, n, d->cfg->max_gap, d->cfg->max_block);
+	rules = (struct plan_rules){
+		.max_gap = d->cfg->max_gap, .max_block = d->cfg->max_block, .one_by_one = d->cfg->one_by_one};
+	return plan_create(&g->plan, items, n, &rules, &d->refused);
 }
 
 static int make_groups(struct device *d)
@@ -197,7 +118,7 @@ int device_create(struct line *line, const struct config_device *cfg, struct dev
 	list_init(&d->node);
 	loop_timer_init(&d->backoff_timer, probe_due);
 	take_settings(d);
-	if ((rc = add_attributes(d)) < 0 || (rc = make_tags(d)) < 0 || (rc = make_groups(d)) < 0) {
+	if ((rc = rack_add_attributes(d)) < 0 || (rc = make_tags(d)) < 0 || (rc = make_groups(d)) < 0) {
 		device_destroy(d);
 		return rc;
 	}
@@ -215,6 +136,7 @@ void device_destroy(struct device *d)
 		free(d->tags[i].text);
 	for (size_t i = 0; i < d->nextras; i++)
 		free((void *)(uintptr_t)d->extras[i].name);
+	refused_fini(&d->refused);
 	free(d->groups);
 	free(d->tags);
 	free(d->extras);
@@ -225,6 +147,7 @@ void device_destroy(struct device *d)
 void device_repoint(struct device *d, const struct config_device *cfg)
 {
 	d->cfg = cfg;
+	refused_clear(&d->refused); /* a reload is also how a user says: try again */
 	for (size_t i = 0; i < cfg->ngroups; i++)
 		d->groups[i].cfg = &cfg->groups[i];
 	for (size_t i = 0; i < cfg->ntags; i++) {
@@ -232,8 +155,7 @@ void device_repoint(struct device *d, const struct config_device *cfg)
 		if (cfg->tags[i].unit)
 			d->tags[i].unit = cfg->tags[i].unit;
 	}
-	for (size_t i = 0; i < d->nextras; i++)
-		d->tags[cfg->ntags + i].unit = extra_unit(d, &d->extras[i]);
+	rack_repoint(d);
 }
 
 struct tag *device_tag(struct device *d, const char *name, size_t len)
@@ -254,6 +176,31 @@ static bool is_scanning(const struct group *g)
 	return false;
 }
 
+/* A tag that was refused is bad for that, and asked for rarely. */
+static bool is_wanted(struct group *g, const struct plan_block *b, uint64_t now)
+{
+	const struct refused_range *range;
+
+	if (!b->is_refused)
+		return b->silent_until <= now;
+	for (size_t i = b->first; i < b->first + b->nitems; i++)
+		publish_bad(g->device, &g->device->tags[g->plan.items[i].tag], REASON_EXCEPTION);
+	range = refused_tag(&g->device->refused, b->area, b->start, (uint32_t)b->start + b->count);
+	return !range || refused_is_due(range, now);
+}
+
+/* What the device refused meanwhile, to whichever group, is planned around. Without memory the old plan serves on. */
+static void replan(struct group *g, uint64_t now)
+{
+	struct refused *refused = &g->device->refused;
+
+	refused_expire(refused, now);
+	if (g->planned == refused->version && !g->plan.is_cut)
+		return;
+	if (plan_renew(&g->plan, refused) == OK)
+		g->planned = refused->version;
+}
+
 void group_is_pending(struct group *g)
 {
 	g->may_wait = true;
@@ -264,10 +211,12 @@ static void scan_begin(struct group *g)
 {
 	uint64_t now = loop_now_ms(loop_of(g->device));
 
+	if (!is_scanning(g)) /* a probe that brings the device back is still in its block */
+		replan(g, now);
 	g->is_open = g->plan.nitems > 0;
 	g->begun_at = now;
 	for (size_t i = 0; i < g->plan.nblocks; i++)
-		g->plan.blocks[i].is_pending = g->plan.blocks[i].silent_until <= now;
+		g->plan.blocks[i].is_pending = is_wanted(g, &g->plan.blocks[i], now);
 	group_is_pending(g);
 }
 
@@ -308,8 +257,6 @@ static void group_due(struct loop_timer *timer)
 		g->device->counters.late++;
 		g->times.late++;
 	} else {
-		if (g->plan.is_split && now - g->split_at >= REPLAN_AFTER_MS)
-			plan_reset(&g->plan);
 		scan_begin(g);
 	}
 	do
@@ -345,6 +292,7 @@ static void forget_block(struct plan_block *b)
 	b->is_pending = false;
 	b->attempts = b->silences = 0;
 	b->silent_until = 0;
+	plan_search_end(b);
 }
 
 static void groups_stop(struct device *d)
@@ -356,21 +304,6 @@ static void groups_stop(struct device *d)
 		for (size_t b = 0; b < d->groups[i].plan.nblocks; b++)
 			forget_block(&d->groups[i].plan.blocks[b]);
 	}
-}
-
-size_t group_block(const struct group *g, size_t first)
-{
-	size_t low = 0, high = g->plan.nblocks;
-
-	while (high - low > 1) {
-		size_t middle = low + (high - low) / 2;
-
-		if (g->plan.blocks[middle].first <= first)
-			low = middle;
-		else
-			high = middle;
-	}
-	return low;
 }
 
 static bool block_waits(const struct plan_block *b)

@@ -34,6 +34,13 @@ struct set_outcome {
 	uint8_t exception;      /* 0: none */
 };
 
+#define DEVICE_REFUSED_MAX 16u /* ranges that a status tells */
+
+/* "holding:10", "holding:10-11"; or "holding:10|11": can be read, but not together. */
+struct refused_text {
+	char text[32];
+};
+
 struct group_status {
 	const char *name;
 	uint32_t scan_ms;
@@ -49,8 +56,10 @@ struct device_status {
 	const struct device_counters *counters;
 	const struct response_times *response;
 	const struct group_status *groups;
-	size_t ngroups;     /* of them, GROUPS_SHOWN_MAX at most */
-	size_t more_groups; /* that it has beside them */
+	size_t ngroups;                                  /* of them, GROUPS_SHOWN_MAX at most */
+	size_t more_groups;                              /* that it has beside them */
+	struct refused_text refused[DEVICE_REFUSED_MAX]; /* what it does not let itself be read, in order */
+	size_t nrefused;                                 /* of all; may be more than stand here */
 };
 
 /* How a line does; all borrowed. */

@@ -8,7 +8,9 @@
 #ifndef FIELD_INTERNAL_H
 #define FIELD_INTERNAL_H
 
+#include "base/hmap.h"
 #include "base/list.h"
+#include "field/access.h"
 #include "field/diag.h"
 #include "field/field.h"
 #include "field/pass.h"
@@ -20,35 +22,37 @@
 #define DEFAULT_BACKOFF_FIRST_MS 5000u
 #define DEFAULT_BACKOFF_MAX_MS   300000u
 #define STATUS_INTERVAL_MS       10000u
-#define REPLAN_AFTER_MS          3600000u /* cuts of blocks are forgotten so long after the last one */
-#define JOBS_MAX                 1000u    /* commands that wait on one line */
+#define JOBS_MAX                 1000u /* commands that wait on one line */
 #define ERROR_TEXT_MAX           96u
 #define TOPIC_BUFFER             1024u
 #define PAYLOAD_BUFFER           16384u /* the status of a device with many groups is the longest */
 
+struct device;
+
 struct tag {
 	const struct config_tag *cfg; /* the configuration's, or device->extras[] */
+	struct device *device;
 	struct modbus_format format;
 	struct scaling scaling;
 	const char *unit;
+	struct hmap_node by_name; /* in field->names */
 	bool is_bits;
 	uint16_t start, count; /* in its area */
 
 	bool is_published;
 	uint64_t published_at;  /* monotonic ms */
 	struct tag_sample last; /* as published; text and bytes lie in text[] */
-	uint8_t *text;          /* of string and bytes tags: room for format.length + 1 */
+	struct tag_sample now;  /* newest, published or not */
+	uint8_t *text; /* of string and bytes tags: room for format.length + 1, twice: of last and of now */
 };
-
-struct device;
 
 struct group {
 	struct device *device;
 	const struct config_group *cfg;
 	struct plan plan;
 	struct loop_timer timer;
-	uint64_t due; /* when the next scan is to start */
-	uint64_t split_at;
+	uint64_t due;      /* when the next scan is to start */
+	unsigned planned;  /* device->refused.version that the plan knows */
 	bool is_open;      /* a scan is going on */
 	uint64_t begun_at; /* when it began */
 	unsigned ordinal;  /* among the groups of the line; staggers the starts */
@@ -67,6 +71,7 @@ enum device_state { DEVICE_CONNECTING, DEVICE_ONLINE, DEVICE_OFFLINE };
 struct device {
 	struct list node; /* line->devices */
 	struct line *line;
+	bool is_entered; /* in field->names */
 	const struct config_device *cfg;
 	struct config_tag *extras; /* attributes of channels */
 	size_t nextras;
@@ -74,6 +79,7 @@ struct device {
 	size_t ntags;
 	struct group *groups; /* one for each of cfg's */
 	size_t next_group;
+	struct refused refused;
 
 	enum device_state state;
 	enum reason reason; /* why it is offline */
@@ -104,7 +110,7 @@ struct device {
 
 enum job_phase { JOB_WAITS, JOB_READS, JOB_WRITES };
 
-/* One command that was accepted. */
+/* One write that was accepted. Who asked: a command's topics, or `write`; neither when they have gone. */
 struct job {
 	struct list node; /* line->jobs, also while it is in a slot */
 	struct device *device;
@@ -114,10 +120,11 @@ struct job {
 	uint64_t expires_at;
 	struct modbus_value value; /* raw */
 	/* one allocation with the job; texts are NUL terminated */
-	const char *topic;
+	const char *topic;          /* NULL: not a command */
 	const char *response_topic; /* NULL: none */
 	struct span correlation;
 	struct span id;
+	struct field_write *write;
 };
 
 struct slot {
@@ -187,6 +194,8 @@ struct field {
 	const struct payload_format *format;
 	const struct gateway_config *cfg;
 	struct list lines;
+	struct hmap names; /* tags by device and name */
+	struct list watchers;
 	char topic[TOPIC_BUFFER];
 	uint8_t payload[PAYLOAD_BUFFER];
 	struct group_status groups[GROUPS_SHOWN_MAX]; /* of the device whose status is told */
@@ -201,6 +210,16 @@ struct tag_sample tag_decode(const struct tag *t, const union source_data *data,
 /* NULL, or the error word, with a sentence in text (SET_FAULT_MAX). */
 const char *tag_command_check(const struct tag *t, const struct tag_value *v, struct modbus_value *raw,
 			      char *text);
+
+/* rack.c: channels and their attributes */
+MUST_USE int rack_add_attributes(struct device *d); /* as extras */
+void rack_repoint(struct device *d);
+/* Start and unit of a tag, when the device is a rack. */
+void rack_place_tag(const struct device *d, struct tag *t, bool is_extra);
+/* A value that was read becomes as good as its channel says. */
+void rack_judge(const struct device *d, const struct tag *t, struct tag_sample *s);
+/* Does a write have to start from the registers as they are? */
+bool tag_is_partial(const struct tag *t);
 
 /* publish.c */
 void publish(struct field *f, const char *topic, bool retain, struct span payload);
@@ -234,7 +253,13 @@ bool device_probe_block(struct device *d, struct group **g, size_t *block);
 void group_is_pending(struct group *g);                 /* one of its blocks is to be read */
 void group_block_silent(struct group *g, size_t block); /* leave it out for a while */
 void scan_progress(struct group *g);
-size_t group_block(const struct group *g, size_t first);
+
+/* access.c */
+void access_enter(struct device *d); /* its tags can be found */
+void access_leave(struct device *d);
+/* The newest sample of a tag, before anything else is done with it. */
+void access_sample(struct tag *t, const struct tag_sample *s);
+void access_applied(struct field *f);
 
 /* line.c */
 MUST_USE int line_create(struct field *f, const struct config_line *cfg, struct line **out);

@@ -23,7 +23,7 @@ static void answered(struct source_request *r);
 
 struct plan_block *slot_block(const struct slot *s)
 {
-	return &s->group->plan.blocks[group_block(s->group, s->first)];
+	return &s->group->plan.blocks[plan_block_at(&s->group->plan, s->first)];
 }
 
 void slot_release(struct slot *s)
@@ -44,50 +44,90 @@ void slot_release(struct slot *s)
 
 /* ---- answers ---- */
 
-static void block_read(struct slot *s)
+static void publish_read(struct slot *s, const struct plan_read *read)
 {
-	const struct group *g = s->group;
-	const struct plan_block *b = slot_block(s);
 	struct modbus_value scratch;
 
-	for (size_t i = b->first; i < b->first + b->nitems; i++) {
-		const struct plan_item *item = &g->plan.items[i];
+	for (size_t i = read->first; i < read->first + read->nitems; i++) {
+		const struct plan_item *item = &s->group->plan.items[i];
 		struct tag *t = &s->device->tags[item->tag];
-		struct tag_sample sample = tag_decode(t, &s->req.data, (unsigned)item->start - b->start,
+		struct tag_sample sample = tag_decode(t, &s->req.data, (unsigned)item->start - read->start,
 						      s->req.answered_ms, &scratch);
 
+		rack_judge(s->device, t, &sample);
 		publish_sample(s->device, t, &sample);
 	}
 }
 
-static void block_bad(struct slot *s, enum reason reason)
+static void items_bad(struct slot *s, size_t first, size_t n, enum reason reason)
 {
-	const struct plan_block *b = slot_block(s);
-
-	for (size_t i = b->first; i < b->first + b->nitems; i++)
+	for (size_t i = first; i < first + n; i++)
 		publish_bad(s->device, &s->device->tags[s->group->plan.items[i].tag], reason);
 }
 
+static void block_bad(struct slot *s, enum reason reason)
+{
+	struct plan_block *b = slot_block(s);
+
+	plan_search_end(b);
+	items_bad(s, b->first, b->nitems, reason);
+}
+
+/* The device remembers it for all groups. Without memory it is found again with the next scan. */
+static void remember_refused(struct slot *s, const struct plan_finding *found)
+{
+	struct device *d = s->device;
+	unsigned version = d->refused.version;
+
+	if (found->kind == REFUSED_TAG)
+		items_bad(s, found->first, found->nitems, REASON_EXCEPTION);
+	if (refused_add(&d->refused, found->area, found->start, found->end, found->kind,
+			loop_now_ms(loop_of(s->line))) < 0)
+		log_error("field", "device \"%s\": %s", d->cfg->name, err_text(ERR_NOMEM));
+	else if (d->refused.version != version)
+		log_notice("field", "device \"%s\" refuses %s %u to %u%s", d->cfg->name,
+			   config_area_text((enum config_area)found->area), found->start, found->end - 1,
+			   found->kind == REFUSED_PAIR ? " together" : "");
+}
+
+static void block_settled(struct slot *s, bool is_again, const struct plan_finding *found)
+{
+	slot_block(s)->is_pending = is_again;
+	if (is_again)
+		group_is_pending(s->group);
+	if (found->is_found)
+		remember_refused(s, found);
+}
+
+static void block_read(struct slot *s)
+{
+	struct plan *p = &s->group->plan;
+	size_t at = plan_block_at(p, s->first);
+	struct plan_read read = plan_read_of(p, at);
+	struct plan_finding found;
+
+	publish_read(s, &read);
+	if (p->blocks[at].is_refused) /* no longer */
+		refused_remove(&s->device->refused, p->blocks[at].area, read.start,
+			       (uint32_t)read.start + read.count);
+	if (p->blocks[at].bad)
+		block_settled(s, plan_answered(p, at, &found), &found);
+}
+
 /*
- * Exceptions 2 and 3 say that something in the block is not there, or that it is too much at once: cut it and
- * read the halves, and only the tag that remains alone is bad. Any other concerns the whole block.
+ * Exceptions 2 and 3 say that something in the block is not there, or that it is too much at once: what it is is searched for, and
+ * only a tag that is refused by itself is bad. Any other exception concerns the whole block.
  */
 static void block_refused(struct slot *s)
 {
 	uint8_t e = s->req.exception;
-	bool is_part = e == MODBUS_EXCEPTION_ILLEGAL_DATA_ADDRESS || e == MODBUS_EXCEPTION_ILLEGAL_DATA_VALUE;
-	size_t b = group_block(s->group, s->first);
+	struct plan *p = &s->group->plan;
+	struct plan_finding found;
 
-	if (!is_part || !plan_split(&s->group->plan, b)) {
+	if (e == MODBUS_EXCEPTION_ILLEGAL_DATA_ADDRESS || e == MODBUS_EXCEPTION_ILLEGAL_DATA_VALUE)
+		block_settled(s, plan_refused(p, plan_block_at(p, s->first), &found), &found);
+	else
 		block_bad(s, REASON_EXCEPTION);
-		return;
-	}
-	s->group->split_at = loop_now_ms(loop_of(s->line));
-	for (size_t i = b; i < b + 2; i++) {
-		s->group->plan.blocks[i].is_in_flight = false;
-		s->group->plan.blocks[i].is_pending = true;
-	}
-	group_is_pending(s->group);
 }
 
 static void note_exception(struct slot *s)
@@ -193,7 +233,7 @@ static void poll_again(struct slot *s)
 static void poll_unanswered(struct slot *s)
 {
 	struct group *g = s->group;
-	size_t b = group_block(g, s->first);
+	size_t b = plan_block_at(&g->plan, s->first);
 
 	if (!is_worth_more(s)) {
 		device_silent(s);

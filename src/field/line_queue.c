@@ -61,6 +61,7 @@ void slot_submit(struct slot *s)
 static struct slot *block_slot(struct device *d, struct group *g, size_t block)
 {
 	struct plan_block *b = &g->plan.blocks[block];
+	struct plan_read read = plan_read_of(&g->plan, block);
 	struct slot *s = slot_take(d->line, d);
 
 	b->is_pending = false;
@@ -69,8 +70,8 @@ static struct slot *block_slot(struct device *d, struct group *g, size_t block)
 	s->first = b->first;
 	s->req.op = SOURCE_READ;
 	s->req.area = (enum config_area)b->area;
-	s->req.start = b->start;
-	s->req.count = b->count;
+	s->req.start = read.start;
+	s->req.count = read.count;
 	return s;
 }
 

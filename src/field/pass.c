@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "config/io_config.h"
 #include "field/internal.h"
 
 static struct loop *loop_of(const struct line *l)

@@ -70,6 +70,7 @@ void publish_sample(struct device *d, struct tag *t, const struct tag_sample *s)
 {
 	const struct config_group *g = d->groups[t->cfg->group].cfg;
 
+	access_sample(t, s);
 	if (is_due(t, g, s, loop_now_ms(d->line->field->loop)))
 		publish_tag(d, t, s);
 }
@@ -79,8 +80,22 @@ void publish_bad(struct device *d, struct tag *t, enum reason reason)
 	struct tag_sample s = {
 		.quality = QUALITY_BAD, .reason = reason, .ts_ms = loop_wall_ms(d->line->field->loop)};
 
+	access_sample(t, &s);
 	if (!t->is_published || t->last.quality != QUALITY_BAD || t->last.reason != reason)
 		publish_tag(d, t, &s);
+}
+
+static struct refused_text refused_text_of(const struct refused_range *r)
+{
+	struct refused_text t;
+	const char *area = config_area_text((enum config_area)r->area);
+
+	if (r->end - r->start == 1)
+		snprintf(t.text, sizeof(t.text), "%s:%u", area, r->start);
+	else
+		snprintf(t.text, sizeof(t.text), "%s:%u%c%u", area, r->start,
+			 r->kind == REFUSED_PAIR ? '|' : '-', r->end - 1);
+	return t;
 }
 
 static size_t groups_of(const struct device *d, struct group_status *to)
@@ -99,8 +114,7 @@ struct device_status device_status_of(const struct device *d)
 	static const char *const states[] = {"connecting", "online", "offline"};
 	struct group_status *groups = d->line->field->groups;
 	size_t n = groups_of(d, groups);
-
-	return (struct device_status){
+	struct device_status s = {
 		.state = states[d->state],
 		.since_ms = d->since_ms,
 		.last_ok_ms = d->last_ok_ms,
@@ -110,7 +124,12 @@ struct device_status device_status_of(const struct device *d)
 		.groups = groups,
 		.ngroups = n,
 		.more_groups = d->cfg->ngroups - n,
+		.nrefused = d->refused.n,
 	};
+
+	for (size_t i = 0; i < d->refused.n && i < DEVICE_REFUSED_MAX; i++)
+		s.refused[i] = refused_text_of(&d->refused.ranges[i]);
+	return s;
 }
 
 void publish_status(struct device *d)

@@ -176,6 +176,20 @@ static void encode_result(struct wr *w, const struct set_outcome *o)
 	wr_u8(w, '}');
 }
 
+static void put_refused(struct wr *w, const struct device_status *s)
+{
+	for (size_t i = 0; i < s->nrefused && i < DEVICE_REFUSED_MAX; i++) {
+		put_text(w, i ? "," : ",\"refused\":[");
+		put_string(w, span_str(s->refused[i].text));
+	}
+	if (s->nrefused)
+		put_text(w, "]");
+	if (s->nrefused > DEVICE_REFUSED_MAX) {
+		put_text(w, ",\"refused_total\":");
+		put_u64(w, s->nrefused);
+	}
+}
+
 struct number {
 	const char *name;
 	uint64_t n;
@@ -305,6 +319,7 @@ static void encode_status(struct wr *w, const struct device_status *s)
 	put_exception_codes(w, c);
 	put_response(w, s->response);
 	put_groups(w, s);
+	put_refused(w, s);
 	wr_u8(w, '}');
 }
 

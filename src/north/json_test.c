@@ -163,6 +163,12 @@ static void a_status_has_state_times_and_counters(void **state)
 		"\"response_ms\":{\"count\":3,\"mean\":1003.3,\"max\":3000.0,\"up_to\":{\"5\":1,"
 		"\"10\":1,\"more\":1}},\"groups\":{\"fast\":{\"scan_ms\":1000,\"average_ms\":1000.5,"
 		"\"worst_ms\":1002,\"late\":1}}}");
+	for (s.nrefused = 0; s.nrefused < 2; s.nrefused++)
+		snprintf(s.refused[s.nrefused].text, sizeof(s.refused[0].text), "coil:%zu", s.nrefused);
+	w = wr_of(buf, sizeof(buf));
+	north_json.encode_status(&w, &s);
+	assert_non_null(strstr(text_of(&w, buf), ",\"refused\":[\"coil:0\",\"coil:1\"]}"));
+	s.nrefused = 0;
 	s.last_ok_ms = 0;
 	s.last_error = "no answer in time";
 	s.more_groups = 7;

@@ -5,7 +5,6 @@
 #ifndef SIM_FIELD_WORLD_H
 #define SIM_FIELD_WORLD_H
 
-#include "bus.h"
 #include "config/gateway_config.h"
 #include "field/field.h"
 #include "loop/loop_sim.h"
@@ -39,7 +38,8 @@ struct sim_device {
 	bool coils[DEVICE_REGS];
 	unsigned refused_from, refused_to; /* reading these registers gives exception 2 */
 	enum modbus_exception write_exception;
-	unsigned reads, writes, widest;
+	unsigned longest; /* reading more registers gives exception 3; 0: any number */
+	unsigned reads, writes, exceptions, widest;
 	uint8_t absent_unit; /* answered with exception 0x0B */
 };
 
@@ -53,7 +53,8 @@ struct world {
 	struct gateway_config *cfg;
 	struct sim_device devices[WORLD_DEVICES];
 	unsigned ndevices;
-	struct bus *bus; /* the test's: the line whose host is "bus"; NULL: none */
+	struct source *source; /* the test's, of the line whose host is "bus"; NULL: none */
+	void *bus;             /* what it is part of */
 	struct seen seen[WORLD_TOPICS];
 	unsigned nseen;
 	unsigned nmessages;

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "bus.h"
 #include "field/pass.h"
 #include "field_world.h"
 
@@ -30,17 +31,24 @@ static struct bus *bus_create(uint32_t baud)
 	return b;
 }
 
+static struct bus *bus_of(const struct world *w)
+{
+	return w->bus;
+}
+
 static struct world *bus_world(uint64_t seed, uint32_t baud)
 {
 	struct world *w = world_create(seed);
 
 	w->bus = bus_create(baud);
+	bus_init(w->bus, w->sim, w->field_loop);
+	w->source = &bus_of(w)->source;
 	return w;
 }
 
 static void bus_world_destroy(struct world *w)
 {
-	struct bus *b = w->bus;
+	struct bus *b = bus_of(w);
 
 	world_destroy(w);
 	assert_int_equal(b->collisions, 0);
@@ -83,12 +91,12 @@ static unsigned live_rate(unsigned live, unsigned silent, uint64_t after_ms, uns
 	unsigned before, n;
 
 	for (unsigned u = live + 1; u <= live + silent; u++)
-		w->bus->units[u].is_silent = true;
+		bus_of(w)->units[u].is_silent = true;
 	apply_units(w, live + silent, 10, "100ms", "");
 	world_run(w, after_ms);
-	before = reads_of(w->bus, 1, live);
+	before = reads_of(bus_of(w), 1, live);
 	world_run(w, 60000);
-	n = reads_of(w->bus, 1, live) - before;
+	n = reads_of(bus_of(w), 1, live) - before;
 	bus_world_destroy(w);
 	return n;
 }
@@ -127,11 +135,11 @@ static void complaint_1_a_unit_that_comes_back_is_found_though_others_are_busy(v
 
 	(void)state;
 	for (unsigned u = 6; u <= 10; u++)
-		w->bus->units[u].is_silent = true;
+		bus_of(w)->units[u].is_silent = true;
 	apply_units(w, 10, 10, "100ms", "");
 	world_await(w, "p/u10/_status", "\"state\":\"offline\"", 20000);
 	world_run(w, 30000);
-	w->bus->units[10].is_silent = false;
+	bus_of(w)->units[10].is_silent = false;
 	print_message("found after %lu ms\n",
 		      (unsigned long)world_await(w, "p/u10/a", "\"quality\":\"good\"", 80000));
 	assert_true(world_has(w, "p/u10/_status", "\"state\":\"online\""));
@@ -146,11 +154,11 @@ static void complaint_1_a_unit_that_comes_back_slower_is_found_too(void **state)
 	(void)state;
 	apply_units(w, 4, 10, "200ms", "");
 	world_await(w, "p/u4/a", "\"quality\":\"good\"", 1000);
-	w->bus->units[4].is_silent = true;
+	bus_of(w)->units[4].is_silent = true;
 	world_await(w, "p/u4/a", "\"reason\":\"timeout\"", 3000);
 	world_run(w, 10000);
-	w->bus->units[4].is_silent = false;
-	w->bus->units[4].response_us = 250000;
+	bus_of(w)->units[4].is_silent = false;
+	bus_of(w)->units[4].response_us = 250000;
 	world_await(w, "p/u4/a", "\"quality\":\"good\"", 160000);
 	bus_world_destroy(w);
 }
@@ -158,7 +166,7 @@ static void complaint_1_a_unit_that_comes_back_slower_is_found_too(void **state)
 static void a_probe_is_one_short_attempt_while_others_answer(void **state)
 {
 	struct world *w = bus_world(5, 19200);
-	struct bus_unit *u = &w->bus->units[2];
+	struct bus_unit *u = &bus_of(w)->units[2];
 	unsigned reads;
 
 	(void)state;
@@ -179,7 +187,7 @@ static void a_probe_is_one_short_attempt_while_others_answer(void **state)
 static void when_nobody_answers_probes_have_the_whole_time(void **state)
 {
 	struct world *w = bus_world(6, 19200);
-	struct bus_unit *u = &w->bus->units[1];
+	struct bus_unit *u = &bus_of(w)->units[1];
 
 	(void)state;
 	apply_units(w, 1, 10, "500ms", "");
@@ -202,19 +210,19 @@ static void a_block_without_answer_does_not_blank_its_device(void **state)
 	unsigned reads;
 
 	(void)state;
-	w->bus->units[1].silent_from = 50;
-	w->bus->units[1].silent_to = 51;
+	bus_of(w)->units[1].silent_from = 50;
+	bus_of(w)->units[1].silent_to = 51;
 	world_apply(w, yaml);
 	world_await(w, "p/u1/hole", "\"reason\":\"timeout\"", 3000);
 	assert_true(world_has(w, "p/u1/a", "\"quality\":\"good\""));
 	assert_true(world_has(w, "p/u1/z", "\"quality\":\"good\""));
 	assert_true(world_has(w, "p/u1/_status", "\"state\":\"online\""));
-	reads = w->bus->units[1].reads;
+	reads = bus_of(w)->units[1].reads;
 	world_run(w, 20000);
 	assert_true(world_has(w, "p/u1/a", "\"quality\":\"good\""));
 	/* two blocks twice a second, and four attempts at the hole at 5 s and 15 s */
-	assert_in_range(w->bus->units[1].reads - reads, 80 + 3, 80 + 6);
-	w->bus->units[1].silent_to = 0;
+	assert_in_range(bus_of(w)->units[1].reads - reads, 80 + 3, 80 + 6);
+	bus_of(w)->units[1].silent_to = 0;
 	world_await(w, "p/u1/hole", "\"quality\":\"good\"", 30000);
 	bus_world_destroy(w);
 }
@@ -228,13 +236,13 @@ static void complaint_12_an_error_clears_and_shows_beside_the_last_success(void 
 	(void)state;
 	apply_units(w, 2, 10, "500ms", "");
 	world_await(w, "p/u1/a", "\"quality\":\"good\"", 1000);
-	w->bus->units[1].is_silent = true;
+	bus_of(w)->units[1].is_silent = true;
 	world_await(w, "p/u1/_status", "\"state\":\"offline\"", 3000);
 	assert_true(world_has(w, "p/u1/_status", "\"last_error\":\"no answer in time\"") ||
 		    !world_has(w, "p/u1/_status", "\"last_error\":null"));
 	assert_false(world_has(w, "p/u1/_status", "\"last_ok\":null"));
 	assert_false(world_has(w, "p/u1/_status", "\"timeouts\":0,"));
-	w->bus->units[1].is_silent = false;
+	bus_of(w)->units[1].is_silent = false;
 	world_await(w, "p/u1/_status", "\"state\":\"online\"", 6000);
 	assert_true(world_has(w, "p/u1/a", "\"quality\":\"good\""));
 	/* what went wrong last stays to be read, beside the time of the last success */
@@ -250,7 +258,7 @@ static void complaint_14_broken_answers_are_counted_and_blank_nothing(void **sta
 	const struct seen *s;
 
 	(void)state;
-	w->bus->units[1].corrupt_one_in = 10;
+	bus_of(w)->units[1].corrupt_one_in = 10;
 	apply_units(w, 2, 10, "200ms", ", retries: 4");
 	world_run(w, 120000);
 	s = world_seen(w, "p/u1/_status");
@@ -316,10 +324,10 @@ static void complaint_5_commands_go_before_foreign_masters_and_these_before_poll
 	ask(&a);
 	world_set(w, "p/u1/a/set", "1");
 	world_set(w, "p/u2/a/set", "2");
-	at = w->bus->nlog;
+	at = bus_of(w)->nlog;
 	world_run(w, 2000);
 	for (size_t i = 0; i < sizeof(expected) / sizeof(*expected); i++)
-		assert_int_equal(event(w->bus, at + (unsigned)i)->op, expected[i]);
+		assert_int_equal(event(bus_of(w), at + (unsigned)i)->op, expected[i]);
 	assert_int_equal(a.ok, 1);
 	assert_true(world_has(w, "p/u1/a/set/result", "\"ok\":true"));
 	bus_world_destroy(w);
@@ -350,7 +358,7 @@ static void complaint_5_polls_keep_a_fifth_of_the_wire(void **state)
 		uint64_t polls, passes, writes;
 		unsigned at;
 
-		w->bus->units[30].is_silent = true;
+		bus_of(w)->units[30].is_silent = true;
 		apply_units(w, 4, 20, "10ms", "");
 		world_await(w, "p/u4/a", "\"quality\":\"good\"", 5000);
 		for (unsigned k = 0; k < cases[i].masters; k++) {
@@ -360,11 +368,11 @@ static void complaint_5_polls_keep_a_fifth_of_the_wire(void **state)
 		}
 		for (int k = 0; cases[i].writes && k < 900; k++)
 			world_set(w, k % 2 ? "p/u1/a/set" : "p/u2/a/set", "7");
-		at = w->bus->nlog;
+		at = bus_of(w)->nlog;
 		world_run(w, 15000);
-		polls = busy_with(w->bus, at, SOURCE_READ);
-		passes = busy_with(w->bus, at, SOURCE_RAW);
-		writes = busy_with(w->bus, at, SOURCE_WRITE);
+		polls = busy_with(bus_of(w), at, SOURCE_READ);
+		passes = busy_with(bus_of(w), at, SOURCE_RAW);
+		writes = busy_with(bus_of(w), at, SOURCE_WRITE);
 		print_message("polls %lu, foreign %lu, commands %lu ms\n", (unsigned long)polls / 1000,
 			      (unsigned long)passes / 1000, (unsigned long)writes / 1000);
 		assert_true(polls * 100 >= (polls + passes + writes) * 19);
@@ -414,7 +422,7 @@ static void waiting_counts_against_the_time_of_a_foreign_master(void **state)
 	struct asker slow = {.w = w, .unit = 30}, hasty = {.w = w, .unit = 1};
 
 	(void)state;
-	w->bus->units[30].is_silent = true;
+	bus_of(w)->units[30].is_silent = true;
 	apply_units(w, 1, 10, "10s", "");
 	world_run(w, 1000);
 	ask(&slow); /* holds the wire for 300 ms */
@@ -423,7 +431,7 @@ static void waiting_counts_against_the_time_of_a_foreign_master(void **state)
 	ask(&hasty);
 	world_run(w, 150);
 	assert_int_equal(hasty.timeouts, 1);
-	assert_int_equal(w->bus->units[1].raws, 0);
+	assert_int_equal(bus_of(w)->units[1].raws, 0);
 	assert_int_equal(slow.done, 0);
 	field_pass_cancel(&slow.pass);
 	world_run(w, 1000);
@@ -452,12 +460,12 @@ static void a_line_that_goes_or_is_down_answers_its_foreign_masters(void **state
 	assert_int_equal(a[0].asked, 1); /* there is no such line */
 	apply_units(w, 1, 10, "1s", "");
 	world_run(w, 500);
-	w->bus->is_unplugged = true;
+	bus_of(w)->is_unplugged = true;
 	world_run(w, 2000);
 	ask(&a[1]);
 	world_run(w, 5);
 	assert_int_equal(a[1].refused, 2);
-	w->bus->is_unplugged = false;
+	bus_of(w)->is_unplugged = false;
 	world_run(w, 5000);
 	ask(&a[1]);
 	world_run(w, 100);
@@ -471,12 +479,12 @@ static void a_line_for_foreign_masters_alone_recovers_too(void **state)
 	struct asker a = {.w = w, .unit = 1};
 
 	(void)state;
-	w->bus->is_unplugged = true;
+	bus_of(w)->is_unplugged = true;
 	world_apply(w, HEAD "lines: [{name: bus, type: modbus-tcp, host: bus}]\n");
 	ask(&a);
 	world_run(w, 100);
 	assert_int_equal(a.refused, 1);
-	w->bus->is_unplugged = false;
+	bus_of(w)->is_unplugged = false;
 	ask(&a);
 	world_run(w, 100);
 	assert_int_equal(a.refused, 2); /* not before the back-off is over */
@@ -490,7 +498,7 @@ static void a_line_for_foreign_masters_alone_recovers_too(void **state)
 static void complaint_2_units_of_one_line_share_its_wire_by_time(void **state)
 {
 	struct world *w = bus_world(24, 19200);
-	struct bus *b = w->bus;
+	struct bus *b = bus_of(w);
 	uint64_t least = UINT64_MAX, most = 0;
 
 	(void)state;
@@ -520,16 +528,16 @@ static void complaint_4_a_device_has_its_own_silence_before_each_request(void **
 	cfg->devices[0].silence_ms = 150;
 	assert_int_equal(field_apply(w->field, cfg), OK);
 	world_run(w, 5000);
-	for (unsigned i = 0; i < w->bus->nlog; i++) {
-		const struct bus_event *e = event(w->bus, i);
+	for (unsigned i = 0; i < bus_of(w)->nlog; i++) {
+		const struct bus_event *e = event(bus_of(w), i);
 
 		assert_int_equal(e->silence_us, e->unit == 1 ? 150000 : 0);
 		assert_int_equal(e->timeout_ms, e->unit == 1 ? 700 : 300);
 	}
-	w->bus->units[1].is_silent = true;
-	w->bus->units[1].reads = 0;
+	bus_of(w)->units[1].is_silent = true;
+	bus_of(w)->units[1].reads = 0;
 	world_await(w, "p/u1/_status", "\"state\":\"offline\"", 8000);
-	assert_int_equal(w->bus->units[1].reads, 4);
+	assert_int_equal(bus_of(w)->units[1].reads, 4);
 	bus_world_destroy(w);
 }
 
@@ -539,7 +547,7 @@ static void complaint_4_a_device_has_its_own_silence_before_each_request(void **
 static void complaint_4_groups_are_spread_and_keep_their_own_grid(void **state)
 {
 	struct world *w = bus_world(26, 115200);
-	struct bus *b = w->bus;
+	struct bus *b = bus_of(w);
 	uint64_t last[BUS_UNITS] = {0}, asked = 1000000;
 	unsigned scans = 0, late = 0, at, at_once = 0;
 
@@ -595,7 +603,7 @@ struct storm {
 
 static void change_a_unit(struct world *w)
 {
-	struct bus_unit *u = &w->bus->units[1 + sim_random(w->sim, 8)];
+	struct bus_unit *u = &bus_of(w)->units[1 + sim_random(w->sim, 8)];
 
 	u->is_silent = sim_one_in(w->sim, 3);
 	u->response_us = sim_one_in(w->sim, 4) ? (uint32_t)sim_random(w->sim, 400000) : 0;
@@ -634,7 +642,7 @@ static void one_step(struct storm *s)
 
 	switch (sim_random(w->sim, 8)) {
 	case 0:
-		w->bus->is_unplugged = sim_one_in(w->sim, 3);
+		bus_of(w)->is_unplugged = sim_one_in(w->sim, 3);
 		break;
 	case 1:
 	case 2:
@@ -675,8 +683,8 @@ static void storm_run(uint64_t seed)
 	apply_units(w, 8, 10, "200ms", "");
 	for (int i = 0; i < 150; i++)
 		one_step(&s);
-	w->bus->is_unplugged = false;
-	memset(w->bus->units, 0, sizeof(w->bus->units));
+	bus_of(w)->is_unplugged = false;
+	memset(bus_of(w)->units, 0, sizeof(bus_of(w)->units));
 	apply_units(w, 8, 10, "500ms", ", backoff: {first: 300ms, max: 2s}");
 	world_run(w, 8000);
 	for (unsigned u = 1; u <= 8; u++) {
