@@ -34,7 +34,8 @@ static bool draws(struct bus *b, unsigned one_in)
 static bool answers(struct bus *b, const struct source_request *q)
 {
 	const struct bus_unit *u = &b->units[q->unit];
-	bool is_hole = q->op == SOURCE_READ && q->start < u->silent_to && q->start + q->count > u->silent_from;
+	bool is_hole =
+		q->op == SOURCE_READ && q->start < u->silent_to && q->start + q->count > u->silent_from;
 
 	return !u->is_silent && !is_hole && !draws(b, u->lose_one_in);
 }

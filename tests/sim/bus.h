@@ -13,14 +13,14 @@
 
 struct bus_unit {
 	bool is_silent;
-	uint32_t response_us;        /* before its answer; 0: of the bus */
+	uint32_t response_us;            /* before its answer; 0: of the bus */
 	uint16_t silent_from, silent_to; /* reads of these registers are not answered */
-	unsigned corrupt_one_in;     /* answers that are broken; 0: none */
-	unsigned lose_one_in;        /* answers that never come */
-	uint8_t exception;           /* its answer to everything */
-	unsigned reads, writes, raws; /* that reached it */
-	uint64_t busy_us;            /* for which it held the wire */
-	uint32_t worst_timeout_ms;   /* of the requests to it */
+	unsigned corrupt_one_in;         /* answers that are broken; 0: none */
+	unsigned lose_one_in;            /* answers that never come */
+	uint8_t exception;               /* its answer to everything */
+	unsigned reads, writes, raws;    /* that reached it */
+	uint64_t busy_us;                /* for which it held the wire */
+	uint32_t worst_timeout_ms;       /* of the requests to it */
 	uint16_t regs[256];
 };
 
