@@ -23,6 +23,8 @@ def allowed(key):
         return "list of texts"
     if "anyOf" in key.get("items", {}):
         return "list of texts or maps"
+    if key["type"] == ["number", "string"]:
+        return "number or text"
     kind = {"object": "map", "array": "list of maps", "string": "text", "boolean": "`true`, `false`"}.get(key["type"], key["type"])
     if "minimum" in key:
         return f"{kind}, {key['minimum']:g}..{key['maximum']:g}" if key["maximum"] < 1e300 else f"{kind}, from {key['minimum']:g}"

@@ -9,10 +9,14 @@
 #include "config/names.h"
 #include "config/schema.h"
 
+struct policy_set; /* gateway_check_policy.c */
+
 struct checker {
 	const struct schema_reader *r;
 	struct gateway_config *cfg;
 	struct name_set lines;
+	struct policy_set *policies;
+	const struct doc_node *policy_fault_at; /* whose policy was found incomplete last */
 };
 
 /* Faults are added to the reader's; ERR_NOMEM. */
@@ -33,6 +37,12 @@ MUST_USE int gateway_check_tags(struct checker *c, const struct doc_node *node, 
 /* One device's time-out, retries, back-off and silence. `line` as above. */
 void gateway_check_device_times(struct checker *c, const struct doc_node *node,
 				const struct config_device *dev, const struct config_line *line);
+/* The policies of one device's groups and tags, and what groups publish; behind gateway_check_tags(). */
+MUST_USE int gateway_check_policies(struct checker *c, const struct doc_node *file,
+				    const struct doc_node *node, struct config_device *dev);
+
+/* The topics that templates make of all tags and groups: how deep they are, and that each is there once. */
+MUST_USE int gateway_check_topics(struct checker *c, const struct doc_node *devices);
 
 /* The uplinks: what they refer to, and what their URL is made of. */
 MUST_USE int gateway_check_uplinks(struct checker *c, const struct doc_node *list);

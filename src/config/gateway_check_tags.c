@@ -23,16 +23,6 @@ static int default_group(struct checker *c, struct config_device *dev)
 	return OK;
 }
 
-static void check_period(struct checker *c, const struct doc_node *node, const struct config_group *g)
-{
-	const struct doc_node *period = doc_get(node, "period");
-
-	if (g->publish == CONFIG_PUBLISH_PERIOD && !period)
-		schema_fault_key(c->r, node, "period", "found nothing, needed with publish: period");
-	if (g->publish != CONFIG_PUBLISH_PERIOD && period)
-		schema_fault_key(c->r, node, "period", "applies only with publish: period");
-}
-
 static int check_groups(struct checker *c, const struct doc_node *node, struct config_device *dev,
 			struct name_set *names)
 {
@@ -53,7 +43,6 @@ static int check_groups(struct checker *c, const struct doc_node *node, struct c
 			continue;
 		gateway_check_unique(c, names, n, dev->groups[n->index].name, n->index,
 				     "group of this device");
-		check_period(c, n, &dev->groups[n->index]);
 	}
 	return OK;
 }
@@ -193,8 +182,10 @@ static void check_applies(struct checker *c, const struct doc_node *node, const 
 		const char *key;
 		bool applies;
 	} keys[] = {
-		{"byte", is_byte},       {"length", is_bytes}, {"scale", is_number}, {"offset", is_number},
-		{"deadband", is_number}, {"min", is_number},   {"max", is_number},
+		{"byte", is_byte},         {"length", is_bytes},    {"scale", is_number},
+		{"offset", is_number},     {"deadband", is_number}, {"min", is_number},
+		{"max", is_number},        {"above", is_number},    {"below", is_number},
+		{"hysteresis", is_number},
 	};
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
@@ -209,6 +200,12 @@ static void check_applies(struct checker *c, const struct doc_node *node, const 
 /* One request writes at most 123 registers (MODBUS Application Protocol V1.1b3, 6.12). */
 #define WRITABLE_BYTES_MAX (2u * 123u)
 
+/* Percent of what? */
+static bool is_range_needed(const struct config_tag *tag)
+{
+	return tag->keys && tag->keys->deadband.is_percent;
+}
+
 static void check_writing(struct checker *c, const struct doc_node *node, const struct config_tag *tag)
 {
 	static const char *const bounds[] = {"min", "max"};
@@ -221,8 +218,9 @@ static void check_writing(struct checker *c, const struct doc_node *node, const 
 				 "found \"%u\", allowed with access: rw: 1..%u, what one request can write",
 				 tag->length, WRITABLE_BYTES_MAX);
 	for (size_t i = 0; i < 2; i++)
-		if (!tag->writable && doc_get(node, bounds[i]))
-			schema_fault_key(c->r, node, bounds[i], "applies only with access: rw");
+		if (!tag->writable && !is_range_needed(tag) && doc_get(node, bounds[i]))
+			schema_fault_key(c->r, node, bounds[i],
+					 "applies only with access: rw, or a deadband in percent beside it");
 }
 
 static void check_numbers(struct checker *c, const struct doc_node *node, const struct config_tag *tag)

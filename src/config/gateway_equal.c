@@ -58,10 +58,21 @@ bool config_line_equal(const struct config_line *a, const struct config_line *b)
 	       a->max_in_flight == b->max_in_flight && serial_equal(a, b) && config_modules_equal(a, b);
 }
 
+bool config_policy_equal(const struct config_policy *a, const struct config_policy *b)
+{
+	return a == b ||
+	       (a->publish == b->publish && a->payload == b->payload && a->period_ms == b->period_ms &&
+		a->min_interval_ms == b->min_interval_ms && a->above == b->above && a->below == b->below &&
+		a->hysteresis == b->hysteresis && a->deadband.amount == b->deadband.amount &&
+		a->deadband.is_percent == b->deadband.is_percent && text_equal(a->topic, b->topic) &&
+		text_equal(a->template, b->template));
+}
+
 static bool group_equal(const struct config_group *a, const struct config_group *b)
 {
-	return text_equal(a->name, b->name) && a->scan_ms == b->scan_ms && a->publish == b->publish &&
-	       a->period_ms == b->period_ms;
+	return text_equal(a->name, b->name) && a->scan_ms == b->scan_ms && a->message == b->message &&
+	       a->retain == b->retain && text_equal(a->group_topic, b->group_topic) &&
+	       config_policy_equal(a->policy, b->policy);
 }
 
 static bool tag_equal(const struct config_tag *a, const struct config_tag *b)
@@ -70,8 +81,9 @@ static bool tag_equal(const struct config_tag *a, const struct config_tag *b)
 	       a->address.number == b->address.number && a->address.bit == b->address.bit &&
 	       a->type == b->type && a->order == b->order && a->high_byte == b->high_byte &&
 	       a->writable == b->writable && a->length == b->length && a->scale == b->scale &&
-	       a->offset == b->offset && a->deadband == b->deadband && a->min == b->min && a->max == b->max &&
-	       text_equal(a->unit, b->unit) && a->group == b->group;
+	       a->offset == b->offset && a->min == b->min && a->max == b->max &&
+	       text_equal(a->unit, b->unit) && a->group == b->group &&
+	       config_policy_equal(a->policy, b->policy);
 }
 
 bool config_device_equal(const struct config_device *a, const struct config_device *b)

@@ -19,6 +19,7 @@ extern const struct schema gateway_tag_schema;    /* struct config_tag */
 #define CONFIG_SIGNAL_UNSET (-1)
 #define CONFIG_BIT_UNSET    (-2) /* no address that could be read */
 
+extern const struct schema gateway_policy_schema; /* struct config_policy_keys */
 extern const struct schema gateway_uplink_schema; /* of struct config_uplink */
 
 /* For the tables. */

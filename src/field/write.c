@@ -18,8 +18,8 @@ struct asker {
 
 static void answer(struct field *f, const struct asker *a, struct set_outcome *o)
 {
-	struct tag_message m = {.qos = 1, .content_type = f->format->content_type};
-	struct wr w = wr_of(f->payload, sizeof(f->payload));
+	struct tag_message m = {.qos = 1, .content_type = json_of(f)->content_type};
+	struct wr w = wr_of(f->payload, f->payload_size);
 	char result_topic[TOPIC_BUFFER];
 
 	o->id = a->id;
@@ -30,9 +30,9 @@ static void answer(struct field *f, const struct asker *a, struct set_outcome *o
 		a->write->done(a->write, o);
 	if (!a->topic)
 		return;
-	f->format->encode_result(&w, o);
+	json_of(f)->encode_result(&w, o);
 	assert(!w.bad); /* id, value and sentence are bounded far below the buffer */
-	m.payload = span_of(f->payload, sizeof(f->payload) - w.left);
+	m.payload = span_of(f->payload, f->payload_size - w.left);
 	m.topic = a->response_topic;
 	m.correlation_data = a->correlation;
 	if (!m.topic) {
@@ -237,38 +237,34 @@ static struct device *find_device(struct field *f, const char *name, size_t len)
 	return NULL;
 }
 
-/* The two levels between root and "set". */
-static int split_topic(const struct field *f, const char *topic, struct span *device, struct span *tag)
+/* Whose command it is: a tag's {topic}/set; or *t is NULL, and it is {root}/{device}/{tag}/set of none there is. */
+static int find_target(struct field *f, const char *topic, struct tag **t, struct span *device)
 {
 	const char *root = f->cfg ? f->cfg->gateway.root : "", *at = topic + strlen(root), *slash;
+	size_t len = strlen(topic);
 
-	if (!f->cfg || strncmp(topic, root, strlen(root)) != 0 || *at != '/' ||
-	    strlen(topic) + 8 > TOPIC_BUFFER)
+	if (!f->cfg || len < 5 || strcmp(topic + len - 4, "/set") != 0 || len + 8 > TOPIC_BUFFER)
 		return ERR_TOPIC;
-	at++;
-	slash = strchr(at, '/');
-	if (!slash || slash == at)
+	*t = topics_find(f, span_of(topic, len - 4));
+	if (*t)
+		return OK;
+	if (strncmp(topic, root, strlen(root)) != 0 || *at != '/')
+		return ERR_TOPIC;
+	slash = strchr(++at, '/');
+	if (!slash || slash == at || strchr(slash + 1, '/') != topic + len - 4 ||
+	    slash + 1 == topic + len - 4)
 		return ERR_TOPIC;
 	*device = span_of(at, (size_t)(slash - at));
-	at = slash + 1;
-	slash = strchr(at, '/');
-	if (!slash || slash == at || strcmp(slash, "/set") != 0)
-		return ERR_TOPIC;
-	*tag = span_of(at, (size_t)(slash - at));
 	return OK;
 }
 
 /*
- * Nobody but the gateway publishes below its root (PRODUCT.md, "Topics and payloads") or below $: an answer is no way around
+ * Nobody but the gateway publishes on its topics (PRODUCT.md, "Topics and payloads") or below $: an answer is no way around
  * that, and goes to {topic}/result then.
  */
-static bool may_answer_at(const struct field *f, const char *topic)
+static bool may_answer_at(struct field *f, const char *topic)
 {
-	const char *root = f->cfg->gateway.root;
-	size_t n = strlen(root);
-
-	return topic[0] && topic[0] != '$' && !strpbrk(topic, "+#") &&
-	       !(strncmp(topic, root, n) == 0 && (topic[n] == '/' || topic[n] == '\0'));
+	return topic[0] && topic[0] != '$' && !strpbrk(topic, "+#") && !topics_are_own(f, topic);
 }
 
 /* expiry_ms: from now; NULL: it never expires */
@@ -344,26 +340,26 @@ int field_set(struct field *f, const struct field_set *set)
 {
 	struct asker a = {
 		.topic = set->topic, .response_topic = set->response_topic, .correlation = set->correlation};
+	const struct payload_format *format;
 	struct set_command command;
-	struct span device, tag;
+	struct span device = span_of(NULL, 0);
 	char text[SET_FAULT_MAX] = "";
-	struct device *d;
 	struct tag *t;
 	int rc;
 
-	if (split_topic(f, set->topic, &device, &tag) < 0)
+	if (find_target(f, set->topic, &t, &device) < 0)
 		return ERR_TOPIC;
 	if (a.response_topic && !may_answer_at(f, a.response_topic))
 		a.response_topic = NULL;
-	rc = f->format->decode_set(set->payload, &command, text);
+	format = t ? (*f->formats)[t->cfg->policy->payload] : json_of(f);
+	rc = format->decode_set(set->payload, &command, text);
 	if (command.has_id)
 		a.id = span_of(command.id, command.id_len);
-	d = find_device(f, (const char *)device.p, device.len);
-	t = d ? device_tag(d, (const char *)tag.p, tag.len) : NULL;
 	if (rc < 0)
 		refuse(f, &a, rc == ERR_RANGE ? "range" : "malformed", text);
 	else if (!t)
-		refuse(f, &a, "unknown_tag", d ? "no such tag" : "no such device");
+		refuse(f, &a, "unknown_tag",
+		       find_device(f, (const char *)device.p, device.len) ? "no such tag" : "no such device");
 	else
 		carry_out(f, &a, t, &command.value, set->has_expiry ? &set->expiry_ms : NULL);
 	return OK;

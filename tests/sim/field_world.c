@@ -39,6 +39,8 @@ static void sink_publish(struct tag_sink *sink, const struct tag_message *m)
 	struct seen *s = find_seen(w, m->topic);
 
 	w->nmessages++;
+	if (w->published)
+		w->published(w, m);
 	if (!s) {
 		assert_true(w->nseen < WORLD_TOPICS);
 		s = &w->seen[w->nseen++];
@@ -243,7 +245,7 @@ struct world *world_create(uint64_t seed)
 	assert_int_equal(sim_loop_create(w->sim, &w->device_loop), OK);
 	w->factory.create = make_source;
 	w->sink.publish = sink_publish;
-	assert_int_equal(field_create(w->field_loop, &w->sink, &w->factory, &north_json, &w->field), OK);
+	assert_int_equal(field_create(w->field_loop, &w->sink, &w->factory, &north_formats, &w->field), OK);
 	return w;
 }
 

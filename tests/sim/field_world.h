@@ -58,6 +58,7 @@ struct world {
 	struct seen seen[WORLD_TOPICS];
 	unsigned nseen;
 	unsigned nmessages;
+	void (*published)(struct world *w, const struct tag_message *m); /* the test's, or NULL */
 };
 
 struct world *world_create(uint64_t seed);
