@@ -223,6 +223,10 @@ static int make_source(struct source_factory *f, struct loop *loop, const struct
 
 	if (line->type == CONFIG_LINE_SIM)
 		return io_rack_create(loop, line, io_sim_create, out);
+	if (w->source && strcmp(line->host, "bus") == 0) {
+		*out = w->source;
+		return OK;
+	}
 	if ((rc = sim_net_dialer(w->net, line->host, &dialer)) < 0)
 		return rc;
 	if ((rc = modbus_tcp_source_create(loop, line, dialer, out)) < 0)

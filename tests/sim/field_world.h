@@ -53,6 +53,8 @@ struct world {
 	struct gateway_config *cfg;
 	struct sim_device devices[WORLD_DEVICES];
 	unsigned ndevices;
+	struct source *source; /* the test's, of the line whose host is "bus"; NULL: none */
+	void *bus;             /* what it is part of */
 	struct seen seen[WORLD_TOPICS];
 	unsigned nseen;
 	unsigned nmessages;
