@@ -83,7 +83,21 @@ struct config_log {
 	int level; /* enum log_level */
 };
 
-enum config_line_type { CONFIG_LINE_MODBUS_TCP, CONFIG_LINE_SIM };
+enum config_line_type {
+	CONFIG_LINE_MODBUS_TCP,
+	CONFIG_LINE_SIM,
+	CONFIG_LINE_MODBUS_RTU,
+	CONFIG_LINE_RTU_OVER_TCP
+};
+
+enum config_parity { CONFIG_PARITY_NONE, CONFIG_PARITY_EVEN, CONFIG_PARITY_ODD };
+enum config_mode { CONFIG_MODE_RTU, CONFIG_MODE_ASCII };
+
+/* The driver of a serial port switches the direction by RTS. */
+struct config_rs485 {
+	bool rts_on_send, rts_after_send;
+	uint32_t delay_before_ms, delay_after_ms;
+};
 
 struct config_backoff {
 	uint32_t first_ms;
@@ -93,13 +107,24 @@ struct config_backoff {
 struct config_line {
 	const char *name;
 	enum config_line_type type;
-	/* Modbus/TCP only */
+	/* serial ports */
+	const char *path;
+	int parity; /* enum config_parity */
+	uint8_t data_bits, stop_bits;
+	bool has_rs485;
+	struct config_rs485 rs485;
+	/* these and RTU over TCP */
+	uint32_t baud; /* 0: not known, over TCP only */
+	int mode;      /* enum config_mode */
+	uint32_t silence_ms, turnaround_ms;
+	/* TCP */
 	const char *host;
 	uint16_t port;
+	/* all of Modbus */
 	uint32_t timeout_ms;
 	uint32_t retries;
 	struct config_backoff backoff;
-	uint32_t max_in_flight; /* requests on the wire at once, 1..16 */
+	uint32_t max_in_flight; /* requests on the wire at once, 1..16; 1 but with Modbus/TCP */
 };
 
 enum config_publish { CONFIG_PUBLISH_EVERY_SCAN, CONFIG_PUBLISH_ON_CHANGE, CONFIG_PUBLISH_PERIOD };

@@ -206,10 +206,27 @@ static void lines_have_the_keys_of_their_type(void **state)
 		 "lines[0].host: found nothing, allowed: a host name or an IP address"},
 		{"lines: [{name: r, type: sim, port: 502}]\n",
 		 "lines[0].port: is not a key of a line of type sim"},
+		{"lines: [{name: p, type: modbus-rtu, path: /dev/ttyS0, rs485: {delay_after: 1ms}}]\n", NULL},
+		{"lines: [{name: p, type: modbus-rtu, path: p, mode: ascii, data_bits: 7}]\n", NULL},
+		{"lines: [{name: p, type: rtu-over-tcp, host: h, mode: ascii, silence: 5ms}]\n", NULL},
 		{"lines: [{name: p, type: modbus-rtu}]\n",
-		 "lines[0].type: \"modbus-rtu\" is not in this version"},
-		{"lines: [{name: p, type: modbus-tpc}]\n", "lines[0].type: found \"modbus-tpc\", allowed: "
-							   "modbus-tcp, sim; did you mean \"modbus-tcp\"?"},
+		 "lines[0].path: found nothing, allowed: a file name"},
+		{"lines: [{name: p, type: modbus-rtu, path: p, data_bits: 7}]\n",
+		 "lines[0].data_bits: found 7, allowed with mode: rtu is 8, whose frames are bytes; or use "
+		 "mode: ascii"},
+		{"lines: [{name: p, type: modbus-rtu, path: p}, {name: q, type: modbus-rtu, path: p}]\n",
+		 "lines[1].path: found the port of line \"p\", allowed: a port of its own; put the devices "
+		 "of "
+		 "both on one line"},
+		{"lines: [{name: p, type: modbus-rtu, path: p, baud: 49}]\n",
+		 "lines[0].baud: found \"49\", allowed: a whole number, 50..4000000"},
+		{"lines: [{name: p, type: modbus-rtu, path: p, max_in_flight: 2}]\n",
+		 "lines[0].max_in_flight: is not a key of a line of type modbus-rtu"},
+		{"lines: [{name: p, type: rtu-over-tcp, host: h, parity: odd}]\n",
+		 "lines[0].parity: is not a key of a line of type rtu-over-tcp"},
+		{"lines: [{name: p, type: modbus-tpc}]\n",
+		 "lines[0].type: found \"modbus-tpc\", allowed: "
+		 "modbus-tcp, sim, modbus-rtu, rtu-over-tcp; did you mean \"modbus-tcp\"?"},
 		{"lines: [{name: p, type: modbus-tcp, host: 'a b'}]\n",
 		 "lines[0].host: found \"a b\", allowed: a host name or an IP address"},
 		{"lines: [{name: p, type: modbus-tcp, host: h, backoff: {first: 2s, max: 1s}}]\n",

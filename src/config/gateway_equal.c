@@ -39,12 +39,23 @@ bool config_listener_equal(const struct config_listener *a, const struct config_
 	       a->allow_anonymous == b->allow_anonymous;
 }
 
+static bool serial_equal(const struct config_line *a, const struct config_line *b)
+{
+	return text_equal(a->path, b->path) && a->parity == b->parity && a->data_bits == b->data_bits &&
+	       a->stop_bits == b->stop_bits && a->baud == b->baud && a->mode == b->mode &&
+	       a->silence_ms == b->silence_ms && a->turnaround_ms == b->turnaround_ms &&
+	       a->has_rs485 == b->has_rs485 && a->rs485.rts_on_send == b->rs485.rts_on_send &&
+	       a->rs485.rts_after_send == b->rs485.rts_after_send &&
+	       a->rs485.delay_before_ms == b->rs485.delay_before_ms &&
+	       a->rs485.delay_after_ms == b->rs485.delay_after_ms;
+}
+
 bool config_line_equal(const struct config_line *a, const struct config_line *b)
 {
 	return text_equal(a->name, b->name) && a->type == b->type && text_equal(a->host, b->host) &&
 	       a->port == b->port && a->timeout_ms == b->timeout_ms && a->retries == b->retries &&
 	       a->backoff.first_ms == b->backoff.first_ms && a->backoff.max_ms == b->backoff.max_ms &&
-	       a->max_in_flight == b->max_in_flight;
+	       a->max_in_flight == b->max_in_flight && serial_equal(a, b);
 }
 
 static bool group_equal(const struct config_group *a, const struct config_group *b)

@@ -154,7 +154,10 @@ static void line_down(struct line *l)
 {
 	char place[ERROR_TEXT_MAX / 2];
 
-	snprintf(place, sizeof(place), "%s:%u", l->cfg->host ? l->cfg->host : l->cfg->name, l->cfg->port);
+	if (l->cfg->host)
+		snprintf(place, sizeof(place), "%s:%u", l->cfg->host, l->cfg->port);
+	else
+		snprintf(place, sizeof(place), "%s", l->cfg->path ? l->cfg->path : l->cfg->name);
 	if (!l->is_down)
 		log_warning("field", "line \"%s\": no connection to %s", l->cfg->name, place);
 	l->is_down = true;

@@ -26,7 +26,7 @@
 /*
  * The data behind a server. Called on the server's loop; `address` + `count` never leaves 0..65536 and count is 1 to the
  * limit of the function. Each returns MODBUS_EXCEPTION_NONE or the exception to answer with; then nothing was changed.
- * A function that is NULL is answered with "illegal function".
+ * A function that is NULL is answered with "illegal function", unless it says otherwise.
  */
 struct modbus_model_ops {
 	/* COIL or DISCRETE: fill `count` bits, packed as in union modbus_data; bits is zeroed before. */
@@ -40,6 +40,19 @@ struct modbus_model_ops {
 					    const uint8_t *bits);
 	enum modbus_exception (*write_regs)(void *model, uint8_t unit, uint16_t address, uint16_t count,
 					    const uint16_t *regs);
+	/* The register becomes (it & and_mask) | (or_mask & ~and_mask). NULL: read_regs, then write_regs. */
+	enum modbus_exception (*mask_write)(void *model, uint8_t unit, uint16_t address, uint16_t and_mask,
+					    uint16_t or_mask);
+	/* Write, then read (AP 6.17). NULL: read_regs to see whether it can be read, write_regs, read_regs. */
+	enum modbus_exception (*read_write)(void *model, uint8_t unit, const struct modbus_req *req,
+					    uint16_t *regs);
+	/* What the device says about itself: the text of an object, borrowed for the call; NULL: there is none. */
+	const char *(*object)(void *model, uint8_t unit, uint8_t id);
+	/*
+	 * What it counts, for the diagnostics and the event counter of AP 6.8 and 6.9. These are functions of serial lines; over TCP
+	 * they are as harmless: only the echo and what reads a counter is answered, nothing that clears, restarts or silences.
+	 */
+	void (*counters)(void *model, uint8_t unit, struct modbus_counters *out);
 };
 
 /* The answer to one request PDU from a model: always 1..MODBUS_PDU_MAX bytes, an exception if need be. Pure but for the model. */
@@ -87,6 +100,14 @@ void modbus_server_answer(struct modbus_server_request *r, struct span pdu);
 
 /* The same with an exception. */
 void modbus_server_refuse(struct modbus_server_request *r, enum modbus_exception exception);
+
+/*
+ * The objects that answer a request for device identification (decoded with OK), from `object` as above: MODBUS_EXCEPTION_NONE, or
+ * the exception. Those longer than MODBUS_OBJECT_MAX bytes are cut.
+ */
+enum modbus_exception modbus_identify(const struct modbus_req *req,
+				      const char *(*object)(void *model, uint8_t unit, uint8_t id),
+				      void *model, uint8_t unit, struct modbus_objects *out);
 
 struct modbus_server;
 

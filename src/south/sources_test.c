@@ -147,6 +147,26 @@ static int create_tcp(struct source **out)
 	return rc;
 }
 
+static int create_rtu(struct source **out)
+{
+	const struct config_line line = {
+		.name = "l", .type = CONFIG_LINE_RTU_OVER_TCP, .host = "nowhere", .port = 1};
+
+	return south_factory.create(&south_factory, fx.loop, &line, out);
+}
+
+static int create_port(struct source **out)
+{
+	const struct config_line line = {.name = "l",
+					 .type = CONFIG_LINE_MODBUS_RTU,
+					 .path = "/dev/nowhere",
+					 .baud = 9600,
+					 .data_bits = 8,
+					 .stop_bits = 1};
+
+	return south_factory.create(&south_factory, fx.loop, &line, out);
+}
+
 static int create_rack(struct source **out)
 {
 	return sim_source_create(fx.loop, out);
@@ -154,10 +174,10 @@ static int create_rack(struct source **out)
 
 static void a_failing_allocation_makes_no_source(void **state)
 {
-	static int (*const makers[])(struct source **) = {create_tcp, create_rack};
+	static int (*const makers[])(struct source **) = {create_tcp, create_rtu, create_port, create_rack};
 
 	(void)state;
-	for (size_t i = 0; i < 2; i++)
+	for (size_t i = 0; i < sizeof(makers) / sizeof(*makers); i++)
 		for (long n = 1;; n++) {
 			struct source *s = NULL;
 			bool hit;

@@ -2,17 +2,41 @@
 
 #include "net/stream_tcp.h"
 
+/* The dialer is given away or gone. */
+static int over(struct dialer *dialer, struct loop *loop, const struct config_line *line,
+		int (*create)(struct loop *loop, const struct config_line *line, struct dialer *dialer,
+			      struct source **out),
+		struct source **out)
+{
+	int rc = create(loop, line, dialer, out);
+
+	if (rc < 0)
+		dialer->destroy(dialer);
+	return rc;
+}
+
 static int create_modbus_tcp(struct loop *loop, const struct config_line *line, struct source **out)
 {
 	struct dialer *dialer;
 	int rc = dialer_tcp_create(line->host, line->port, &dialer);
 
-	if (rc < 0)
-		return rc;
-	rc = modbus_tcp_source_create(loop, line, dialer, out);
-	if (rc < 0)
-		dialer->destroy(dialer);
-	return rc;
+	return rc < 0 ? rc : over(dialer, loop, line, modbus_tcp_source_create, out);
+}
+
+static int create_modbus_rtu(struct loop *loop, const struct config_line *line, struct source **out)
+{
+	struct dialer *dialer;
+	int rc = modbus_rtu_dialer_create(line, &dialer);
+
+	return rc < 0 ? rc : over(dialer, loop, line, modbus_rtu_source_create, out);
+}
+
+static int create_rtu_over_tcp(struct loop *loop, const struct config_line *line, struct source **out)
+{
+	struct dialer *dialer;
+	int rc = dialer_tcp_create(line->host, line->port, &dialer);
+
+	return rc < 0 ? rc : over(dialer, loop, line, modbus_rtu_source_create, out);
 }
 
 static int create_sim(struct loop *loop, const struct config_line *line, struct source **out)
@@ -26,6 +50,8 @@ static const struct {
 	int (*create)(struct loop *loop, const struct config_line *line, struct source **out);
 } drivers[] = {
 	{CONFIG_LINE_MODBUS_TCP, create_modbus_tcp},
+	{CONFIG_LINE_MODBUS_RTU, create_modbus_rtu},
+	{CONFIG_LINE_RTU_OVER_TCP, create_rtu_over_tcp},
 	{CONFIG_LINE_SIM, create_sim},
 };
 
