@@ -108,13 +108,15 @@ static int make_tags(struct device *d)
 		bool is_extra = i >= d->cfg->ntags;
 
 		tag_init(t, is_extra ? &d->extras[i - d->cfg->ntags] : &d->cfg->tags[i]);
+		t->device = d;
+		t->now = (struct tag_sample){.quality = QUALITY_BAD, .reason = REASON_OFFLINE};
 		if (is_extra)
 			t->unit = extra_unit(d, t->cfg);
 		else if (!t->unit)
 			t->unit = unit_of(d, t->cfg->address.area, t->cfg->address.number);
 		if (t->cfg->address.area == CONFIG_AREA_AI && !is_extra)
 			t->start = (uint16_t)(t->start * SOURCE_CHANNEL_REGS);
-		if (t->format.length && !(t->text = malloc(t->format.length + 1u)))
+		if (t->format.length && !(t->text = malloc(2 * (t->format.length + 1u))))
 			return ERR_NOMEM;
 	}
 	return OK;

@@ -20,6 +20,7 @@ int field_create(struct loop *loop, struct tag_sink *sink, struct source_factory
 	f->factory = factory;
 	f->format = format;
 	list_init(&f->lines);
+	list_init(&f->watchers);
 	*out = f;
 	return OK;
 }
@@ -170,6 +171,7 @@ static void remove_old(struct field *f, const struct gateway_config *cfg, struct
 			if (d->is_kept)
 				continue;
 			line_stop_device(l, d);
+			access_leave(d);
 			clear_topics(f, d, cfg, c);
 			device_destroy(d);
 		}
@@ -200,6 +202,7 @@ static void take_new(struct field *f, const struct gateway_config *cfg, struct c
 		if (!c->is_new_device[i])
 			continue;
 		list_append(&d->line->devices, &d->node);
+		access_enter(d);
 		device_start(d);
 	}
 }
@@ -218,6 +221,7 @@ int field_apply(struct field *f, const struct gateway_config *cfg)
 	f->cfg = cfg;
 	take_new(f, cfg, &c);
 	forget_marks(f);
+	access_applied(f);
 	change_free(&c, cfg, false);
 	return OK;
 }
@@ -269,5 +273,6 @@ void field_destroy(struct field *f)
 		list_remove(&l->node);
 		line_destroy(l);
 	}
+	hmap_fini(&f->names);
 	free(f);
 }

@@ -8,7 +8,9 @@
 #ifndef FIELD_INTERNAL_H
 #define FIELD_INTERNAL_H
 
+#include "base/hmap.h"
 #include "base/list.h"
+#include "field/access.h"
 #include "field/field.h"
 #include "field/plan.h"
 #include "tags/scaling.h"
@@ -24,21 +26,24 @@
 #define TOPIC_BUFFER             1024u
 #define PAYLOAD_BUFFER           4096u
 
+struct device;
+
 struct tag {
 	const struct config_tag *cfg; /* the configuration's, or device->extras[] */
+	struct device *device;
 	struct modbus_format format;
 	struct scaling scaling;
 	const char *unit;
+	struct hmap_node by_name; /* in field->names */
 	bool is_bits;
 	uint16_t start, count; /* in its area */
 
 	bool is_published;
 	uint64_t published_at;  /* monotonic ms */
 	struct tag_sample last; /* as published; text and bytes lie in text[] */
-	uint8_t *text;          /* of string and bytes tags: room for format.length + 1 */
+	struct tag_sample now;  /* newest, published or not */
+	uint8_t *text; /* of string and bytes tags: room for format.length + 1, twice: of last and of now */
 };
-
-struct device;
 
 struct group {
 	struct device *device;
@@ -68,6 +73,7 @@ struct counters {
 struct device {
 	struct list node; /* line->devices */
 	struct line *line;
+	bool is_entered; /* in field->names */
 	const struct config_device *cfg;
 	struct config_tag *extras; /* attributes of channels */
 	size_t nextras;
@@ -91,7 +97,7 @@ struct device {
 
 enum job_phase { JOB_WAITS, JOB_READS, JOB_WRITES };
 
-/* One command that was accepted. */
+/* One write that was accepted. Who asked: a command's topics, or `write`; neither when they have gone. */
 struct job {
 	struct list node; /* line->jobs, also while it is in a slot */
 	struct device *device;
@@ -101,10 +107,11 @@ struct job {
 	uint64_t expires_at;
 	struct modbus_value value; /* raw */
 	/* one allocation with the job; texts are NUL terminated */
-	const char *topic;
+	const char *topic;          /* NULL: not a command */
 	const char *response_topic; /* NULL: none */
 	struct span correlation;
 	struct span id;
+	struct field_write *write;
 };
 
 struct slot {
@@ -148,6 +155,8 @@ struct field {
 	const struct payload_format *format;
 	const struct gateway_config *cfg;
 	struct list lines;
+	struct hmap names; /* tags by device and name */
+	struct list watchers;
 	char topic[TOPIC_BUFFER];
 	uint8_t payload[PAYLOAD_BUFFER];
 };
@@ -186,6 +195,13 @@ bool device_has_blocks(const struct device *d);
 /* The next block that waits to be read, in turn between groups. False: none. */
 bool device_next_block(struct device *d, struct group **g, size_t *block);
 void scan_progress(struct group *g);
+
+/* access.c */
+void access_enter(struct device *d); /* its tags can be found */
+void access_leave(struct device *d);
+/* The newest sample of a tag, before anything else is done with it. */
+void access_sample(struct tag *t, const struct tag_sample *s);
+void access_applied(struct field *f);
 
 /* line.c */
 MUST_USE int line_create(struct field *f, const struct config_line *cfg, struct line **out);

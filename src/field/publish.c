@@ -70,6 +70,7 @@ void publish_sample(struct device *d, struct tag *t, const struct tag_sample *s)
 {
 	const struct config_group *g = d->groups[t->cfg->group].cfg;
 
+	access_sample(t, s);
 	if (is_due(t, g, s, loop_now_ms(d->line->field->loop)))
 		publish_tag(d, t, s);
 }
@@ -79,6 +80,7 @@ void publish_bad(struct device *d, struct tag *t, enum reason reason)
 	struct tag_sample s = {
 		.quality = QUALITY_BAD, .reason = reason, .ts_ms = loop_wall_ms(d->line->field->loop)};
 
+	access_sample(t, &s);
 	if (!t->is_published || t->last.quality != QUALITY_BAD || t->last.reason != reason)
 		publish_tag(d, t, &s);
 }
