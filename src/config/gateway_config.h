@@ -162,6 +162,7 @@ struct config_tag {
 	enum byte_order order; /* fits the type; the type's own when not set */
 	bool high_byte;        /* int8, uint8: the high byte of the register */
 	bool writable;
+	bool verify;     /* read back after a write */
 	uint16_t length; /* bytes of a string or bytes value, 1..VALUE_BYTES_MAX; else 0 */
 	double scale;    /* finite, not 0 */
 	double offset;
@@ -173,6 +174,13 @@ struct config_tag {
 	size_t group; /* index into the device's groups */
 };
 
+/* With which functions a device is written. */
+enum config_write {
+	CONFIG_WRITE_AUTO,     /* 5 and 6 for one item, 15 and 16 for several */
+	CONFIG_WRITE_SINGLE,   /* 5 and 6 only, one register after the other */
+	CONFIG_WRITE_MULTIPLE, /* 15 and 16 only */
+};
+
 struct config_device {
 	const char *name;
 	const char *line_name;
@@ -181,6 +189,8 @@ struct config_device {
 	uint16_t max_gap;   /* registers nobody asked for that a block may contain */
 	uint16_t max_block; /* registers in one read, 1..125; of coils sixteen times as many */
 	bool one_by_one;    /* each tag has a request of its own */
+	int write;          /* enum config_write */
+	bool mask_write;    /* it takes function 22 */
 	struct config_group *groups;
 	size_t ngroups; /* at least 1 */
 	struct config_tag *tags;
@@ -260,6 +270,9 @@ MUST_USE int gateway_config_parse(const char *name, const void *bytes, size_t le
  * device "rack". ERR_NOMEM.
  */
 MUST_USE int gateway_config_default(struct gateway_config **out);
+
+/* Unit 0 of a serial line, that is all units: they can be written, and none answers. */
+bool config_device_is_broadcast(const struct config_device *device, const struct config_line *line);
 
 /* Accepts NULL. */
 void gateway_config_destroy(struct gateway_config *cfg);

@@ -69,16 +69,17 @@ static bool tag_equal(const struct config_tag *a, const struct config_tag *b)
 	return text_equal(a->name, b->name) && a->address.area == b->address.area &&
 	       a->address.number == b->address.number && a->address.bit == b->address.bit &&
 	       a->type == b->type && a->order == b->order && a->high_byte == b->high_byte &&
-	       a->writable == b->writable && a->length == b->length && a->scale == b->scale &&
-	       a->offset == b->offset && a->deadband == b->deadband && a->min == b->min && a->max == b->max &&
-	       text_equal(a->unit, b->unit) && a->group == b->group;
+	       a->writable == b->writable && a->verify == b->verify && a->length == b->length &&
+	       a->scale == b->scale && a->offset == b->offset && a->deadband == b->deadband &&
+	       a->min == b->min && a->max == b->max && text_equal(a->unit, b->unit) && a->group == b->group;
 }
 
 bool config_device_equal(const struct config_device *a, const struct config_device *b)
 {
 	if (!text_equal(a->name, b->name) || !text_equal(a->line_name, b->line_name) || a->unit != b->unit ||
 	    a->max_gap != b->max_gap || a->max_block != b->max_block || a->one_by_one != b->one_by_one ||
-	    a->ngroups != b->ngroups || a->ntags != b->ntags)
+	    a->write != b->write || a->mask_write != b->mask_write || a->ngroups != b->ngroups ||
+	    a->ntags != b->ntags)
 		return false;
 	for (size_t i = 0; i < a->ngroups; i++)
 		if (!group_equal(&a->groups[i], &b->groups[i]))

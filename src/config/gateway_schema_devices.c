@@ -71,6 +71,7 @@ static const struct schema_field tag_fields[] = {
 	{"deadband", "A change of no more than this is not published with publish: on_change", SCHEMA_NUMBER,
 	 TAG_AT(deadband), .min = 0, .max = 1e300, .preset = "0"},
 	{"access", "May it be written?", SCHEMA_ENUM, TAG_AT(writable), .words = access_words, .preset = "r"},
+	{"verify", "Read it back after a write, and compare", SCHEMA_BOOL, TAG_AT(verify), .preset = "false"},
 	{"min", "Least value that may be written", SCHEMA_NUMBER, TAG_AT(min),
 	 .unset = "what the type holds"},
 	{"max", "Largest value that may be written", SCHEMA_NUMBER, TAG_AT(max),
@@ -97,6 +98,13 @@ static void tag_init(void *item)
 const struct schema gateway_tag_schema = {"tag", sizeof(struct config_tag), TABLE(tag_fields),
 					  .init = tag_init};
 
+static const struct schema_word write_words[] = {
+	{"auto", CONFIG_WRITE_AUTO},
+	{"single", CONFIG_WRITE_SINGLE},
+	{"multiple", CONFIG_WRITE_MULTIPLE},
+	{NULL, 0},
+};
+
 #define DEVICE_AT(member) SCHEMA_AT(struct config_device, member)
 
 static const struct schema_field device_fields[] = {
@@ -109,6 +117,12 @@ static const struct schema_field device_fields[] = {
 	 DEVICE_AT(max_gap), .min = 0, .max = 124, .preset = "8"},
 	{"max_block", "Registers in one read; of coils and discrete inputs sixteen times as many", SCHEMA_INT,
 	 DEVICE_AT(max_block), .min = 1, .max = 125, .preset = "125"},
+	{"write",
+	 "With which functions it is written: 5 and 6 (single), 15 and 16 (multiple), or those that fit",
+	 SCHEMA_ENUM, DEVICE_AT(write), .words = write_words, .preset = "auto"},
+	{"mask_write",
+	 "It takes function 22: a bit or byte of a register is written without reading the rest before",
+	 SCHEMA_BOOL, DEVICE_AT(mask_write), .preset = "false"},
 	{"one_by_one", "Each tag is read by a request of its own, for devices that answer nothing else",
 	 SCHEMA_BOOL, DEVICE_AT(one_by_one), .preset = "false"},
 	{"groups", "Tags that are read and published alike", SCHEMA_MAPS,
