@@ -23,6 +23,10 @@ MUST_USE int gateway_check_lines(struct checker *c, const struct doc_node *list)
 MUST_USE int gateway_check_tags(struct checker *c, const struct doc_node *node, struct config_device *dev,
 				const struct config_line *line);
 
+/* One device's time-out, retries, back-off and silence. `line` as above. */
+void gateway_check_device_times(struct checker *c, const struct doc_node *node,
+				const struct config_device *dev, const struct config_line *line);
+
 /* What is written on it; after gateway_check_tags(). */
 void gateway_check_writes(struct checker *c, const struct doc_node *node, const struct config_device *dev,
 			  const struct config_line *line);

@@ -311,6 +311,7 @@ int gateway_check_tags(struct checker *c, const struct doc_node *node, struct co
 	struct name_set groups, names;
 	int rc;
 
+	gateway_check_device_times(c, node, dev, line);
 	if ((rc = check_groups(c, node, dev, &groups)) < 0)
 		return rc;
 	if (!list)

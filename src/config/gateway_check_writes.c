@@ -42,7 +42,7 @@ static void check_device(struct checker *c, const struct doc_node *node, const s
 	static const char *const keys[] = {"write", "mask_write", "one_by_one"};
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
-		if (line->type == CONFIG_LINE_SIM && doc_get(node, keys[i]))
+		if (config_line_is_rack(line) && doc_get(node, keys[i]))
 			schema_fault_key(c->r, node, keys[i], "applies only to devices on Modbus lines");
 }
 

@@ -181,16 +181,23 @@ enum config_write {
 	CONFIG_WRITE_MULTIPLE, /* 15 and 16 only */
 };
 
+#define CONFIG_RETRIES_UNSET UINT32_MAX
+
 struct config_device {
 	const char *name;
 	const char *line_name;
 	size_t line; /* index into gateway_config.lines */
 	uint8_t unit;
-	uint16_t max_gap;   /* registers nobody asked for that a block may contain */
-	uint16_t max_block; /* registers in one read, 1..125; of coils sixteen times as many */
-	bool one_by_one;    /* each tag has a request of its own */
-	int write;          /* enum config_write */
-	bool mask_write;    /* it takes function 22 */
+	/* 0, and CONFIG_RETRIES_UNSET: its line's */
+	uint32_t timeout_ms;
+	uint32_t retries;
+	struct config_backoff backoff; /* first_ms <= max_ms when both are set */
+	uint32_t silence_ms;           /* before each request to it, beyond its line's */
+	uint16_t max_gap;              /* registers nobody asked for that a block may contain */
+	uint16_t max_block;            /* registers in one read, 1..125; of coils sixteen times as many */
+	bool one_by_one;               /* each tag has a request of its own */
+	int write;                     /* enum config_write */
+	bool mask_write;               /* it takes function 22 */
 	struct config_group *groups;
 	size_t ngroups; /* at least 1 */
 	struct config_tag *tags;
@@ -273,6 +280,9 @@ MUST_USE int gateway_config_default(struct gateway_config **out);
 
 /* Unit 0 of a serial line, that is all units: they can be written, and none answers. */
 bool config_device_is_broadcast(const struct config_device *device, const struct config_line *line);
+
+/* Is it no Modbus line? */
+bool config_line_is_rack(const struct config_line *line);
 
 /* Accepts NULL. */
 void gateway_config_destroy(struct gateway_config *cfg);

@@ -58,6 +58,11 @@ bool config_line_equal(const struct config_line *a, const struct config_line *b)
 	       a->max_in_flight == b->max_in_flight && serial_equal(a, b);
 }
 
+bool config_line_is_rack(const struct config_line *line)
+{
+	return line->type == CONFIG_LINE_SIM;
+}
+
 static bool group_equal(const struct config_group *a, const struct config_group *b)
 {
 	return text_equal(a->name, b->name) && a->scan_ms == b->scan_ms && a->publish == b->publish &&
@@ -77,6 +82,8 @@ static bool tag_equal(const struct config_tag *a, const struct config_tag *b)
 bool config_device_equal(const struct config_device *a, const struct config_device *b)
 {
 	if (!text_equal(a->name, b->name) || !text_equal(a->line_name, b->line_name) || a->unit != b->unit ||
+	    a->timeout_ms != b->timeout_ms || a->retries != b->retries || a->silence_ms != b->silence_ms ||
+	    a->backoff.first_ms != b->backoff.first_ms || a->backoff.max_ms != b->backoff.max_ms ||
 	    a->max_gap != b->max_gap || a->max_block != b->max_block || a->one_by_one != b->one_by_one ||
 	    a->write != b->write || a->mask_write != b->mask_write || a->ngroups != b->ngroups ||
 	    a->ntags != b->ntags)

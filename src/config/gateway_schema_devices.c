@@ -107,6 +107,17 @@ static const struct schema_word write_words[] = {
 
 #define DEVICE_AT(member) SCHEMA_AT(struct config_device, member)
 
+#define OF_ITS_LINE "its line's"
+
+static const struct schema_field backoff_fields[] = {
+	{"first", "Wait before the first probe; it doubles each time", SCHEMA_TIME,
+	 SCHEMA_AT(struct config_backoff, first_ms), .min = 10, .max = 1 * MS_PER_D, .unset = OF_ITS_LINE},
+	{"max", "Longest wait", SCHEMA_TIME, SCHEMA_AT(struct config_backoff, max_ms), .min = 10,
+	 .max = 1 * MS_PER_D, .unset = OF_ITS_LINE},
+};
+
+static const struct schema backoff_table = {"backoff", sizeof(struct config_backoff), TABLE(backoff_fields)};
+
 static const struct schema_field device_fields[] = {
 	{"name", "Topic level of its tags", SCHEMA_TEXT, DEVICE_AT(name), .rule = &rule_name,
 	 .required = true},
@@ -125,6 +136,14 @@ static const struct schema_field device_fields[] = {
 	 SCHEMA_BOOL, DEVICE_AT(mask_write), .preset = "false"},
 	{"one_by_one", "Each tag is read by a request of its own, for devices that answer nothing else",
 	 SCHEMA_BOOL, DEVICE_AT(one_by_one), .preset = "false"},
+	{"timeout", "Time for its answers", SCHEMA_TIME, DEVICE_AT(timeout_ms), .min = 10,
+	 .max = 10 * MS_PER_MIN, .unset = OF_ITS_LINE},
+	{"retries", "Attempts after the first one", SCHEMA_INT, DEVICE_AT(retries), .min = 0, .max = 10,
+	 .unset = OF_ITS_LINE},
+	{"silence", "Time on a serial line before each request to it, beyond what line and standard ask",
+	 SCHEMA_TIME, DEVICE_AT(silence_ms), .min = 0, .max = 1 * MS_PER_MIN, .preset = "0ms"},
+	{"backoff", "Waits between probes while it does not answer", SCHEMA_MAP, DEVICE_AT(backoff),
+	 .sub = &backoff_table, .unset = OF_ITS_LINE},
 	{"groups", "Tags that are read and published alike", SCHEMA_MAPS,
 	 SCHEMA_LIST_AT(struct config_device, groups, ngroups), .sub = &gateway_group_schema,
 	 .unset = "one group \"default\" with the defaults of its keys"},
@@ -136,4 +155,12 @@ static const struct schema_field device_fields[] = {
 	{"payload", "Payload format of its tags", SCHEMA_LATER},
 };
 
-const struct schema gateway_device_schema = {"device", sizeof(struct config_device), TABLE(device_fields)};
+static void device_init(void *item)
+{
+	struct config_device *device = item;
+
+	device->retries = CONFIG_RETRIES_UNSET;
+}
+
+const struct schema gateway_device_schema = {"device", sizeof(struct config_device), TABLE(device_fields),
+					     .init = device_init};

@@ -2,12 +2,16 @@
  * One unit on a line: its tags and groups, when they are read, and whether it answers.
  */
 #include <assert.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/log.h"
 #include "field/internal.h"
+
+#define BLOCK_DOUBLINGS_MAX 20u         /* of the back-off of a block that stays without an answer */
+#define GOLDEN_PART         2654435769u /* of 2^32 */
 
 static struct loop *loop_of(const struct device *d)
 {
@@ -171,6 +175,21 @@ static void probe_due(struct loop_timer *timer)
 	line_wake(d->line);
 }
 
+/* What the device does not say is its line's. */
+static void take_settings(struct device *d)
+{
+	const struct config_device *cfg = d->cfg;
+	const struct line *l = d->line;
+
+	d->timeout_ms = cfg->timeout_ms ? cfg->timeout_ms : l->timeout_ms;
+	d->attempts_max = cfg->retries == CONFIG_RETRIES_UNSET ? l->attempts_max : cfg->retries + 1;
+	d->silence_us = cfg->silence_ms * 1000;
+	d->backoff_first_ms = cfg->backoff.first_ms ? cfg->backoff.first_ms : l->backoff_first_ms;
+	d->backoff_max_ms = cfg->backoff.max_ms ? cfg->backoff.max_ms : l->backoff_max_ms;
+	if (d->backoff_max_ms < d->backoff_first_ms)
+		d->backoff_max_ms = d->backoff_first_ms;
+}
+
 int device_create(struct line *line, const struct config_device *cfg, struct device **out)
 {
 	struct device *d = calloc(1, sizeof(*d));
@@ -183,6 +202,7 @@ int device_create(struct line *line, const struct config_device *cfg, struct dev
 	d->is_broadcast = config_device_is_broadcast(cfg, line->cfg);
 	list_init(&d->node);
 	loop_timer_init(&d->backoff_timer, probe_due);
+	take_settings(d);
 	if ((rc = add_attributes(d)) < 0 || (rc = make_tags(d)) < 0 || (rc = make_groups(d)) < 0) {
 		device_destroy(d);
 		return rc;
@@ -248,7 +268,7 @@ static bool is_wanted(struct group *g, const struct plan_block *b, uint64_t now)
 	const struct refused_range *range;
 
 	if (!b->is_refused)
-		return true;
+		return b->silent_until <= now;
 	for (size_t i = b->first; i < b->first + b->nitems; i++)
 		publish_bad(g->device, &g->device->tags[g->plan.items[i].tag], REASON_EXCEPTION);
 	range = refused_tag(&g->device->refused, b->area, b->start, (uint32_t)b->start + b->count);
@@ -267,6 +287,12 @@ static void replan(struct group *g, uint64_t now)
 		g->planned = refused->version;
 }
 
+void group_is_pending(struct group *g)
+{
+	g->may_wait = true;
+	line_wake(g->device->line);
+}
+
 static void scan_begin(struct group *g)
 {
 	uint64_t now = loop_now_ms(loop_of(g->device));
@@ -277,17 +303,31 @@ static void scan_begin(struct group *g)
 	g->begun_at = now;
 	for (size_t i = 0; i < g->plan.nblocks; i++)
 		g->plan.blocks[i].is_pending = is_wanted(g, &g->plan.blocks[i], now);
-	line_wake(g->device->line);
+	group_is_pending(g);
+}
+
+/* The device does not answer to it, but to others: it is not worth a time-out in each scan. */
+void group_block_silent(struct group *g, size_t block)
+{
+	const struct device *d = g->device;
+	struct plan_block *b = &g->plan.blocks[block];
+	uint64_t wait = (uint64_t)d->backoff_first_ms << b->silences;
+
+	b->attempts = 0;
+	if (b->silences < BLOCK_DOUBLINGS_MAX)
+		b->silences++;
+	b->silent_until = loop_now_ms(loop_of(d)) + (wait < d->backoff_max_ms ? wait : d->backoff_max_ms);
 }
 
 /* A block was read or refused. The scan it was of is done with the last one, and late when that took longer than an interval. */
 void scan_progress(struct group *g)
 {
-	uint64_t took = loop_now_ms(loop_of(g->device)) - g->begun_at;
+	uint64_t now = loop_now_ms(loop_of(g->device)), took = now - g->begun_at;
 
 	if (!g->is_open || is_scanning(g))
 		return;
 	g->is_open = false;
+	scan_ended(&g->times, now);
 	if (took > g->cfg->scan_ms && took - g->cfg->scan_ms > g->device->counters.late_ms)
 		g->device->counters.late_ms = took - g->cfg->scan_ms;
 }
@@ -301,6 +341,7 @@ static void group_due(struct loop_timer *timer)
 
 	if (is_scanning(g)) {
 		g->device->counters.late++;
+		g->times.late++;
 	} else {
 		scan_begin(g);
 	}
@@ -311,8 +352,8 @@ static void group_due(struct loop_timer *timer)
 }
 
 /*
- * Begin to scan: everything at once now, so that values are there soon; then each group on its own grid, the
- * groups of a line spread over their interval.
+ * Begin to scan: everything at once now, so that values are there soon; then each group on its own grid. The golden ratio spreads
+ * any number of groups of a line over their interval, and one more falls into the widest gap.
  */
 static void groups_start(struct device *d)
 {
@@ -321,7 +362,8 @@ static void groups_start(struct device *d)
 
 	for (size_t i = 0; i < d->cfg->ngroups; i++) {
 		struct group *g = &d->groups[i];
-		uint64_t share = g->cfg->scan_ms - (uint64_t)g->cfg->scan_ms * (g->ordinal % 8) / 8;
+		uint32_t part = g->ordinal * GOLDEN_PART; /* of 2^32; it wraps */
+		uint64_t share = g->cfg->scan_ms - ((uint64_t)g->cfg->scan_ms * part >> 32);
 
 		if (g->plan.nitems == 0)
 			continue;
@@ -331,9 +373,11 @@ static void groups_start(struct device *d)
 	}
 }
 
-static void block_stop(struct plan_block *b)
+static void forget_block(struct plan_block *b)
 {
 	b->is_pending = false;
+	b->attempts = b->silences = 0;
+	b->silent_until = 0;
 	plan_search_end(b);
 }
 
@@ -341,10 +385,25 @@ static void groups_stop(struct device *d)
 {
 	for (size_t i = 0; i < d->cfg->ngroups; i++) {
 		d->groups[i].is_open = false;
+		scan_interrupted(&d->groups[i].times);
 		loop_timer_cancel(loop_of(d), &d->groups[i].timer);
 		for (size_t b = 0; b < d->groups[i].plan.nblocks; b++)
-			block_stop(&d->groups[i].plan.blocks[b]);
+			forget_block(&d->groups[i].plan.blocks[b]);
 	}
+}
+
+static bool block_waits(const struct plan_block *b)
+{
+	return b->is_pending && !b->is_in_flight;
+}
+
+static bool group_waits(struct group *g)
+{
+	for (size_t i = 0; g->may_wait && i < g->plan.nblocks; i++)
+		if (block_waits(&g->plan.blocks[i]))
+			return true;
+	g->may_wait = false;
+	return false;
 }
 
 static bool group_next_block(struct group *g, size_t *block)
@@ -352,7 +411,7 @@ static bool group_next_block(struct group *g, size_t *block)
 	for (size_t i = 0; i < g->plan.nblocks; i++) {
 		size_t b = (g->next_block + i) % g->plan.nblocks;
 
-		if (!g->plan.blocks[b].is_pending || g->plan.blocks[b].is_in_flight)
+		if (!block_waits(&g->plan.blocks[b]))
 			continue;
 		g->next_block = b + 1;
 		*block = b;
@@ -369,41 +428,117 @@ bool device_has_blocks(const struct device *d)
 	return false;
 }
 
-/* Any block will do to see whether the device is there; each probe takes another. */
-static bool probe_block(struct device *d, struct group **g, size_t *block)
+bool device_waits(const struct device *d)
 {
-	size_t total = 0, at;
+	for (size_t i = 0; d->state != DEVICE_OFFLINE && i < d->cfg->ngroups; i++)
+		if (group_waits(&d->groups[i]))
+			return true;
+	return false;
+}
+
+static size_t count_blocks(const struct device *d)
+{
+	size_t total = 0;
 
 	for (size_t i = 0; i < d->cfg->ngroups; i++)
 		total += d->groups[i].plan.nblocks;
+	return total;
+}
+
+static void block_at(struct device *d, size_t at, struct group **g, size_t *block)
+{
+	size_t i = 0;
+
+	while (at >= d->groups[i].plan.nblocks)
+		at -= d->groups[i++].plan.nblocks;
+	*g = &d->groups[i];
+	*block = at;
+}
+
+static unsigned block_bits(const struct plan_block *b)
+{
+	return b->count * (b->is_bits ? 1u : 16u);
+}
+
+static size_t smallest_block(struct device *d, size_t total)
+{
+	unsigned least = UINT_MAX;
+	size_t best = 0;
+
+	for (size_t at = 0; at < total; at++) {
+		struct group *g;
+		size_t b;
+
+		block_at(d, at, &g, &b);
+		if (block_bits(&g->plan.blocks[b]) >= least)
+			continue;
+		least = block_bits(&g->plan.blocks[b]);
+		best = at;
+	}
+	return best;
+}
+
+/* Its smallest block, which is answered soonest; every other time another, because the device may not answer to that one. */
+bool device_probe_block(struct device *d, struct group **g, size_t *block)
+{
+	size_t total = count_blocks(d), turn = d->next_probe++;
+
 	if (total == 0)
 		return false;
-	at = d->next_probe++ % total;
-	for (size_t i = 0; i < d->cfg->ngroups; at -= d->groups[i].plan.nblocks, i++)
-		if (at < d->groups[i].plan.nblocks) {
-			*g = &d->groups[i];
-			*block = at;
+	block_at(d, turn % 2 ? turn / 2 % total : smallest_block(d, total), g, block);
+	return true;
+}
+
+static uint64_t deadline(const struct group *g)
+{
+	return g->begun_at + g->cfg->scan_ms;
+}
+
+/* Does `a` go before `b`? */
+static bool goes_first(const struct group *a, const struct group *b, bool is_late)
+{
+	return is_late ? a->turn_us < b->turn_us : deadline(a) < deadline(b);
+}
+
+static bool is_any_late(struct device *d)
+{
+	uint64_t now = loop_now_ms(loop_of(d));
+
+	for (size_t i = 0; i < d->cfg->ngroups; i++)
+		if (group_waits(&d->groups[i]) && deadline(&d->groups[i]) < now)
 			return true;
-		}
 	return false;
+}
+
+/* In turn where groups are equal. */
+static struct group *group_in_turn(struct device *d)
+{
+	bool is_late = is_any_late(d);
+	struct group *best = NULL;
+
+	for (size_t i = 0; i < d->cfg->ngroups; i++) {
+		struct group *g = &d->groups[(d->next_group + i) % d->cfg->ngroups];
+
+		if (!group_waits(g))
+			continue;
+		g->turn_us = g->turn_us > d->group_turn_us ? g->turn_us : d->group_turn_us;
+		if (!best || goes_first(g, best, is_late))
+			best = g;
+	}
+	return best;
 }
 
 bool device_next_block(struct device *d, struct group **g, size_t *block)
 {
-	if (d->state == DEVICE_OFFLINE) {
-		if (!d->is_probe_due)
-			return false;
-		d->is_probe_due = false;
-		return probe_block(d, g, block);
-	}
-	for (size_t i = 0; i < d->cfg->ngroups; i++) {
-		*g = &d->groups[(d->next_group + i) % d->cfg->ngroups];
-		if (!group_next_block(*g, block))
-			continue;
-		d->next_group = (d->next_group + i + 1) % d->cfg->ngroups;
-		return true;
-	}
-	return false;
+	struct group *next = group_in_turn(d);
+
+	if (!next || !group_next_block(next, block))
+		return false;
+	if (next->turn_us > d->group_turn_us)
+		d->group_turn_us = next->turn_us;
+	d->next_group = (size_t)(next - d->groups) + 1;
+	*g = next;
+	return true;
 }
 
 /* ---- states ---- */
@@ -426,7 +561,7 @@ void device_error(struct device *d, const char *fmt, ...)
 
 void device_start(struct device *d)
 {
-	d->backoff_ms = d->line->backoff_first_ms;
+	d->backoff_ms = d->backoff_first_ms;
 	enter(d, DEVICE_CONNECTING);
 	groups_start(d);
 }
@@ -442,9 +577,10 @@ void device_online(struct device *d)
 {
 	bool was_offline = d->state == DEVICE_OFFLINE;
 
-	d->backoff_ms = d->line->backoff_first_ms;
+	d->backoff_ms = d->backoff_first_ms;
 	loop_timer_cancel(loop_of(d), &d->backoff_timer);
-	d->is_probe_due = false;
+	d->is_probe_due = d->is_probe_free = false;
+	d->short_probes = 0;
 	if (d->state == DEVICE_ONLINE)
 		return;
 	log_notice("field", "device \"%s\" on line \"%s\": online", d->cfg->name, d->line->cfg->name);
@@ -465,6 +601,7 @@ void device_offline(struct device *d, enum reason reason)
 	groups_stop(d);
 	line_forget_device(d->line, d);
 	d->reason = reason;
+	d->failures = 0;
 	if (d->state == DEVICE_OFFLINE) {
 		publish_status(d); /* for another reason, but offline since the same time */
 	} else {
@@ -486,6 +623,5 @@ void device_backoff(struct device *d)
 	uint64_t wait = d->backoff_ms - d->backoff_ms / 8;
 
 	loop_timer_set(loop_of(d), &d->backoff_timer, wait);
-	d->backoff_ms =
-		d->backoff_ms < d->line->backoff_max_ms / 2 ? d->backoff_ms * 2 : d->line->backoff_max_ms;
+	d->backoff_ms = d->backoff_ms < d->backoff_max_ms / 2 ? d->backoff_ms * 2 : d->backoff_max_ms;
 }

@@ -205,7 +205,7 @@ static void poll_soon(struct device *d, const struct tag *t)
 	for (size_t b = 0; b < g->plan.nblocks; b++)
 		for (size_t i = 0; i < g->plan.blocks[b].nitems; i++)
 			if (g->plan.items[g->plan.blocks[b].first + i].tag == index)
-				g->plan.blocks[b].is_pending = true;
+				g->plan.blocks[b].is_pending = g->may_wait = true;
 }
 
 static void value_text(const struct tag_value *v, char *text, size_t size)

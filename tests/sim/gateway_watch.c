@@ -150,6 +150,11 @@ static void check_message(struct gw *g, const struct tag_message *m)
 	}
 	if (!m->retain)
 		gw_broken(g, "%s without RETAIN", m->topic);
+	if (strncmp(rest, "_gateway/line/", 14) == 0) {
+		if (!strstr(json, "\"utilisation_percent\":"))
+			gw_broken(g, "%s is no status of a line: %s", m->topic, json);
+		return;
+	}
 	if (strncmp(rest, "rack/", 5) == 0) {
 		check_rack(g, m, json);
 		return;
