@@ -289,8 +289,7 @@ static void addresses_hold_what_their_area_has(void **state)
 {
 #define ADDRESS_RULE                                                                                      \
 	"allowed: area:number or area:number.bit, area coil, discrete, input or holding (di, do, relay, " \
-	"ai, ao, rtd or tc of a "                                                                         \
-	"rack), number 0..65535, bit 0..15"
+	"ai, ao, rtd or tc of a rack), number 0..65535; or 40001, 400001, 1!400001.3#BL, counted from 1"
 	static const struct row rows[] = {
 		{TAG("address: holding:65535, type: uint16"), NULL},
 		{TAG("address: holding:65534, type: float32"), NULL},
@@ -302,7 +301,7 @@ static void addresses_hold_what_their_area_has(void **state)
 		{TAG("address: holding:65536, type: uint16"),
 		 "devices[0].tags[0].address: found \"holding:65536\", " ADDRESS_RULE},
 		{TAG("address: holding:7.16, type: bool"),
-		 "devices[0].tags[0].address: found \"holding:7.16\", " ADDRESS_RULE},
+		 "devices[0].tags[0].address: found bit 16, allowed in one register: 0..15"},
 		{TAG("address: holding7, type: bool"),
 		 "devices[0].tags[0].address: found \"holding7\", " ADDRESS_RULE},
 		{TAG("address: 'holding:', type: bool"),
@@ -320,10 +319,10 @@ static void addresses_hold_what_their_area_has(void **state)
 		 "devices[0].tags[0].address: 125 registers from 65412 on end behind 65535"},
 		{TAG("address: holding:7, type: bool"),
 		 "devices[0].tags[0].address: a bool of a register needs its bit, such as holding:7.0"},
-		{TAG("address: holding:7.1, type: int16"),
-		 "devices[0].tags[0].address: found bit 1, allowed only for a bool of a register"},
-		{TAG("address: coil:7.1"),
-		 "devices[0].tags[0].address: found bit 1, allowed only for a bool of a register"},
+		{TAG("address: holding:7.1, type: int16"), "devices[0].tags[0].address: found bit 1, allowed "
+							   "only for a bool of a register, or with bits"},
+		{TAG("address: coil:7.1"), "devices[0].tags[0].address: found bit 1, allowed only for a bool "
+					   "of a register, or with bits"},
 		{TAG("address: holding:7"),
 		 "devices[0].tags[0].type: found nothing, needed in the area holding"},
 		{TAG("address: coil:7, type: int16"),

@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "config/io_config.h"
+#include "config/schema.h"
 
 static bool text_equal(const char *a, const char *b)
 {
@@ -75,14 +76,33 @@ static bool group_equal(const struct config_group *a, const struct config_group 
 	       config_policy_equal(a->policy, b->policy);
 }
 
+static bool map_equal(const struct config_map *a, const struct config_map *b)
+{
+	if (!a || !b)
+		return a == b;
+	return memcmp(a->raw, b->raw, sizeof(a->raw)) == 0 &&
+	       memcmp(a->value, b->value, sizeof(a->value)) == 0 && a->clamp == b->clamp;
+}
+
+static bool labels_equal(const struct config_tag *a, const struct config_tag *b)
+{
+	for (size_t i = 0; i < a->nlabels && i < b->nlabels; i++)
+		if (a->labels[i].number != b->labels[i].number ||
+		    strcmp(a->labels[i].text, b->labels[i].text) != 0)
+			return false;
+	return a->nlabels == b->nlabels;
+}
+
 static bool tag_equal(const struct config_tag *a, const struct config_tag *b)
 {
 	return text_equal(a->name, b->name) && a->address.area == b->address.area &&
 	       a->address.number == b->address.number && a->address.bit == b->address.bit &&
 	       a->type == b->type && a->order == b->order && a->high_byte == b->high_byte &&
-	       a->writable == b->writable && a->length == b->length && a->scale == b->scale &&
-	       a->offset == b->offset && a->min == b->min && a->max == b->max &&
-	       text_equal(a->unit, b->unit) && a->group == b->group &&
+	       a->bits == b->bits && a->writable == b->writable && a->length == b->length &&
+	       a->scale == b->scale && a->offset == b->offset && a->min == b->min && a->max == b->max &&
+	       text_equal(a->unit, b->unit) && a->group == b->group && a->has_invalid == b->has_invalid &&
+	       a->invalid == b->invalid && map_equal(a->map, b->map) && labels_equal(a, b) &&
+	       text_equal(a->scale_tag_name, b->scale_tag_name) && a->scale_tag == b->scale_tag &&
 	       config_policy_equal(a->policy, b->policy);
 }
 

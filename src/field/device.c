@@ -36,7 +36,11 @@ static int make_tags(struct device *d)
 		t->device = d;
 		t->now = (struct tag_sample){.quality = QUALITY_BAD, .reason = REASON_OFFLINE};
 		rack_place_tag(d, t, is_extra);
-		if (t->format.length && !(t->text = malloc(2 * (t->format.length + 1u))))
+		if (t->cfg->scale_tag_name) {
+			t->scale_by = &d->tags[t->cfg->scale_tag];
+			d->tags[t->cfg->scale_tag].is_scale = true;
+		}
+		if (tag_text_max(t) && !(t->text = malloc(2 * (tag_text_max(t) + 1))))
 			return ERR_NOMEM;
 	}
 	return OK;
