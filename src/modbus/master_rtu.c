@@ -66,7 +66,7 @@ struct master_rtu {
 	uint64_t start_us, sent_us;     /* when the first byte went out, when the last one will have */
 	uint64_t deadline_us;
 	uint64_t heard_us; /* the last byte, sent or received */
-	unsigned quiet;    /* time-outs in a row with nothing received */
+	struct modbus_quiet quiet;
 
 	uint8_t unit;
 	uint8_t asked[MODBUS_PDU_MAX];
@@ -157,7 +157,7 @@ static void link_drop(struct master_rtu *m)
 	stream_close(m->stream);
 	m->stream = NULL;
 	m->link = LINK_DOWN;
-	m->quiet = 0;
+	m->quiet = (struct modbus_quiet){0};
 	m->has_echo = m->is_dozing = false;
 	wire_clear(m);
 	loop_timer_cancel(m->loop, &m->dial_timer);
@@ -256,6 +256,8 @@ static bool is_answer(struct master_rtu *m, const struct modbus_frame *f)
 		return false;
 	}
 	m->stats.answered++;
+	if (m->current)
+		modbus_quiet_answered(&m->quiet, m->current->unit);
 	end_request(m, rc);
 	return true;
 }
@@ -446,7 +448,7 @@ static void note_heard(struct master_rtu *m)
 		m->in_us = now_us;
 	if (m->heard_us < now_us)
 		m->heard_us = now_us;
-	m->quiet = 0;
+	modbus_quiet_heard(&m->quiet);
 }
 
 static void receive(struct master_rtu *m)
@@ -622,6 +624,7 @@ static void wake(struct master_rtu *m)
 
 static void no_answer(struct master_rtu *m)
 {
+	uint8_t unit = m->current ? m->current->unit : 0;
 	int rc;
 
 	if (m->in_len > 0 && !m->options.is_ascii)
@@ -633,7 +636,7 @@ static void no_answer(struct master_rtu *m)
 		m->stats.timeouts++;
 	owe(m);
 	end_request(m, rc);
-	if (m->options.quiet_timeouts && ++m->quiet >= m->options.quiet_timeouts)
+	if (m->options.quiet_timeouts && modbus_quiet_timeout(&m->quiet, unit, m->options.quiet_timeouts))
 		link_lost(m, ERR_CLOSED, "too many requests without an answer");
 }
 
