@@ -70,14 +70,20 @@ bool value_type_takes_order(enum value_type t, enum byte_order o)
 	}
 }
 
+bool value_type_takes_bits(enum value_type t)
+{
+	return t >= VALUE_TYPE_INT16 && t <= VALUE_TYPE_UINT64;
+}
+
 enum byte_order value_type_default_order(enum value_type t)
 {
 	switch (value_type_info(t)->registers) {
-	case 2:
-		return BYTE_ORDER_ABCD;
+	case 0:
+	case 1:
+		return BYTE_ORDER_AB;
 	case 4:
 		return BYTE_ORDER_ABCDEFGH;
 	default:
-		return BYTE_ORDER_AB;
+		return BYTE_ORDER_ABCD;
 	}
 }

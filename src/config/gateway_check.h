@@ -23,16 +23,36 @@ struct checker {
 MUST_USE int gateway_check(struct checker *c, const struct doc_node *file);
 /* The lines: names, and values that depend on others. */
 MUST_USE int gateway_check_lines(struct checker *c, const struct doc_node *list);
+/* The modules of a line that is a rack. */
+MUST_USE int gateway_check_rack(struct checker *c, const struct doc_node *node, struct config_line *line);
+/* All channels of `line` become tags of a device that names none. */
+MUST_USE int gateway_add_channels(struct checker *c, struct config_device *dev,
+				  const struct config_line *line);
+/* min and max of a tag of an analog output, where the file names none: what the mode of its channel takes. */
+void gateway_limit_output(const struct config_line *line, struct config_tag *tag);
 /* One device's groups and tags. `line` is NULL when its line is not known. */
 MUST_USE int gateway_check_tags(struct checker *c, const struct doc_node *node, struct config_device *dev,
 				const struct config_line *line);
 
+/* One device's time-out, retries, back-off and silence. `line` as above. */
+void gateway_check_device_times(struct checker *c, const struct doc_node *node,
+				const struct config_device *dev, const struct config_line *line);
 /* The policies of one device's groups and tags, and what groups publish; behind gateway_check_tags(). */
 MUST_USE int gateway_check_policies(struct checker *c, const struct doc_node *file,
 				    const struct doc_node *node, struct config_device *dev);
 
 /* The topics that templates make of all tags and groups: how deep they are, and that each is there once. */
 MUST_USE int gateway_check_topics(struct checker *c, const struct doc_node *devices);
+bool config_is_bit_area(enum config_area a);
+
+/* What of a tag's numbers does not depend on its type. */
+void gateway_check_numbers(struct checker *c, const struct doc_node *node, struct config_tag *tag);
+/* What of a tag depends on its type, which is known: also what its address says beside the place. */
+void gateway_check_value(struct checker *c, const struct doc_node *node, const struct config_device *dev,
+			 struct config_tag *tag);
+/* When all tags of a device are known. `list` is that of its tags. */
+void gateway_check_scale_tags(struct checker *c, const struct doc_node *list, struct config_device *dev,
+			      const struct name_set *names);
 
 /* The uplinks: what they refer to, and what their URL is made of. */
 MUST_USE int gateway_check_uplinks(struct checker *c, const struct doc_node *list);

@@ -18,8 +18,10 @@
 #include "base/value_types.h"
 #include "config/faults.h"
 
-/* The simulated rack has this many channels of each kind. */
+/* A rack whose line names no modules has this many channels each of di, do and ai. */
 #define CONFIG_RACK_CHANNELS 4
+/* A rack has at most this many channels of a kind. */
+#define CONFIG_CHANNELS_MAX 512
 
 #define CONFIG_NAME_MAX    64 /* characters in a name */
 #define CONFIG_WORKERS_MAX 63 /* with the field side one lane less than 64, the bits of a word */
@@ -137,23 +139,56 @@ struct config_log {
 	int level; /* enum log_level */
 };
 
-enum config_line_type { CONFIG_LINE_MODBUS_TCP, CONFIG_LINE_SIM };
+enum config_line_type {
+	CONFIG_LINE_MODBUS_TCP,
+	CONFIG_LINE_SIM,
+	CONFIG_LINE_MODBUS_RTU,
+	CONFIG_LINE_RTU_OVER_TCP,
+	CONFIG_LINE_IO
+};
+
+enum config_parity { CONFIG_PARITY_NONE, CONFIG_PARITY_EVEN, CONFIG_PARITY_ODD };
+enum config_mode { CONFIG_MODE_RTU, CONFIG_MODE_ASCII };
+
+/* The driver of a serial port switches the direction by RTS. */
+struct config_rs485 {
+	bool rts_on_send, rts_after_send;
+	uint32_t delay_before_ms, delay_after_ms;
+};
 
 struct config_backoff {
 	uint32_t first_ms;
 	uint32_t max_ms; /* >= first_ms */
 };
 
+struct config_module; /* config/io_config.h */
+
 struct config_line {
 	const char *name;
 	enum config_line_type type;
-	/* Modbus/TCP only */
+	/* serial ports */
+	const char *path;
+	int parity; /* enum config_parity */
+	uint8_t data_bits, stop_bits;
+	bool has_rs485;
+	struct config_rs485 rs485;
+	/* these and RTU over TCP */
+	uint32_t baud; /* 0: not known, over TCP only */
+	int mode;      /* enum config_mode */
+	uint32_t silence_ms, turnaround_ms;
+	/* TCP */
 	const char *host;
 	uint16_t port;
+	/* racks only: types sim and io */
+	int driver;       /* enum config_driver */
+	const char *root; /* where sys and dev are, of drivers that look there; NULL: / */
+	struct config_module *modules;
+	size_t nmodules;
+	/* all of Modbus, and io */
 	uint32_t timeout_ms;
 	uint32_t retries;
 	struct config_backoff backoff;
-	uint32_t max_in_flight; /* requests on the wire at once, 1..16 */
+	uint32_t max_in_flight; /* requests on the wire at once, 1..16; 1 but with Modbus/TCP */
 };
 
 /* What is published of a group: each tag, all of a scan in one message, or both. */
@@ -180,16 +215,42 @@ enum config_area {
 	CONFIG_AREA_DISCRETE,
 	CONFIG_AREA_INPUT,
 	CONFIG_AREA_HOLDING,
-	CONFIG_AREA_DI, /* channels of a rack; number < CONFIG_RACK_CHANNELS */
+	CONFIG_AREA_DI, /* from here on: channels of a rack, numbered from 0 through all modules of a kind */
 	CONFIG_AREA_DO,
-	CONFIG_AREA_AI
+	CONFIG_AREA_RELAY,
+	CONFIG_AREA_AI,
+	CONFIG_AREA_AO,
+	CONFIG_AREA_RTD,
+	CONFIG_AREA_TC
 };
+
+/* "coil", "holding", "di", ... Static. */
+const char *config_area_text(enum config_area area);
 
 struct config_address {
 	enum config_area area;
-	uint16_t number;
-	int8_t bit; /* 0..15 of a register, -1: none */
+	uint16_t number; /* from 0 */
+	int8_t bit;      /* 0..15 of a register, 0..63 of a bit field's value; -1: none */
+	/* What was written along, for the checks only: the tag has its result */
+	int16_t unit;   /* -1: none */
+	int16_t detail; /* the bit, or the length of a string; -1: none */
+	int order;      /* enum byte_order; CONFIG_ORDER_UNSET: none */
 };
+
+#define CONFIG_ORDER_UNSET BYTE_ORDER_COUNT
+#define CONFIG_ADDRESS_NONE                                                      \
+	{                                                                        \
+		.bit = -1, .unit = -1, .detail = -1, .order = CONFIG_ORDER_UNSET \
+	}
+
+/* From what a device holds to a value, by two points of a straight line. */
+struct config_map {
+	double raw[2];   /* different */
+	double value[2]; /* different */
+	bool clamp; /* a value beyond them is published as the nearer of the two, and refused when written */
+};
+
+struct schema_label; /* config/schema.h: a number and its text */
 
 struct config_tag {
 	const char *name;
@@ -198,25 +259,44 @@ struct config_tag {
 	enum byte_order order; /* fits the type; the type's own when not set */
 	bool high_byte;        /* int8, uint8: the high byte of the register */
 	bool writable;
+	uint8_t bits;    /* integers: so many from address.bit on are the value; 0: all */
 	uint16_t length; /* bytes of a string or bytes value, 1..VALUE_BYTES_MAX; else 0 */
 	double scale;    /* finite, not 0 */
 	double offset;
 	double min;       /* -INFINITY when not set */
 	double max;       /* INFINITY when not set */
 	const char *unit; /* NULL when not set */
+	double invalid;   /* with has_invalid: what the device holds for "no value" */
+	bool has_invalid;
+	const struct config_map *map;      /* NULL: by scale and offset */
+	const struct schema_label *labels; /* of an enumeration, ordered by number */
+	size_t nlabels;
+	const char *scale_tag_name; /* the value is raw * scale * 10^that tag, + offset; NULL: without */
+	size_t scale_tag;           /* index into the device's tags */
 	const char *group_name;
 	size_t group;                    /* index into the device's groups */
 	struct config_policy_keys *keys; /* NULL: none */
 	const struct config_policy *policy;
 };
 
+#define CONFIG_RETRIES_UNSET UINT32_MAX
+
 struct config_device {
 	const char *name;
 	const char *line_name;
 	size_t line; /* index into gateway_config.lines */
 	uint8_t unit;
-	uint16_t max_gap;   /* registers nobody asked for that a block may contain */
-	uint16_t max_block; /* registers in one read, 1..125; of coils sixteen times as many */
+	/* 0, and CONFIG_RETRIES_UNSET: its line's */
+	uint32_t timeout_ms;
+	uint32_t retries;
+	struct config_backoff backoff; /* first_ms <= max_ms when both are set */
+	uint32_t silence_ms;           /* before each request to it, beyond its line's */
+	uint16_t max_gap;              /* registers nobody asked for that a block may contain */
+	uint16_t max_block;            /* registers in one read, 1..125; of coils sixteen times as many */
+	int order; /* of its numbers that name none; CONFIG_ORDER_UNSET: the most significant byte first */
+	int string_order;                      /* of its strings and bytes that name none */
+	const char *template_name, *tags_file; /* where its keys come from besides; NULL: none */
+	bool one_by_one;                       /* each tag has a request of its own */
 	struct config_group *groups;
 	size_t ngroups; /* at least 1 */
 	struct config_tag *tags;
@@ -287,6 +367,21 @@ struct gateway_config {
  * Returns OK, ERR_CONFIG (faults say why), ERR_IO (the file can't be read; errno), ERR_NOMEM.
  */
 MUST_USE int gateway_config_load(const char *path, struct gateway_config **out, struct faults *faults);
+
+struct doc;
+
+/*
+ * A file as a document (config/doc.h), its devices as they stand there.
+ *   out     on OK a document to destroy
+ * Returns as above; OK also with faults that leave a tree.
+ */
+MUST_USE int gateway_document_load(const char *path, struct doc **out, struct faults *faults);
+
+/*
+ * Check a document: what devices take from templates and tables is put into it, faults are added. `name` as below. Returns OK also
+ * then; ERR_NOMEM.
+ */
+MUST_USE int gateway_document_check(const char *name, struct doc *doc, struct faults *faults);
 
 /* The same of bytes in memory; `name` stands in faults, and its ending says whether they are JSON. */
 MUST_USE int gateway_config_parse(const char *name, const void *bytes, size_t len,

@@ -206,10 +206,27 @@ static void lines_have_the_keys_of_their_type(void **state)
 		 "lines[0].host: found nothing, allowed: a host name or an IP address"},
 		{"lines: [{name: r, type: sim, port: 502}]\n",
 		 "lines[0].port: is not a key of a line of type sim"},
+		{"lines: [{name: p, type: modbus-rtu, path: /dev/ttyS0, rs485: {delay_after: 1ms}}]\n", NULL},
+		{"lines: [{name: p, type: modbus-rtu, path: p, mode: ascii, data_bits: 7}]\n", NULL},
+		{"lines: [{name: p, type: rtu-over-tcp, host: h, mode: ascii, silence: 5ms}]\n", NULL},
 		{"lines: [{name: p, type: modbus-rtu}]\n",
-		 "lines[0].type: \"modbus-rtu\" is not in this version"},
-		{"lines: [{name: p, type: modbus-tpc}]\n", "lines[0].type: found \"modbus-tpc\", allowed: "
-							   "modbus-tcp, sim; did you mean \"modbus-tcp\"?"},
+		 "lines[0].path: found nothing, allowed: a file name"},
+		{"lines: [{name: p, type: modbus-rtu, path: p, data_bits: 7}]\n",
+		 "lines[0].data_bits: found 7, allowed with mode: rtu is 8, whose frames are bytes; or use "
+		 "mode: ascii"},
+		{"lines: [{name: p, type: modbus-rtu, path: p}, {name: q, type: modbus-rtu, path: p}]\n",
+		 "lines[1].path: found the port of line \"p\", allowed: a port of its own; put the devices "
+		 "of "
+		 "both on one line"},
+		{"lines: [{name: p, type: modbus-rtu, path: p, baud: 49}]\n",
+		 "lines[0].baud: found \"49\", allowed: a whole number, 50..4000000"},
+		{"lines: [{name: p, type: modbus-rtu, path: p, max_in_flight: 2}]\n",
+		 "lines[0].max_in_flight: is not a key of a line of type modbus-rtu"},
+		{"lines: [{name: p, type: rtu-over-tcp, host: h, parity: odd}]\n",
+		 "lines[0].parity: is not a key of a line of type rtu-over-tcp"},
+		{"lines: [{name: p, type: modbus-tpc}]\n",
+		 "lines[0].type: found \"modbus-tpc\", allowed: "
+		 "modbus-tcp, sim, modbus-rtu, rtu-over-tcp, io; did you mean \"modbus-tcp\"?"},
 		{"lines: [{name: p, type: modbus-tcp, host: 'a b'}]\n",
 		 "lines[0].host: found \"a b\", allowed: a host name or an IP address"},
 		{"lines: [{name: p, type: modbus-tcp, host: h, backoff: {first: 2s, max: 1s}}]\n",
@@ -270,9 +287,9 @@ static void devices_and_groups_refer_to_what_is_there(void **state)
 
 static void addresses_hold_what_their_area_has(void **state)
 {
-#define ADDRESS_RULE                                                                                         \
-	"allowed: area:number or area:number.bit, area coil, discrete, input or holding (di, do or ai of a " \
-	"rack), number 0..65535, bit 0..15"
+#define ADDRESS_RULE                                                                                      \
+	"allowed: area:number or area:number.bit, area coil, discrete, input or holding (di, do, relay, " \
+	"ai, ao, rtd or tc of a rack), number 0..65535; or 40001, 400001, 1!400001.3#BL, counted from 1"
 	static const struct row rows[] = {
 		{TAG("address: holding:65535, type: uint16"), NULL},
 		{TAG("address: holding:65534, type: float32"), NULL},
@@ -284,7 +301,7 @@ static void addresses_hold_what_their_area_has(void **state)
 		{TAG("address: holding:65536, type: uint16"),
 		 "devices[0].tags[0].address: found \"holding:65536\", " ADDRESS_RULE},
 		{TAG("address: holding:7.16, type: bool"),
-		 "devices[0].tags[0].address: found \"holding:7.16\", " ADDRESS_RULE},
+		 "devices[0].tags[0].address: found bit 16, allowed in one register: 0..15"},
 		{TAG("address: holding7, type: bool"),
 		 "devices[0].tags[0].address: found \"holding7\", " ADDRESS_RULE},
 		{TAG("address: 'holding:', type: bool"),
@@ -302,10 +319,10 @@ static void addresses_hold_what_their_area_has(void **state)
 		 "devices[0].tags[0].address: 125 registers from 65412 on end behind 65535"},
 		{TAG("address: holding:7, type: bool"),
 		 "devices[0].tags[0].address: a bool of a register needs its bit, such as holding:7.0"},
-		{TAG("address: holding:7.1, type: int16"),
-		 "devices[0].tags[0].address: found bit 1, allowed only for a bool of a register"},
-		{TAG("address: coil:7.1"),
-		 "devices[0].tags[0].address: found bit 1, allowed only for a bool of a register"},
+		{TAG("address: holding:7.1, type: int16"), "devices[0].tags[0].address: found bit 1, allowed "
+							   "only for a bool of a register, or with bits"},
+		{TAG("address: coil:7.1"), "devices[0].tags[0].address: found bit 1, allowed only for a bool "
+					   "of a register, or with bits"},
 		{TAG("address: holding:7"),
 		 "devices[0].tags[0].type: found nothing, needed in the area holding"},
 		{TAG("address: coil:7, type: int16"),
@@ -325,8 +342,8 @@ static void addresses_hold_what_their_area_has(void **state)
 		 "devices[0].tags[0].type: found \"int16\", allowed in the area ai: float64"},
 		{RACK_TAG("address: ai:0, order: ABCD"),
 		 "devices[0].tags[0].order: found \"ABCD\", which does not fit a channel of a rack"},
-		{RACK_TAG("address: coil:0"),
-		 "devices[0].tags[0].address: found the area coil, allowed on this line: di, do, ai"},
+		{RACK_TAG("address: coil:0"), "devices[0].tags[0].address: found the area coil, allowed on "
+					      "this line: di, do, relay, ai, ao, rtd, tc"},
 	};
 
 	(void)state;
@@ -539,6 +556,7 @@ static const char full[] =
 	"    unit: 9\n"
 	"    max_gap: 4\n"
 	"    max_block: 60\n"
+	"    one_by_one: true\n"
 	"    groups:\n"
 	"      - {name: fast, scan: 100ms, publish: every_scan}\n"
 	"      - {name: slow, scan: 1min, publish: period, period: 10min}\n"
@@ -582,6 +600,7 @@ static void check_full(const struct gateway_config *cfg)
 	assert_int_equal(cfg->devices[0].line, 1);
 	assert_int_equal(m->line, 0);
 	assert_int_equal(m->unit, 9);
+	assert_true(m->one_by_one);
 	assert_int_equal(m->groups[1].policy->publish, CONFIG_PUBLISH_PERIOD);
 	assert_int_equal(m->groups[1].policy->period_ms, 600000);
 	assert_int_equal(m->ntags, 4);
@@ -679,6 +698,7 @@ static void a_change_of_any_key_makes_a_device_differ(void **state)
 		MINE("address: holding:0, type: int16, group: g, access: rw, min: 1"),
 		DEVICE("unit: 2, tags: []"),
 		DEVICE("max_gap: 2, tags: []"),
+		DEVICE("one_by_one: true, tags: []"),
 		DEVICE("groups: [{name: g, scan: 2s}], tags: []"),
 	};
 	enum { N = sizeof(texts) / sizeof(texts[0]) };

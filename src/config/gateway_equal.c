@@ -1,6 +1,7 @@
 #include <string.h>
 
-#include "config/gateway_config.h"
+#include "config/io_config.h"
+#include "config/schema.h"
 
 static bool text_equal(const char *a, const char *b)
 {
@@ -39,12 +40,23 @@ bool config_listener_equal(const struct config_listener *a, const struct config_
 	       a->allow_anonymous == b->allow_anonymous;
 }
 
+static bool serial_equal(const struct config_line *a, const struct config_line *b)
+{
+	return text_equal(a->path, b->path) && a->parity == b->parity && a->data_bits == b->data_bits &&
+	       a->stop_bits == b->stop_bits && a->baud == b->baud && a->mode == b->mode &&
+	       a->silence_ms == b->silence_ms && a->turnaround_ms == b->turnaround_ms &&
+	       a->has_rs485 == b->has_rs485 && a->rs485.rts_on_send == b->rs485.rts_on_send &&
+	       a->rs485.rts_after_send == b->rs485.rts_after_send &&
+	       a->rs485.delay_before_ms == b->rs485.delay_before_ms &&
+	       a->rs485.delay_after_ms == b->rs485.delay_after_ms;
+}
+
 bool config_line_equal(const struct config_line *a, const struct config_line *b)
 {
 	return text_equal(a->name, b->name) && a->type == b->type && text_equal(a->host, b->host) &&
 	       a->port == b->port && a->timeout_ms == b->timeout_ms && a->retries == b->retries &&
 	       a->backoff.first_ms == b->backoff.first_ms && a->backoff.max_ms == b->backoff.max_ms &&
-	       a->max_in_flight == b->max_in_flight;
+	       a->max_in_flight == b->max_in_flight && serial_equal(a, b) && config_modules_equal(a, b);
 }
 
 bool config_policy_equal(const struct config_policy *a, const struct config_policy *b)
@@ -64,22 +76,43 @@ static bool group_equal(const struct config_group *a, const struct config_group 
 	       config_policy_equal(a->policy, b->policy);
 }
 
+static bool map_equal(const struct config_map *a, const struct config_map *b)
+{
+	if (!a || !b)
+		return a == b;
+	return memcmp(a->raw, b->raw, sizeof(a->raw)) == 0 &&
+	       memcmp(a->value, b->value, sizeof(a->value)) == 0 && a->clamp == b->clamp;
+}
+
+static bool labels_equal(const struct config_tag *a, const struct config_tag *b)
+{
+	for (size_t i = 0; i < a->nlabels && i < b->nlabels; i++)
+		if (a->labels[i].number != b->labels[i].number ||
+		    strcmp(a->labels[i].text, b->labels[i].text) != 0)
+			return false;
+	return a->nlabels == b->nlabels;
+}
+
 static bool tag_equal(const struct config_tag *a, const struct config_tag *b)
 {
 	return text_equal(a->name, b->name) && a->address.area == b->address.area &&
 	       a->address.number == b->address.number && a->address.bit == b->address.bit &&
 	       a->type == b->type && a->order == b->order && a->high_byte == b->high_byte &&
-	       a->writable == b->writable && a->length == b->length && a->scale == b->scale &&
-	       a->offset == b->offset && a->min == b->min && a->max == b->max &&
-	       text_equal(a->unit, b->unit) && a->group == b->group &&
+	       a->bits == b->bits && a->writable == b->writable && a->length == b->length &&
+	       a->scale == b->scale && a->offset == b->offset && a->min == b->min && a->max == b->max &&
+	       text_equal(a->unit, b->unit) && a->group == b->group && a->has_invalid == b->has_invalid &&
+	       a->invalid == b->invalid && map_equal(a->map, b->map) && labels_equal(a, b) &&
+	       text_equal(a->scale_tag_name, b->scale_tag_name) && a->scale_tag == b->scale_tag &&
 	       config_policy_equal(a->policy, b->policy);
 }
 
 bool config_device_equal(const struct config_device *a, const struct config_device *b)
 {
 	if (!text_equal(a->name, b->name) || !text_equal(a->line_name, b->line_name) || a->unit != b->unit ||
-	    a->max_gap != b->max_gap || a->max_block != b->max_block || a->ngroups != b->ngroups ||
-	    a->ntags != b->ntags)
+	    a->timeout_ms != b->timeout_ms || a->retries != b->retries || a->silence_ms != b->silence_ms ||
+	    a->backoff.first_ms != b->backoff.first_ms || a->backoff.max_ms != b->backoff.max_ms ||
+	    a->max_gap != b->max_gap || a->max_block != b->max_block || a->one_by_one != b->one_by_one ||
+	    a->ngroups != b->ngroups || a->ntags != b->ntags)
 		return false;
 	for (size_t i = 0; i < a->ngroups; i++)
 		if (!group_equal(&a->groups[i], &b->groups[i]))

@@ -27,7 +27,6 @@ extern const struct schema_rule rule_reference; /* MQTT 5.0, 4.11: servers to go
 /* Well-formed UTF-8 of 1..max characters, none of them a control character or in `without`. */
 bool rule_is_clean(const char *text, size_t max, const char *without);
 
-/* "coil", "holding", ... */
-const char *config_area_text(enum config_area area);
+extern const struct schema_rule rule_point; /* what one channel of a rack is connected to */
 
 #endif

@@ -26,6 +26,7 @@ int field_create(struct loop *loop, struct tag_sink *sink, struct source_factory
 	}
 	f->payload_size = f->payload_room = PAYLOAD_BUFFER;
 	list_init(&f->lines);
+	list_init(&f->watchers);
 	list_init(&f->paces);
 	list_init(&f->unsent);
 	loop_timer_init(&f->unsent_timer, groups_flush);
@@ -175,11 +176,28 @@ static void retire(struct device *d, struct list *gone)
 {
 	line_stop_device(d->line, d);
 	topics_leave(d);
+	access_leave(d);
 	device_forget_waits(d);
 	list_append(gone, &d->node);
 }
 
-static void remove_old(struct field *f, struct list *gone)
+static bool has_line(const struct gateway_config *cfg, const char *name)
+{
+	for (size_t i = 0; i < cfg->nlines; i++)
+		if (strcmp(cfg->lines[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+static void clear_line_topic(struct field *f, struct line *l, const struct gateway_config *cfg)
+{
+	bool same_root = strcmp(f->cfg->gateway.root, cfg->gateway.root) == 0;
+
+	if (!(same_root && has_line(cfg, l->cfg->name)) && line_topic(f, l))
+		publish(f, f->topic, true, span_of(NULL, 0));
+}
+
+static void remove_old(struct field *f, const struct gateway_config *cfg, struct list *gone)
 {
 	list_for_each (line_node, &f->lines) {
 		struct line *l = container_of(line_node, struct line, node);
@@ -193,16 +211,16 @@ static void remove_old(struct field *f, struct list *gone)
 		if (l->is_kept)
 			continue;
 		list_remove(&l->node);
+		clear_line_topic(f, l, cfg);
 		line_destroy(l);
 	}
 }
 
 static void take_new(struct field *f, const struct gateway_config *cfg, struct change *c)
 {
-	unsigned ordinal = 0;
-
 	for (size_t i = 0; i < cfg->nlines; i++) {
 		line_repoint(c->lines[i], &cfg->lines[i]);
+		c->lines[i]->ngroups = 0;
 		if (c->lines[i]->is_kept)
 			continue;
 		list_append(&f->lines, &c->lines[i]->node);
@@ -212,11 +230,12 @@ static void take_new(struct field *f, const struct gateway_config *cfg, struct c
 		struct device *d = c->devices[i];
 
 		for (size_t k = 0; k < cfg->devices[i].ngroups; k++)
-			d->groups[k].ordinal = ordinal++;
+			d->groups[k].ordinal = d->line->ngroups++;
 		device_repoint(d, &cfg->devices[i]);
 		if (!c->is_new_device[i])
 			continue;
 		list_append(&d->line->devices, &d->node);
+		access_enter(d);
 		topics_enter(d);
 		device_start(d);
 	}
@@ -255,31 +274,16 @@ int field_apply(struct field *f, const struct gateway_config *cfg)
 		forget_marks(f);
 		return rc;
 	}
-	remove_old(f, &c.gone);
+	remove_old(f, cfg, &c.gone);
 	f->cfg = cfg;
 	take_payload(f, &c);
 	take_new(f, cfg, &c);
 	bury(f, &c.gone);
 	pace_drop_unused(f);
 	forget_marks(f);
+	access_applied(f);
 	change_free(&c, cfg, false);
 	return OK;
-}
-
-static void visit_line(const struct line *l, const struct field_visitor *v)
-{
-	struct field_line_state s = {.name = l->cfg->name, .waiting = l->njobs};
-	size_t connecting = 0;
-
-	for (struct list *n = l->devices.next; n != &l->devices; n = n->next) {
-		const struct device *d = container_of(n, struct device, node);
-
-		s.devices++;
-		s.online += d->state == DEVICE_ONLINE;
-		connecting += d->state == DEVICE_CONNECTING;
-	}
-	s.state = s.online ? "online" : connecting ? "connecting" : s.devices > 0 ? "offline" : "idle";
-	v->line(v->arg, &s);
 }
 
 void field_visit(const struct field *f, const struct field_visitor *v)
@@ -287,7 +291,9 @@ void field_visit(const struct field *f, const struct field_visitor *v)
 	for (struct list *n = f->lines.next; n != &f->lines; n = n->next) {
 		const struct line *l = container_of(n, struct line, node);
 
-		visit_line(l, v);
+		struct line_status s = line_status_of(l);
+
+		v->line(v->arg, &s);
 		for (struct list *k = l->devices.next; k != &l->devices; k = k->next) {
 			const struct device *d = container_of(k, struct device, node);
 			struct device_status status = device_status_of(d);
@@ -315,6 +321,7 @@ void field_destroy(struct field *f)
 		list_remove(&l->node);
 		line_destroy(l);
 	}
+	hmap_fini(&f->names);
 	pace_drop_unused(f);
 	hmap_fini(&f->tags);
 	loop_timer_cancel(f->loop, &f->unsent_timer);

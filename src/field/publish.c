@@ -142,7 +142,8 @@ void publish_sample(struct device *d, struct tag *t, const struct tag_sample *s)
 	uint64_t now = loop_now_ms(d->line->field->loop);
 	bool is_news, is_wanted;
 
-	copy_sample(&t->now, s, t->text ? t->text + t->format.length + 1 : NULL);
+	copy_sample(&t->now, s, t->text ? t->text + tag_text_max(t) + 1 : NULL);
+	access_sample(t);
 	is_news = !t->is_published || t->last.quality != s->quality || t->last.reason != s->reason;
 	is_wanted = is_due(t, d->groups[t->cfg->group].cfg, now);
 	if (is_news || (is_wanted && !pace_is_cooling(t, now)))
@@ -160,25 +161,53 @@ void publish_bad(struct device *d, struct tag *t, enum reason reason)
 		publish_sample(d, t, &s);
 }
 
-/* ---- states of devices ---- */
+/* ---- states of devices and lines ---- */
+
+static struct refused_text refused_text_of(const struct refused_range *r)
+{
+	struct refused_text t;
+	const char *area = config_area_text((enum config_area)r->area);
+
+	if (r->end - r->start == 1)
+		snprintf(t.text, sizeof(t.text), "%s:%u", area, r->start);
+	else
+		snprintf(t.text, sizeof(t.text), "%s:%u%c%u", area, r->start,
+			 r->kind == REFUSED_PAIR ? '|' : '-', r->end - 1);
+	return t;
+}
+
+static size_t groups_of(const struct device *d, struct group_status *to)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < d->cfg->ngroups && n < GROUPS_SHOWN_MAX; i++)
+		to[n++] = (struct group_status){.name = d->groups[i].cfg->name,
+						.scan_ms = d->groups[i].cfg->scan_ms,
+						.times = &d->groups[i].times};
+	return n;
+}
 
 struct device_status device_status_of(const struct device *d)
 {
 	static const char *const states[] = {"connecting", "online", "offline"};
-
-	return (struct device_status){
+	struct group_status *groups = d->line->field->groups;
+	size_t n = groups_of(d, groups);
+	struct device_status s = {
 		.state = states[d->state],
 		.since_ms = d->since_ms,
 		.last_ok_ms = d->last_ok_ms,
 		.last_error = d->last_error[0] ? d->last_error : NULL,
-		.ok = d->counters.ok,
-		.timeouts = d->counters.timeouts,
-		.exceptions = d->counters.exceptions,
-		.errors = d->counters.errors,
-		.writes = d->counters.writes,
-		.late = d->counters.late,
-		.late_ms = d->counters.late_ms,
+		.counters = &d->counters,
+		.response = &d->response,
+		.groups = groups,
+		.ngroups = n,
+		.more_groups = d->cfg->ngroups - n,
+		.nrefused = d->refused.n,
 	};
+
+	for (size_t i = 0; i < d->refused.n && i < DEVICE_REFUSED_MAX; i++)
+		s.refused[i] = refused_text_of(&d->refused.ranges[i]);
+	return s;
 }
 
 void publish_status(struct device *d)
@@ -191,4 +220,43 @@ void publish_status(struct device *d)
 	json_of(f)->encode_status(&w, &s);
 	if (!w.bad)
 		publish(f, d->status_topic, true, span_of(f->payload, f->payload_size - w.left));
+}
+
+struct line_status line_status_of(const struct line *l)
+{
+	struct line_status s = {.name = l->cfg->name,
+				.waiting = l->njobs,
+				.passes = l->npasses,
+				.utilisation = l->utilisation,
+				.counters = &l->counters};
+	size_t connecting = 0;
+
+	for (const struct list *n = l->devices.next; n != &l->devices; n = n->next) {
+		const struct device *d = (const void *)((const char *)n - offsetof(struct device, node));
+
+		s.devices++;
+		s.online += d->state == DEVICE_ONLINE;
+		connecting += d->state == DEVICE_CONNECTING;
+	}
+	s.state = s.online ? "online" : connecting ? "connecting" : s.devices > 0 ? "offline" : "idle";
+	return s;
+}
+
+bool line_topic(struct field *f, const struct line *l)
+{
+	int n = snprintf(f->topic, sizeof(f->topic), "%s/_gateway/line/%s", f->cfg->gateway.root,
+			 l->cfg->name);
+
+	return n > 0 && (size_t)n < sizeof(f->topic);
+}
+
+void publish_line(struct line *l)
+{
+	struct field *f = l->field;
+	struct line_status s = line_status_of(l);
+	struct wr w = wr_of(f->payload, f->payload_size);
+
+	json_of(f)->encode_line(&w, &s);
+	if (!w.bad && line_topic(f, l))
+		publish(f, f->topic, true, span_of(f->payload, f->payload_size - w.left));
 }

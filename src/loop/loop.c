@@ -12,6 +12,8 @@ void loop_init(struct loop *loop, const struct loop_ops *ops, const struct loop_
 		list_init(&loop->hooks[i]);
 	list_init(&loop->due);
 	list_init(&loop->running);
+	list_init(&loop->alarms);
+	list_init(&loop->ringing);
 	/* The first turn does not wait, so that work handed over before it is seen. */
 	loop->again = true;
 	atomic_init(&loop->stopped, false);
@@ -52,8 +54,62 @@ bool loop_timer_pending(const struct loop_timer *t)
 uint64_t loop_timers_next_us(struct loop *loop)
 {
 	uint64_t next = wheel_next(&loop->wheel);
+	uint64_t next_us = next > WHEEL_NEVER / 1000 ? WHEEL_NEVER : next * 1000;
+	struct list *first = list_first(&loop->alarms);
 
-	return next > WHEEL_NEVER / 1000 ? WHEEL_NEVER : next * 1000;
+	if (first && container_of(first, struct loop_alarm, node)->due_us < next_us)
+		next_us = container_of(first, struct loop_alarm, node)->due_us;
+	return next_us;
+}
+
+/* ---- alarms ---- */
+
+void loop_alarm_init(struct loop_alarm *a, void (*fire)(struct loop_alarm *a))
+{
+	a->fire = fire;
+	a->due_us = 0;
+	list_init(&a->node);
+}
+
+void loop_alarm_set(struct loop *loop, struct loop_alarm *a, uint64_t at_us)
+{
+	struct list *at = &loop->alarms;
+
+	list_remove(&a->node);
+	a->due_us = at_us;
+	/* From the end: most are set later than those that wait. Those of one time in the order they were set. */
+	while (at->prev != &loop->alarms && container_of(at->prev, struct loop_alarm, node)->due_us > at_us)
+		at = at->prev;
+	list_insert_before(at, &a->node);
+}
+
+void loop_alarm_cancel(struct loop_alarm *a)
+{
+	list_remove(&a->node);
+}
+
+bool loop_alarm_pending(const struct loop_alarm *a)
+{
+	return !list_empty(&a->node);
+}
+
+/* The due ones leave the list before any of them runs: what one sets to the past fires in the next turn. */
+static void ring_alarms(struct loop *loop)
+{
+	struct list *node;
+
+	if (list_empty(&loop->alarms))
+		return;
+	while ((node = list_first(&loop->alarms)) &&
+	       container_of(node, struct loop_alarm, node)->due_us <= loop->clock->now_us) {
+		list_remove(node);
+		list_append(&loop->ringing, node);
+	}
+	while ((node = list_take_first(&loop->ringing))) {
+		struct loop_alarm *a = container_of(node, struct loop_alarm, node);
+
+		a->fire(a);
+	}
 }
 
 /* ---- sources ---- */
@@ -142,6 +198,7 @@ void loop_turn_finish(struct loop *loop)
 {
 	struct list *node;
 
+	ring_alarms(loop); /* first: somebody counts microseconds */
 	while ((node = list_take_first(&loop->running))) {
 		struct loop_source *s = container_of(node, struct loop_source, node);
 
@@ -172,6 +229,11 @@ void loop_fd_remove(struct loop *loop, struct loop_fd *f)
 uint64_t loop_now_us(const struct loop *loop)
 {
 	return loop->clock->now_us;
+}
+
+uint64_t loop_precise_us(const struct loop *loop)
+{
+	return loop->ops->precise_us ? loop->ops->precise_us() : loop->clock->now_us;
 }
 
 int64_t loop_wall_ms(const struct loop *loop)

@@ -35,6 +35,23 @@ void loop_timer_set(struct loop *loop, struct loop_timer *t, uint64_t after_ms);
 void loop_timer_cancel(struct loop *loop, struct loop_timer *t);
 bool loop_timer_pending(const struct loop_timer *t);
 
+/* ---- alarms: timers in microseconds, a few of them on a loop (they are a sorted list); the caller embeds and owns ---- */
+
+struct loop_alarm {
+	void (*fire)(struct loop_alarm *a); /* may set it again or free its owner */
+	uint64_t due_us;                    /* monotonic; valid while pending */
+	struct list node;
+};
+
+void loop_alarm_init(struct loop_alarm *a, void (*fire)(struct loop_alarm *a));
+/*
+ * Fire once, at `at_us` of the loop's clock or as soon after it as the kernel wakes us, never before; in the past: next turn. Sets a pending
+ * alarm anew. Never fails.
+ */
+void loop_alarm_set(struct loop *loop, struct loop_alarm *a, uint64_t at_us);
+void loop_alarm_cancel(struct loop_alarm *a);
+bool loop_alarm_pending(const struct loop_alarm *a);
+
 /* ---- notified sources: how other threads reach this loop ---- */
 
 struct loop_source {
@@ -111,6 +128,8 @@ static inline uint64_t loop_now_ms(const struct loop *loop)
 	return loop_now_us(loop) / 1000;
 }
 int64_t loop_wall_ms(const struct loop *loop); /* Unix time in ms; may step */
+/* The monotonic clock as it is now, for what cannot wait for the next turn: when a byte of a serial line was read. */
+uint64_t loop_precise_us(const struct loop *loop);
 
 /* ---- life ---- */
 

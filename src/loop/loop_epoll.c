@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -43,6 +44,7 @@ struct loop_epoll {
 	struct list arrived;             /* sources taken off the stack, not in a turn yet */
 	_Atomic(struct list *) notified; /* stack of sources, linked by node.next */
 	_Atomic bool sleeping;
+	bool is_precise; /* the kernel was asked to wake this thread without slack */
 	bool may_linger; /* there are other CPUs for whoever sends the events */
 	uint64_t idle_since_us;
 	uint32_t gap_us; /* of late, between the end of a turn and the next event */
@@ -191,25 +193,53 @@ static void epoll_forget(struct loop *loop, struct loop_source *s)
 
 /* ---- turns ---- */
 
-static int wait_ms(struct loop_epoll *l, int max_wait_ms)
+/* How long to wait: 0 not at all, -1 until something comes. */
+static int64_t wait_us(struct loop_epoll *l, int max_wait_ms)
 {
-	uint64_t next_us, now_us, ms;
+	int64_t most_us = max_wait_ms < 0 ? -1 : (int64_t)max_wait_ms * 1000;
+	uint64_t next_us, now_us, us;
 
 	if (max_wait_ms == 0 || l->loop.again || !list_empty(&l->arrived))
 		return 0;
 	next_us = loop_timers_next_us(&l->loop);
 	if (next_us == WHEEL_NEVER)
-		return max_wait_ms;
+		return most_us;
 	if (next_us <= l->clock.now_us)
 		return 0;
 	/* The turn took time since its clock was read: ask again, or every sleep is too long by it. */
 	now_us = monotonic_us();
 	if (next_us <= now_us)
 		return 0;
-	ms = (next_us - now_us + 999) / 1000;
-	if (ms > INT_MAX)
-		ms = INT_MAX;
-	return max_wait_ms > 0 && (uint64_t)max_wait_ms < ms ? max_wait_ms : (int)ms;
+	us = next_us - now_us;
+	if (us > (uint64_t)INT_MAX * 1000)
+		us = (uint64_t)INT_MAX * 1000;
+	return most_us > 0 && (uint64_t)most_us < us ? most_us : (int64_t)us;
+}
+
+/* From the first alarm on, the thread asks to be woken at the microsecond, not some fifty later. */
+static void be_precise(struct loop_epoll *l)
+{
+	if (l->is_precise)
+		return;
+	l->is_precise = true;
+	(void)prctl(PR_SET_TIMERSLACK, 1UL);
+}
+
+/* Wait in whole milliseconds, which every kernel can; to the microsecond only when there is an alarm to be in time for. */
+static int wait_events(struct loop_epoll *l, int64_t us)
+{
+	struct timespec ts = {.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000};
+	int n;
+
+	if (us > 0 && !list_empty(&l->loop.alarms)) {
+		be_precise(l);
+		n = epoll_pwait2(l->epoll_fd, l->events, EVENTS_PER_WAIT, &ts, NULL);
+		if (n >= 0 || errno != ENOSYS)
+			return n;
+		return epoll_wait(l->epoll_fd, l->events, EVENTS_PER_WAIT,
+				  (int)(us / 1000)); /* then look often */
+	}
+	return epoll_wait(l->epoll_fd, l->events, EVENTS_PER_WAIT, us < 0 ? -1 : (int)((us + 999) / 1000));
 }
 
 /*
@@ -245,8 +275,9 @@ static void gap_count(struct loop_epoll *l)
 /* Wait for events; the number of them or ERR_IO. */
 static int epoll_sleep(struct loop_epoll *l, int max_wait_ms)
 {
-	int n, error, timeout = wait_ms(l, max_wait_ms);
+	int64_t timeout = wait_us(l, max_wait_ms);
 	bool may_block = timeout != 0;
+	int n, error;
 
 	if (atomic_load_explicit(&l->notified, memory_order_relaxed) ||
 	    atomic_load_explicit(&l->loop.stopped, memory_order_relaxed))
@@ -257,14 +288,14 @@ static int epoll_sleep(struct loop_epoll *l, int max_wait_ms)
 	}
 	if (may_block) {
 		loop_run_hooks(&l->loop, LOOP_BEFORE_SLEEP);
-		timeout = wait_ms(l, max_wait_ms); /* a hook may have made work */
+		timeout = wait_us(l, max_wait_ms); /* a hook may have made work */
 		atomic_store(&l->sleeping, true);
 		if (atomic_load(&l->notified) || atomic_load(&l->loop.stopped))
 			timeout = 0;
 	} else {
 		timeout = 0;
 	}
-	n = epoll_wait(l->epoll_fd, l->events, EVENTS_PER_WAIT, timeout);
+	n = wait_events(l, timeout);
 	error = errno;
 	if (may_block) {
 		atomic_store(&l->sleeping, false);
@@ -321,6 +352,7 @@ static const struct loop_ops epoll_ops = {
 	.turn = epoll_turn,
 	.notify = epoll_notify,
 	.wake = epoll_wake,
+	.precise_us = monotonic_us,
 	.forget = epoll_forget,
 	.fd_add = epoll_fd_add,
 	.fd_remove = epoll_fd_remove,

@@ -23,6 +23,8 @@ struct loop_ops {
 	void (*forget)(struct loop *loop, struct loop_source *s);
 	/* NULL: nothing happens in between */
 	void (*interleave)(struct loop *loop);
+	/* NULL: time stands still within a turn */
+	uint64_t (*precise_us)(void);
 	int (*fd_add)(struct loop *loop, struct loop_fd *f);
 	void (*fd_remove)(struct loop *loop, struct loop_fd *f);
 	void (*destroy)(struct loop *loop);
@@ -34,6 +36,8 @@ struct loop {
 	struct list hooks[LOOP_HOOKS];
 	struct list due;     /* timers of this turn that have not fired yet */
 	struct list running; /* sources of this turn that have not run yet */
+	struct list alarms;  /* earliest first */
+	struct list ringing; /* alarms of this turn that have not fired yet */
 	bool again;
 	_Atomic bool stopped;
 	struct wheel wheel; /* ticks of 1 ms */
@@ -47,7 +51,7 @@ void loop_run_hooks(struct loop *loop, enum loop_hook_when when);
 void loop_turn_begin(struct loop *loop);
 void loop_turn_finish(struct loop *loop);
 
-/* When the next timer needs a turn, in us of the loop's clock; WHEEL_NEVER, or a time in the past. */
+/* When the next timer or alarm needs a turn, in us of the loop's clock; WHEEL_NEVER, or a time in the past. */
 uint64_t loop_timers_next_us(struct loop *loop);
 
 #endif

@@ -1,6 +1,6 @@
 /*
  * A Modbus master (client) as its users see it: requests go in, each is answered or fails exactly once. What is
- * below, TCP today, is known to modbus_master_*_create() only.
+ * below, TCP or a serial line, is known to modbus_master_*_create() only.
  *
  * A master never blocks, reads no clock but its loop's, and reports each failure once: retries, back-off and the choice
  * of what goes first belong to the caller. It belongs to its loop's thread.
@@ -34,26 +34,38 @@ enum modbus_request_state {
 struct modbus_request {
 	/* set by the caller before submit */
 	uint8_t unit;
-	struct modbus_req req; /* one that modbus_req_encode() accepts */
+	/*
+	 * Either a request that modbus_req_encode() accepts, or with is_raw any PDU of 1..MODBUS_PDU_MAX bytes: then whatever the device answers
+	 * to it, an exception too, is OK and is in `pdu`, in the place of what was asked (pdu_len 0 after a broadcast).
+	 */
+	bool is_raw;
+	struct modbus_req req;
+	uint8_t pdu[MODBUS_PDU_MAX];
+	uint16_t pdu_len;
 	uint32_t
-		timeout_ms; /* >0; from sending to answer, and for connecting when it is first in the queue */
+		silence_us; /* serial lines: to keep on the wire before it, beyond what line and standard ask */
+	uint32_t
+		timeout_ms; /* >0; from the end of sending to the answer, and for connecting when it is first in the queue */
 	void (*done)(struct modbus_request
 			     *r); /* may submit it again, free it, and call any function of the master */
 	void *owner;
 
 	/*
 	 * The outcome, valid in done() and after it:
-	 *   OK              data holds what was read
+	 *   OK              data holds what was read; a broadcast was sent and the turnaround is over
 	 *   ERR_REMOTE      the device answered with `exception`
 	 *   ERR_TIMEOUT     no connection, or no answer, in time
 	 *   ERR_CLOSED      the connection broke while it was in flight
 	 *   ERR_IO          connecting failed: refused, unreachable, unknown name
-	 *   ERR_MALFORMED, ERR_UNEXPECTED   an answer that cannot be one to this request
+	 *   ERR_MALFORMED, ERR_UNEXPECTED   an answer that cannot be one to this request, or that was broken on the wire
 	 *   ERR_RANGE, ERR_UNSUPPORTED      req cannot be encoded; nothing was sent
 	 *   ERR_NOMEM
 	 */
 	int rc;
 	uint8_t exception;
+	uint32_t
+		response_us; /* from its last byte on the wire to the answer: OK and ERR_REMOTE; 0 otherwise */
+	uint32_t busy_us;    /* from its first byte on the wire to the outcome; 0: it was not sent */
 	int64_t answered_ms; /* wall clock, Unix ms, when the answer came: OK and ERR_REMOTE; 0 otherwise */
 	union modbus_data data;
 
@@ -62,14 +74,27 @@ struct modbus_request {
 	enum modbus_request_state state;
 	uint16_t transaction;
 	struct loop_timer timer;
+	uint64_t sent_us;
 	struct modbus_master *master;
 };
 
+/* Who looks at the frames of a master. */
+struct modbus_trace {
+	/*
+	 * `bytes` are borrowed for the call. at_us: of the loop's monotonic clock, when the first of them was written or read. note: NULL, or what is
+	 * wrong with them: "crc" (broken), "foreign" (a frame that answers nothing), "noise" (no frame), "echo" (our own).
+	 */
+	void (*frame)(struct modbus_trace *t, bool is_sent, uint64_t at_us, struct span bytes,
+		      const char *note);
+};
+
 struct modbus_master_stats {
-	uint64_t sent;        /* requests that went out */
-	uint64_t answered;    /* answers, exceptions among them */
-	uint64_t timeouts;    /* requests sent that got no answer in time */
-	uint64_t stray;       /* answers to nothing: late ones, mostly; dropped */
+	uint64_t sent;     /* requests that went out */
+	uint64_t answered; /* answers, exceptions among them */
+	uint64_t timeouts; /* requests sent that got no answer in time */
+	uint64_t
+		stray; /* answers to nothing: late ones, mostly; on a serial line also foreign frames; dropped */
+	uint64_t crc_errors;  /* serial lines: answers with a wrong checksum, or cut short */
 	uint64_t connections; /* that came up */
 };
 
@@ -83,6 +108,7 @@ struct modbus_master_ops {
 
 struct modbus_master {
 	const struct modbus_master_ops *ops;
+	struct modbus_trace *trace; /* the user's, at any time; NULL: nobody looks */
 };
 
 /*
@@ -141,6 +167,33 @@ struct modbus_master_tcp_options {
  */
 MUST_USE int modbus_master_tcp_create(struct loop *loop, struct dialer *dialer,
 				      const struct modbus_master_tcp_options *options,
+				      struct modbus_master **out);
+
+/* ---- serial lines, also behind a TCP connection: RTU and ASCII ---- */
+
+struct modbus_master_rtu_options {
+	bool is_ascii;
+	uint32_t baud; /* 0: not known; then bytes take no time and no 3.5 characters of silence are kept */
+	unsigned
+		char_bits; /* of a character with start, parity and stop bits; 0: 11, as the standard has it */
+	uint32_t silence_us;    /* before each request, beyond 3.5 characters */
+	uint32_t turnaround_us; /* after a broadcast */
+	/*
+	 * An answer that stopped for so long has ended, whole or not; 0: 20 ms. Not 1.5 characters: USB adapters and networks keep bytes back for longer.
+	 */
+	uint32_t gap_us;
+	/* As above, for connections; 0: never, as a serial port tells when it is gone. */
+	unsigned quiet_timeouts;
+	/*
+	 * The stream brings each byte when it comes, at the pace of `baud`: then the master does not look at each of them, but again when the rest of the answer
+	 * can be there.
+	 */
+	bool is_port;
+};
+
+/* As modbus_master_tcp_create(). One request is on the wire at a time. ERR_NOMEM. */
+MUST_USE int modbus_master_rtu_create(struct loop *loop, struct dialer *dialer,
+				      const struct modbus_master_rtu_options *options,
 				      struct modbus_master **out);
 
 #endif

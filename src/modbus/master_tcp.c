@@ -17,7 +17,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
-#include "modbus/master.h"
+#include "modbus/request.h"
 
 #define IN_FLIGHT_DEFAULT 1u
 #define QUIET_DEFAULT     3u
@@ -80,6 +80,8 @@ static void detach(struct master_tcp *m, struct modbus_request *r)
 
 static void finish(struct master_tcp *m, struct modbus_request *r, int rc)
 {
+	if (r->state == MODBUS_REQUEST_IN_FLIGHT)
+		r->busy_us = (uint32_t)(loop_now_us(m->loop) - r->sent_us);
 	detach(m, r);
 	r->rc = rc;
 	r->state = MODBUS_REQUEST_FINISHED;
@@ -185,7 +187,7 @@ static MUST_USE int encode(struct master_tcp *m, struct modbus_request *r)
 	size_t len = 0;
 	int rc;
 
-	if ((rc = modbus_req_encode(&r->req, pdu, MODBUS_PDU_MAX, &len)) < 0)
+	if ((rc = modbus_request_encode(r, pdu, &len)) < 0)
 		return rc;
 	/* With long time-outs one may still be open when the numbers have come round. */
 	do
@@ -210,6 +212,8 @@ static void send_request(struct master_tcp *m, struct modbus_request *r)
 	m->nin_flight++;
 	m->stats.sent++;
 	m->sending = r;
+	r->sent_us = loop_now_us(m->loop);
+	modbus_master_trace(&m->master, true, r->sent_us, span_of(m->out, m->out_len), NULL);
 	loop_timer_set(m->loop, &r->timer, r->timeout_ms);
 }
 
@@ -222,22 +226,26 @@ static void pump(struct master_tcp *m)
 
 /* ---- receiving ---- */
 
+static void trace_answer(struct master_tcp *m, const struct modbus_adu *adu, const char *note)
+{
+	modbus_master_trace(&m->master, false, loop_now_us(m->loop),
+			    span_of(adu->pdu.p - MODBUS_MBAP_SIZE, adu->size), note);
+}
+
 static void answered(struct master_tcp *m, const struct modbus_adu *adu)
 {
 	list_for_each (node, &m->in_flight) {
 		struct modbus_request *r = container_of(node, struct modbus_request, node);
-		int rc;
 
 		/* What is half sent cannot have been answered. */
 		if (r->transaction != adu->transaction || r->unit != adu->unit || r == m->sending)
 			continue;
-		rc = modbus_rsp_decode(adu->pdu.p, adu->pdu.len, &r->req, &r->data, &r->exception);
-		if (rc == OK || rc == ERR_REMOTE)
-			r->answered_ms = loop_wall_ms(m->loop);
+		trace_answer(m, adu, NULL);
 		m->stats.answered++;
-		finish(m, r, rc);
+		finish(m, r, modbus_request_decode(r, adu->pdu, m->loop, r->sent_us));
 		return;
 	}
+	trace_answer(m, adu, "foreign");
 	m->stats.stray++;
 }
 
@@ -362,25 +370,13 @@ static void tcp_submit(struct modbus_master *master, struct modbus_request *r)
 {
 	struct master_tcp *m = tcp_of(master);
 
-	assert(r->state == MODBUS_REQUEST_IDLE && r->timeout_ms > 0);
-	r->master = master;
-	r->rc = OK;
-	r->exception = MODBUS_EXCEPTION_NONE;
-	r->answered_ms = 0;
-	r->state = MODBUS_REQUEST_QUEUED;
+	modbus_request_queued(r, master);
 	loop_timer_init(&r->timer, on_request_timer);
 	list_append(&m->queued, &r->node);
 	if (m->state == LINK_DOWN)
 		kick(m);
 	else
 		pump(m);
-}
-
-static bool is_write(const struct modbus_request *r)
-{
-	const struct modbus_fc_info *info = modbus_fc_info(r->req.fc);
-
-	return info && info->shape >= MODBUS_SHAPE_WRITE_BIT;
 }
 
 /*
@@ -400,7 +396,7 @@ static void tcp_cancel(struct modbus_master *master, struct modbus_request *r)
 	m->sending = NULL;
 	if (m->out_at == 0)
 		m->out_len = 0;
-	else if (is_write(r))
+	else if (modbus_request_is_write(r))
 		link_lost(m, ERR_CLOSED, "a write was taken back half sent");
 	else
 		loop_timer_set(m->loop, &m->dial_timer, r->timeout_ms);

@@ -20,21 +20,31 @@ struct kept {
 	size_t len;
 };
 
-struct conn {
-	struct list node; /* in server->conns, the one that was silent longest first */
+/*
+ *   a frame -> waiting (another of its unit is asked) -> asked (the handler has it) -> answered -> bytes
+ */
+struct modbus_connection {
+	struct list node; /* in server->connections, the one that was silent longest first */
 	struct modbus_server *server;
 	struct stream *stream;
 	struct loop_timer resume;
 	struct kept in, out;
+	struct list waiting, asked, answered;
+	unsigned nrequests; /* in all three */
+	bool is_running;    /* conn_run() sends what is answered */
+	struct modbus_peer peer;
 };
 
 struct modbus_server {
 	struct acceptor acceptor;
 	struct loop *loop;
-	const struct modbus_model_ops *ops;
+	const struct modbus_handler_ops *ops;
+	void *handler;
+	/* Of a server that was made with a model: it is its own handler. */
+	const struct modbus_model_ops *model_ops;
 	void *model;
 	unsigned max_connections;
-	struct list conns;
+	struct list connections;
 	struct modbus_server_stats stats;
 	size_t in_len, out_len;
 	uint8_t in[IN_BYTES];
@@ -73,40 +83,176 @@ static size_t kept_back(struct kept *k, uint8_t *to)
 	return len;
 }
 
-static void conn_close(struct conn *c)
+/* ---- requests ---- */
+
+static struct modbus_server_request *request_of(struct list *node)
 {
+	return container_of(node, struct modbus_server_request, node);
+}
+
+static void request_free(struct modbus_server_request *r)
+{
+	list_remove(&r->node);
+	r->connection->nrequests--;
+	free(r);
+}
+
+static void requests_drop(struct list *requests)
+{
+	list_for_each (node, requests)
+		request_free(request_of(node));
+}
+
+static void conn_close(struct modbus_connection *c)
+{
+	struct modbus_server *s = c->server;
+
 	list_remove(&c->node);
-	loop_timer_cancel(c->server->loop, &c->resume);
+	loop_timer_cancel(s->loop, &c->resume);
 	stream_close(c->stream);
 	kept_drop(&c->in);
 	kept_drop(&c->out);
-	c->server->stats.connections--;
+	list_for_each (node, &c->asked)
+		s->ops->cancel(s->handler, request_of(node));
+	requests_drop(&c->asked);
+	requests_drop(&c->waiting);
+	requests_drop(&c->answered);
+	if (s->ops->closed)
+		s->ops->closed(s->handler, &c->peer);
+	s->stats.connections--;
 	free(c);
+}
+
+static bool unit_is_busy(struct modbus_connection *c, uint8_t unit)
+{
+	list_for_each (node, &c->asked)
+		if (request_of(node)->unit == unit)
+			return true;
+	return false;
+}
+
+static void ask(struct modbus_connection *c, struct modbus_server_request *r)
+{
+	list_remove(&r->node);
+	list_append(&c->asked, &r->node);
+	c->server->ops->request(c->server->handler, r);
+}
+
+/* Ask for what waited, each unit's in order: the one in front is asked first, and makes its unit busy for those behind. */
+static void ask_waiting(struct modbus_connection *c)
+{
+	list_for_each (node, &c->waiting)
+		if (!unit_is_busy(c, request_of(node)->unit))
+			ask(c, request_of(node));
+}
+
+/* Out of memory is said with an exception, which needs none. */
+static void refuse_frame(struct modbus_server *s, const struct modbus_adu *adu)
+{
+	uint8_t pdu[2];
+	size_t len = 0;
+	int rc = modbus_exception_encode(adu->pdu.p[0], MODBUS_EXCEPTION_SERVER_DEVICE_BUSY, pdu, sizeof(pdu),
+					 &len);
+
+	assert(rc == OK);
+	rc = modbus_adu_encode(adu->transaction, adu->unit, span_of(pdu, len), s->out + s->out_len,
+			       OUT_BYTES - s->out_len, &len);
+	assert(rc == OK);
+	s->out_len += len;
+	s->stats.exceptions++;
+}
+
+static void take_frame(struct modbus_connection *c, const struct modbus_adu *adu)
+{
+	struct modbus_server_request *r = calloc(1, sizeof(*r));
+
+	c->server->stats.requests++;
+	if (!r) {
+		refuse_frame(c->server, adu);
+		return;
+	}
+	r->unit = adu->unit;
+	r->transaction = adu->transaction;
+	r->pdu_len = (uint8_t)adu->pdu.len;
+	memcpy(r->pdu, adu->pdu.p, adu->pdu.len);
+	r->connection = c;
+	r->peer = &c->peer;
+	list_init(&r->node);
+	list_append(&c->waiting, &r->node);
+	c->nrequests++;
+	ask_waiting(c);
+}
+
+void modbus_server_answer(struct modbus_server_request *r, struct span pdu)
+{
+	struct modbus_connection *c = r->connection;
+
+	assert(pdu.len >= 1 && pdu.len <= MODBUS_PDU_MAX);
+	if (pdu.p != r->pdu)
+		memcpy(r->pdu, pdu.p, pdu.len);
+	r->pdu_len = (uint8_t)pdu.len;
+	list_remove(&r->node);
+	list_append(&c->answered, &r->node);
+	if (!c->is_running && !loop_timer_pending(&c->resume))
+		loop_timer_set(c->server->loop, &c->resume, 0);
+}
+
+void modbus_server_refuse(struct modbus_server_request *r, enum modbus_exception exception)
+{
+	uint8_t pdu[2];
+	size_t len = 0;
+	int rc = modbus_exception_encode(r->pdu[0], (uint8_t)exception, pdu, sizeof(pdu), &len);
+
+	assert(rc == OK);
+	modbus_server_answer(r, span_of(pdu, len));
 }
 
 /* ---- answering ---- */
 
-/* Answer frames of s->in while s->out has room. OK: no whole frame is left; ERR_FULL; ERR_MALFORMED. */
-static MUST_USE int answer(struct modbus_server *s)
+static bool has_room(const struct modbus_server *s)
 {
-	struct modbus_adu adu;
-	size_t at = 0;
-	int rc = ERR_FULL;
+	return OUT_BYTES - s->out_len >= MODBUS_ADU_MAX;
+}
 
-	while (OUT_BYTES - s->out_len >= MODBUS_ADU_MAX &&
-	       (rc = modbus_adu_split(s->in + at, s->in_len - at, &adu)) == OK) {
-		uint8_t *pdu = s->out + s->out_len + MODBUS_MBAP_SIZE;
-		size_t len = modbus_model_answer(s->ops, s->model, adu.unit, adu.pdu, pdu);
+/* Turn answers into bytes while s->out has room. */
+static void encode_answers(struct modbus_connection *c)
+{
+	struct modbus_server *s = c->server;
+	struct list *node;
 
-		at += adu.size;
-		s->stats.requests++;
-		if (pdu[0] & 0x80)
-			s->stats.exceptions++;
-		rc = modbus_adu_encode(adu.transaction, adu.unit, span_of(pdu, len), s->out + s->out_len,
-				       OUT_BYTES - s->out_len, &len);
+	while (has_room(s) && (node = list_first(&c->answered))) {
+		struct modbus_server_request *r = request_of(node);
+		size_t len = 0;
+		int rc = modbus_adu_encode(r->transaction, r->unit, span_of(r->pdu, r->pdu_len),
+					   s->out + s->out_len, OUT_BYTES - s->out_len, &len);
+
 		assert(rc == OK);
 		s->out_len += len;
-		rc = ERR_FULL;
+		if (r->pdu[0] & 0x80)
+			s->stats.exceptions++;
+		request_free(r);
+	}
+}
+
+/*
+ * Take frames of s->in and answers while s->out has room. OK: no whole frame is left; ERR_FULL: s->out is;
+ * ERR_BUSY: as many requests as may be are unanswered; ERR_MALFORMED.
+ */
+static MUST_USE int answer(struct modbus_connection *c)
+{
+	struct modbus_server *s = c->server;
+	struct modbus_adu adu;
+	size_t at = 0;
+	int rc;
+
+	ask_waiting(c);
+	for (;;) {
+		encode_answers(c);
+		rc = !has_room(s) ? ERR_FULL : c->nrequests == MODBUS_SERVER_REQUESTS_MAX ? ERR_BUSY : OK;
+		if (rc < 0 || (rc = modbus_adu_split(s->in + at, s->in_len - at, &adu)) < 0)
+			break;
+		take_frame(c, &adu);
+		at += adu.size;
 	}
 	s->in_len -= at;
 	memmove(s->in, s->in + at, s->in_len);
@@ -114,7 +260,7 @@ static MUST_USE int answer(struct modbus_server *s)
 }
 
 /* Write s->out; what the peer does not take is kept. OK, ERR_BUSY (kept: wait for WRITABLE) or the stream's error. */
-static MUST_USE int send_out(struct conn *c)
+static MUST_USE int send_out(struct modbus_connection *c)
 {
 	struct modbus_server *s = c->server;
 	struct iovec iov = {.iov_base = s->out, .iov_len = s->out_len};
@@ -135,20 +281,20 @@ static MUST_USE int send_out(struct conn *c)
 	return ERR_BUSY;
 }
 
-/* Answer all of s->in, write by write. As send_out(), or ERR_MALFORMED. */
-static MUST_USE int answer_all(struct conn *c)
+/* Answer all of s->in, write by write. As send_out(), ERR_BUSY for answers that are to come as well, or ERR_MALFORMED. */
+static MUST_USE int answer_all(struct modbus_connection *c)
 {
 	int answered, sent;
 
 	do {
-		answered = answer(c->server);
+		answered = answer(c);
 		sent = send_out(c);
 	} while (answered == ERR_FULL && sent == OK);
-	return answered == ERR_MALFORMED ? answered : sent;
+	return sent < 0 && answered != ERR_MALFORMED ? sent : answered;
 }
 
 /* Read and answer until there is nothing more (OK), it must wait (ERR_BUSY), or it is over (another error). */
-static MUST_USE int serve(struct conn *c)
+static MUST_USE int serve(struct modbus_connection *c)
 {
 	struct modbus_server *s = c->server;
 	bool more = true;
@@ -177,29 +323,29 @@ static MUST_USE int serve(struct conn *c)
 	return OK;
 }
 
-static void conn_run(struct conn *c)
+static void conn_run(struct modbus_connection *c)
 {
 	struct modbus_server *s = c->server;
-	char peer[STREAM_PEER_MAX];
 	int rc;
 
 	list_remove(&c->node);
-	list_append(&s->conns, &c->node);
+	list_append(&s->connections, &c->node);
 	s->in_len = kept_back(&c->in, s->in);
 	s->out_len = kept_back(&c->out, s->out);
+	c->is_running = true;
 	rc = serve(c);
+	c->is_running = false;
 	if (rc == ERR_BUSY)
 		rc = OK;
 	if (rc == OK)
 		rc = keep(&c->in, s->in, s->in_len);
 	if (rc == OK)
 		return;
-	stream_peer(c->stream, peer, sizeof(peer));
 	if (rc == ERR_MALFORMED) {
 		s->stats.malformed++;
-		log_warning("modbus", "%s: sends what is not Modbus/TCP; disconnected", peer);
+		log_warning("modbus", "%s: sends what is not Modbus/TCP; disconnected", c->peer.address);
 	} else {
-		log_info("modbus", "%s: disconnected: %s", peer, err_text(rc));
+		log_info("modbus", "%s: disconnected: %s", c->peer.address, err_text(rc));
 	}
 	conn_close(c);
 }
@@ -212,42 +358,98 @@ static void on_ready(struct stream *stream, unsigned events)
 
 static void on_resume(struct loop_timer *t)
 {
-	conn_run(container_of(t, struct conn, resume));
+	conn_run(container_of(t, struct modbus_connection, resume));
 }
 
 /* ---- connections ---- */
 
+static bool is_let_in(struct modbus_server *s, struct modbus_peer *peer)
+{
+	if (!s->ops->accept || s->ops->accept(s->handler, peer))
+		return true;
+	s->stats.refused++;
+	log_warning("modbus", "%s: is not allowed to connect; refused", peer->address);
+	return false;
+}
+
+static void conn_init(struct modbus_connection *c, struct modbus_server *s, struct stream *stream)
+{
+	c->server = s;
+	c->stream = stream;
+	loop_timer_init(&c->resume, on_resume);
+	list_init(&c->waiting);
+	list_init(&c->asked);
+	list_init(&c->answered);
+	list_init(&c->node);
+	stream_peer(stream, c->peer.address, sizeof(c->peer.address));
+}
+
+static void conn_open(struct modbus_connection *c)
+{
+	struct modbus_server *s = c->server;
+	struct list *oldest = list_first(&s->connections);
+
+	if (oldest && s->stats.connections == s->max_connections) {
+		s->stats.displaced++;
+		conn_close(container_of(oldest, struct modbus_connection, node));
+	}
+	list_append(&s->connections, &c->node);
+	s->stats.connections++;
+	c->stream->owner = c;
+	c->stream->ready = on_ready;
+	if (stream_attach(c->stream, s->loop) < 0) {
+		log_warning("modbus", "a connection cannot be watched and is refused");
+		conn_close(c);
+	}
+}
+
 static void on_accepted(struct acceptor *a, struct stream *stream)
 {
 	struct modbus_server *s = container_of(a, struct modbus_server, acceptor);
-	struct conn *c = calloc(1, sizeof(*c));
-	struct list *oldest = list_first(&s->conns);
+	struct modbus_connection *c = calloc(1, sizeof(*c));
 
 	if (!c) {
 		log_warning("modbus", "out of memory: a connection is refused");
 		stream_close(stream);
 		return;
 	}
-	if (oldest && s->stats.connections == s->max_connections) {
-		s->stats.displaced++;
-		conn_close(container_of(oldest, struct conn, node));
+	conn_init(c, s, stream);
+	if (is_let_in(s, &c->peer)) {
+		conn_open(c);
+		return;
 	}
-	c->server = s;
-	c->stream = stream;
-	loop_timer_init(&c->resume, on_resume);
-	list_init(&c->node);
-	list_append(&s->conns, &c->node);
-	s->stats.connections++;
-	stream->owner = c;
-	stream->ready = on_ready;
-	if (stream_attach(stream, s->loop) < 0) {
-		log_warning("modbus", "a connection cannot be watched and is refused");
-		conn_close(c);
-	}
+	stream_close(stream);
+	free(c);
 }
+
+/* ---- a model behind it ---- */
+
+static void model_request(void *handler, struct modbus_server_request *r)
+{
+	const struct modbus_server *s = handler;
+	uint8_t pdu[MODBUS_PDU_MAX];
+	size_t len = modbus_model_answer(s->model_ops, s->model, r->unit, span_of(r->pdu, r->pdu_len), pdu);
+
+	modbus_server_answer(r, span_of(pdu, len));
+}
+
+static const struct modbus_handler_ops model_handler = {.request = model_request};
 
 int modbus_server_create(struct loop *loop, const struct modbus_model_ops *ops, void *model,
 			 unsigned max_connections, struct modbus_server **out)
+{
+	int rc = modbus_server_create_handled(loop, &model_handler, NULL, max_connections, out);
+
+	if (rc < 0)
+		return rc;
+	(*out)->handler = *out;
+	(*out)->model_ops = ops;
+	(*out)->model = model;
+	return OK;
+}
+
+int modbus_server_create_handled(struct loop *loop, const struct modbus_handler_ops *ops, void *handler,
+				 unsigned max_connections, struct modbus_server **out)
 {
 	struct modbus_server *s;
 
@@ -258,9 +460,9 @@ int modbus_server_create(struct loop *loop, const struct modbus_model_ops *ops, 
 	s->acceptor.accepted = on_accepted;
 	s->loop = loop;
 	s->ops = ops;
-	s->model = model;
+	s->handler = handler;
 	s->max_connections = max_connections;
-	list_init(&s->conns);
+	list_init(&s->connections);
 	*out = s;
 	return OK;
 }
@@ -281,7 +483,7 @@ void modbus_server_destroy(struct modbus_server *s)
 
 	if (!s)
 		return;
-	while ((node = list_first(&s->conns)))
-		conn_close(container_of(node, struct conn, node));
+	while ((node = list_first(&s->connections)))
+		conn_close(container_of(node, struct modbus_connection, node));
 	free(s);
 }

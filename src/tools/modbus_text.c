@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/calendar.h"
 #include "base/utf8.h"
 
 /* ---- in ---- */
@@ -103,6 +104,8 @@ int modbus_text_parse(const char *text, const struct modbus_format *f, struct mo
 		return OK;
 	case VALUE_KIND_BYTES:
 		return parse_hex(text, out);
+	case VALUE_KIND_TIME:
+		return calendar_parse(span_str(text), &out->time);
 	default:
 		return parse_number(text, out);
 	}
@@ -171,6 +174,14 @@ static void print_json_text(FILE *to, const struct modbus_value *v)
 	fputc('"', to);
 }
 
+static void print_time(FILE *to, const struct modbus_value *v)
+{
+	char text[CALENDAR_TEXT_MAX];
+
+	calendar_text(text, v->time);
+	fputs(text, to);
+}
+
 void modbus_text_print(FILE *to, const struct modbus_value *v, bool is_single)
 {
 	switch (v->kind) {
@@ -188,6 +199,9 @@ void modbus_text_print(FILE *to, const struct modbus_value *v, bool is_single)
 		return;
 	case VALUE_KIND_STRING:
 		print_text(to, v);
+		return;
+	case VALUE_KIND_TIME:
+		print_time(to, v);
 		return;
 	default:
 		print_hex(to, v);
@@ -211,8 +225,9 @@ void modbus_text_print_json(FILE *to, const struct modbus_value *v, bool is_sing
 		print_json_text(to, v);
 		return;
 	case VALUE_KIND_BYTES:
+	case VALUE_KIND_TIME:
 		fputc('"', to);
-		print_hex(to, v);
+		modbus_text_print(to, v, is_single);
 		fputc('"', to);
 		return;
 	default:

@@ -10,7 +10,7 @@
 
 /*
  * Parse a value for this format: bool 0 1 true false on off; integers decimal or 0x; floats; text as it is; bytes as
- * hexadecimal digits. OK, ERR_MALFORMED (not of the type) or ERR_RANGE; whether it fits the registers is said by
+ * hexadecimal digits; date-times as base/calendar.h. OK, ERR_MALFORMED (not of the type) or ERR_RANGE; whether it fits the registers is said by
  * modbus_value_encode().
  */
 MUST_USE int modbus_text_parse(const char *text, const struct modbus_format *f, struct modbus_value *out);

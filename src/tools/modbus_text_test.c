@@ -134,6 +134,8 @@ static void values_are_printed_for_people_and_programs(void **state)
 	assert_prints(FLOAT(NAN), false, "nan", "null");
 	assert_prints(FLOAT(-INFINITY), true, "-inf", "null");
 	assert_prints(text_of(VALUE_KIND_BYTES, "\x00\xff", 2), false, "00ff", "\"00ff\"");
+	assert_prints((struct modbus_value){.kind = VALUE_KIND_TIME, .time = 1795341600250}, false,
+		      "2026-11-22T10:00:00.250Z", "\"2026-11-22T10:00:00.250Z\"");
 	assert_prints(STRING("a\"\\b"), false, "a\"\\b", "\"a\\\"\\\\b\"");
 	assert_prints(STRING("\x1b[2J\x7f"), false, "\\x1b[2J\\x7f", "\"\\u001b[2J\x7f\"");
 	assert_prints(STRING("\xc2\xb0"

@@ -92,6 +92,45 @@ static void add_devices(struct table *t, const json_t *list, bool online)
 	}
 }
 
+/* "holding:10, holding:20-21 and 3 more" */
+static void refused_text(const json_t *device, char *text, size_t size)
+{
+	const json_t *refused = json_object_get(device, "refused");
+	size_t shown = json_array_size(refused), at = 0;
+	long long all = num(device, "refused_total");
+
+	for (size_t i = 0; i < shown && at < size; i++) {
+		const char *range = json_string_value(json_array_get(refused, i));
+
+		at += (size_t)snprintf(text + at, size - at, "%s%s", i ? ", " : "", range ? range : "");
+	}
+	if (all > (long long)shown && at < size)
+		snprintf(text + at, size - at, " and %lld more", all - (long long)shown);
+}
+
+static void print_refused(const json_t *list, FILE *to)
+{
+	static const char *const titles[] = {"<device", "<does not let itself be read at"};
+	struct table t;
+
+	t.titles = titles;
+	t.ncolumns = sizeof(titles) / sizeof(titles[0]);
+	t.nrows = 0;
+	for (size_t i = 0; i < json_array_size(list) && t.nrows < TABLE_ROWS_MAX; i++) {
+		const json_t *d = json_array_get(list, i);
+		char text[TABLE_CELL_BYTES];
+
+		if (json_array_size(json_object_get(d, "refused")) == 0)
+			continue;
+		refused_text(d, text, sizeof(text));
+		table_set_text(&t, 0, str(d, "name"));
+		table_set_text(&t, 1, text);
+		t.nrows++;
+	}
+	if (t.nrows > 0)
+		table_print(&t, to);
+}
+
 static void print_devices(const json_t *list, FILE *to)
 {
 	static const char *const titles[] = {"<device", "<line", "<state", "<since", "<last error"};
@@ -104,6 +143,7 @@ static void print_devices(const json_t *list, FILE *to)
 	add_devices(&t, list, true);
 	table_print(&t, to);
 	print_more(list, &t, "devices", to);
+	print_refused(list, to);
 }
 
 /* ---- uplinks ---- */

@@ -140,6 +140,19 @@ static void what_a_device_said_does_not_reach_the_terminal_as_it_is(void **state
 	free(text);
 }
 
+static void what_devices_refuse_is_told(void **state)
+{
+	json_t *d = device("d", "online", "x");
+	char *text;
+
+	(void)state;
+	assert_int_equal(json_object_set_new(d, "refused", json_pack("[ss]", "holding:10", "coil:3-4")), 0);
+	assert_int_equal(json_object_set_new(d, "refused_total", json_integer(5)), 0);
+	text = printed(json_pack("{s:[o]}", "devices", d));
+	assert_non_null(strstr(text, "\nd       holding:10, coil:3-4 and 3 more\n"));
+	free(text);
+}
+
 static void an_uplink_is_one_line_with_the_sum_of_what_it_dropped(void **state)
 {
 	json_t *list =
@@ -163,6 +176,7 @@ int main(void)
 		cmocka_unit_test(everything_has_its_line),
 		cmocka_unit_test(an_answer_that_lacks_everything_is_printed),
 		cmocka_unit_test(devices_that_are_not_online_come_first_and_the_rest_is_counted),
+		cmocka_unit_test(what_devices_refuse_is_told),
 		cmocka_unit_test(what_a_device_said_does_not_reach_the_terminal_as_it_is),
 	};
 

@@ -21,6 +21,8 @@
 #define MODBUS_READ_REGS_MAX  125u
 #define MODBUS_WRITE_BITS_MAX 1968u
 #define MODBUS_WRITE_REGS_MAX 123u
+#define MODBUS_RW_WRITE_MAX   121u /* registers to write of a read/write; AP 6.17 */
+#define MODBUS_DIAG_WORDS_MAX 125u /* what fits; AP 6.8 */
 #define MODBUS_PDU_MAX        253u /* function code and data; AP 4.1 */
 #define MODBUS_MBAP_SIZE      7u   /* TCP 3.1.3 */
 #define MODBUS_ADU_MAX        260u /* MBAP and PDU */
@@ -48,7 +50,10 @@ struct modbus_area_info {
 
 const struct modbus_area_info *modbus_area_info(enum modbus_area area);
 
-/* ---- functions; FC(NAME, code, area, shape, most items in one request, text); AP 6.1..6.6, 6.11, 6.12 ---- */
+/*
+ * ---- functions; FC(NAME, code, area, shape, most items in one request, text); AP 6 ----
+ * The area of those that are not about items is COUNT. Of "encapsulated interface transport" there is one kind, 14.
+ */
 #define MODBUS_FC_TABLE(FC)                                                                                  \
 	FC(READ_COILS, 0x01, COIL, READ_BITS, MODBUS_READ_BITS_MAX, "read coils")                            \
 	FC(READ_DISCRETE_INPUTS, 0x02, DISCRETE, READ_BITS, MODBUS_READ_BITS_MAX, "read discrete inputs")    \
@@ -58,7 +63,13 @@ const struct modbus_area_info *modbus_area_info(enum modbus_area area);
 	FC(WRITE_SINGLE_REGISTER, 0x06, HOLDING, WRITE_REG, 1, "write single register")                      \
 	FC(WRITE_MULTIPLE_COILS, 0x0F, COIL, WRITE_BITS, MODBUS_WRITE_BITS_MAX, "write multiple coils")      \
 	FC(WRITE_MULTIPLE_REGISTERS, 0x10, HOLDING, WRITE_REGS, MODBUS_WRITE_REGS_MAX,                       \
-	   "write multiple registers")
+	   "write multiple registers")                                                                       \
+	FC(MASK_WRITE_REGISTER, 0x16, HOLDING, MASK, 1, "mask write register")                               \
+	FC(READ_WRITE_REGISTERS, 0x17, HOLDING, READ_WRITE, MODBUS_READ_REGS_MAX,                            \
+	   "read/write multiple registers")                                                                  \
+	FC(DIAGNOSTICS, 0x08, COUNT, DIAGNOSTICS, MODBUS_DIAG_WORDS_MAX, "diagnostics")                      \
+	FC(GET_COMM_EVENT_COUNTER, 0x0B, COUNT, EVENT_COUNTER, 0, "get comm event counter")                  \
+	FC(READ_DEVICE_IDENTIFICATION, 0x2B, COUNT, IDENTIFICATION, 0, "read device identification")
 
 enum modbus_fc {
 #define MODBUS_FC_AS_ENUM(name, code, area, shape, max, text) MODBUS_FC_##name = (code),
@@ -66,15 +77,25 @@ enum modbus_fc {
 #undef MODBUS_FC_AS_ENUM
 };
 
-/* What request and answer look like. */
+/* What request and answer look like. Those that write come last: modbus_shape_writes(). */
 enum modbus_shape {
 	MODBUS_SHAPE_READ_BITS,
 	MODBUS_SHAPE_READ_REGS,
+	MODBUS_SHAPE_DIAGNOSTICS,
+	MODBUS_SHAPE_EVENT_COUNTER,
+	MODBUS_SHAPE_IDENTIFICATION,
 	MODBUS_SHAPE_WRITE_BIT,
 	MODBUS_SHAPE_WRITE_REG,
 	MODBUS_SHAPE_WRITE_BITS,
 	MODBUS_SHAPE_WRITE_REGS,
+	MODBUS_SHAPE_MASK,
+	MODBUS_SHAPE_READ_WRITE,
 };
+
+static inline bool modbus_shape_writes(enum modbus_shape shape)
+{
+	return shape >= MODBUS_SHAPE_WRITE_BIT;
+}
 
 struct modbus_fc_info {
 	enum modbus_fc fc;
@@ -112,12 +133,85 @@ enum modbus_exception {
 /* Never NULL; "unknown exception" for a code that AP 7 does not name. */
 const char *modbus_exception_text(uint8_t exception);
 
+/* ---- device identification; AP 6.21 ---- */
+
+#define MODBUS_MEI_IDENTIFICATION 14u
+#define MODBUS_OBJECTS_MAX        246u                      /* bytes of all objects of one answer */
+#define MODBUS_OBJECT_MAX         (MODBUS_OBJECTS_MAX - 2u) /* bytes of one, behind its id and length */
+
+enum modbus_read_code {
+	MODBUS_READ_BASIC = 1,
+	MODBUS_READ_REGULAR,
+	MODBUS_READ_EXTENDED,
+	MODBUS_READ_INDIVIDUAL,
+};
+
+/* OBJECT(NAME, id, text); of the others the maker says what they are */
+#define MODBUS_OBJECT_TABLE(OBJECT)                \
+	OBJECT(VENDOR_NAME, 0x00, "vendor name")   \
+	OBJECT(PRODUCT_CODE, 0x01, "product code") \
+	OBJECT(REVISION, 0x02, "revision")         \
+	OBJECT(VENDOR_URL, 0x03, "vendor url")     \
+	OBJECT(PRODUCT_NAME, 0x04, "product name") \
+	OBJECT(MODEL_NAME, 0x05, "model name")     \
+	OBJECT(APPLICATION_NAME, 0x06, "user application name")
+
+enum modbus_object_id {
+#define MODBUS_OBJECT_AS_ENUM(name, id, text) MODBUS_OBJECT_##name = (id),
+	MODBUS_OBJECT_TABLE(MODBUS_OBJECT_AS_ENUM)
+#undef MODBUS_OBJECT_AS_ENUM
+};
+
+/* The objects of one answer. */
+struct modbus_objects {
+	uint8_t conformity; /* as sent: 1 basic, 2 regular, 3 extended; 0x80 more: individual access too */
+	bool more;          /* ask again, from `next` on */
+	uint8_t next;
+	uint8_t count, len;               /* objects, and bytes of `list` */
+	uint8_t list[MODBUS_OBJECTS_MAX]; /* each: id, length, bytes */
+};
+
+/* NULL for an id that AP does not name. */
+const char *modbus_object_text(uint8_t id);
+
+/* The next object of a list, such as rd_of(o->list, o->len); false: there is none. *value borrows from the list. */
+bool modbus_object_next(struct rd *list, uint8_t *id, struct span *value);
+
+/* Append an object. ERR_RANGE (longer than MODBUS_OBJECT_MAX), ERR_FULL (does not fit behind the others: `more`). */
+MUST_USE int modbus_object_append(struct modbus_objects *o, uint8_t id, struct span value);
+
+/* ---- diagnostics; AP 6.8. COUNTER(member, sub-function, text): what a device counts ---- */
+#define MODBUS_COUNTER_TABLE(COUNTER)                                     \
+	COUNTER(messages, 0x0B, "frames on the line without error")       \
+	COUNTER(line_errors, 0x0C, "frames with a wrong checksum")        \
+	COUNTER(exceptions, 0x0D, "exceptions answered")                  \
+	COUNTER(served, 0x0E, "requests for this device, and broadcasts") \
+	COUNTER(silent, 0x0F, "requests that were not answered")          \
+	COUNTER(nak, 0x10, "requests answered with negative acknowledge") \
+	COUNTER(busy, 0x11, "requests answered with busy")                \
+	COUNTER(overruns, 0x12, "frames lost because they came too fast")
+
+#define MODBUS_DIAG_ECHO 0u
+
+struct modbus_counters {
+#define MODBUS_COUNTER_AS_MEMBER(member, sub, text) uint16_t member; /* goes round */
+	MODBUS_COUNTER_TABLE(MODBUS_COUNTER_AS_MEMBER)
+#undef MODBUS_COUNTER_AS_MEMBER
+};
+
+/* The counter that a sub-function reads. ERR_NOT_FOUND. */
+MUST_USE int modbus_counter(const struct modbus_counters *c, uint16_t sub_function, uint16_t *value);
+
 /* ---- data ---- */
 
-/* Items of one request or answer: registers, or bits packed as on the wire (item 0 in the lowest bit of byte 0). */
+/*
+ * Items of one request or answer: registers, or bits packed as on the wire (item 0 in the lowest bit of byte 0).
+ * Of diagnostics: the words. Of the event counter: status (0, or 0xFFFF: busy) and count.
+ */
 union modbus_data {
 	uint16_t regs[MODBUS_READ_REGS_MAX];
 	uint8_t bits[MODBUS_READ_BITS_MAX / 8];
+	struct modbus_objects objects;
 };
 
 static inline bool modbus_bit_get(const uint8_t *bits, unsigned i)
@@ -135,8 +229,22 @@ static inline void modbus_bit_set(uint8_t *bits, unsigned i, bool on)
 struct modbus_req {
 	uint8_t fc;
 	uint16_t address;
-	uint16_t count;         /* items; 1 for the single writes */
-	union modbus_data data; /* what to write: `count` items */
+	uint16_t
+		count; /* items, of diagnostics words; 1 for the single writes and mask write; of read/write, what is read */
+	union modbus_data
+		data; /* what to write: `count` items; of read/write `write_count`; the words of diagnostics */
+	union {
+		struct { /* mask write: the register becomes (it & and_mask) | (or_mask & ~and_mask) */
+			uint16_t and_mask, or_mask;
+		};
+		struct { /* read/write: written first, then read */
+			uint16_t write_address, write_count;
+		};
+		struct { /* identification: enum modbus_read_code, and the object to begin with */
+			uint8_t read_code, object_id;
+		};
+		uint16_t sub_function; /* diagnostics */
+	};
 };
 
 /* ---- PDUs ---- */
@@ -144,8 +252,8 @@ struct modbus_req {
 /*
  * Encode a request.
  *   pdu, room  MODBUS_PDU_MAX bytes always suffice; *len is what was written, untouched on failure
- * Returns OK, ERR_UNSUPPORTED (function not in the table), ERR_RANGE (quantity, or address + count beyond 65536) or
- * ERR_TOO_LARGE (room).
+ * Returns OK, ERR_UNSUPPORTED (function not in the table), ERR_RANGE (quantity, read code, or address + count beyond
+ * 65536) or ERR_TOO_LARGE (room).
  */
 MUST_USE int modbus_req_encode(const struct modbus_req *req, uint8_t *pdu, size_t room, size_t *len);
 
@@ -154,7 +262,7 @@ MUST_USE int modbus_req_encode(const struct modbus_req *req, uint8_t *pdu, size_
  *   pdu, len  function code and data; borrowed for the call
  *   req       fc is set whenever len > 0; the rest only with OK. Bits past `count` in the last byte are 0.
  * Returns OK; ERR_MALFORMED (empty, or a length that does not fit the function), ERR_UNSUPPORTED (function not in
- * the table), ERR_RANGE (quantity, byte count, coil value) or ERR_NOT_FOUND (address + count beyond 65536).
+ * the table), ERR_RANGE (quantity, byte count, coil value, read code) or ERR_NOT_FOUND (address + count beyond 65536).
  */
 MUST_USE int modbus_req_decode(const uint8_t *pdu, size_t len, struct modbus_req *req);
 
@@ -163,7 +271,7 @@ enum modbus_exception modbus_exception_of(int err);
 
 /*
  * Encode the answer to `req` (one that encodes or was decoded with OK).
- *   data       for reads: `req->count` items; not looked at for writes
+ *   data       for reads: `req->count` items, or objects; not looked at for writes
  *   pdu, room  as above
  * Returns OK, ERR_UNSUPPORTED, ERR_RANGE or ERR_TOO_LARGE.
  */
@@ -177,11 +285,11 @@ MUST_USE int modbus_exception_encode(uint8_t fc, uint8_t exception, uint8_t *pdu
  * Decode the answer to `asked`, as a client does.
  *   pdu, len   function code and data; borrowed for the call
  *   asked      the request, one that modbus_req_encode() accepts
- *   data       gets `asked->count` items for reads; bits past them in the last byte are 0. Untouched on failure and for
- *              writes
+ *   data       gets `asked->count` items for reads; bits past them in the last byte are 0; or objects, which fill their
+ *              list exactly. Untouched on failure and for writes
  *   exception  set with ERR_REMOTE only
  * Returns OK, ERR_REMOTE (*exception says why), ERR_MALFORMED (cannot be an answer of this function) or
- * ERR_UNEXPECTED (another function, quantity, address or value than asked).
+ * ERR_UNEXPECTED (another function, quantity, address, value or object than asked).
  */
 MUST_USE int modbus_rsp_decode(const uint8_t *pdu, size_t len, const struct modbus_req *asked,
 			       union modbus_data *data, uint8_t *exception);

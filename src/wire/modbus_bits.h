@@ -51,13 +51,38 @@ static inline void modbus_rd_regs(struct rd *r, uint16_t *regs, unsigned count)
 		regs[i] = rd_u16be(r);
 }
 
-/* Quantity and address of a request against its function. */
-static inline MUST_USE int modbus_range_check(const struct modbus_fc_info *f, uint16_t address,
-					      uint16_t count)
+static inline MUST_USE int modbus_range_check(uint16_t address, uint16_t count, unsigned max)
 {
-	if (count < 1 || count > f->max)
+	if (count < 1 || count > max)
 		return ERR_RANGE;
 	return address + (uint32_t)count > 65536u ? ERR_NOT_FOUND : OK;
 }
+
+/* Quantities, addresses and codes of a request against its function. */
+static inline MUST_USE int modbus_req_check(const struct modbus_fc_info *f, const struct modbus_req *req)
+{
+	int rc;
+
+	switch (f->shape) {
+	case MODBUS_SHAPE_EVENT_COUNTER:
+		return OK;
+	case MODBUS_SHAPE_IDENTIFICATION:
+		return req->read_code < MODBUS_READ_BASIC || req->read_code > MODBUS_READ_INDIVIDUAL
+			       ? ERR_RANGE
+			       : OK;
+	case MODBUS_SHAPE_DIAGNOSTICS:
+		return modbus_range_check(0, req->count, f->max);
+	case MODBUS_SHAPE_READ_WRITE:
+		if ((rc = modbus_range_check(req->write_address, req->write_count, MODBUS_RW_WRITE_MAX)) < 0)
+			return rc;
+		return modbus_range_check(req->address, req->count, f->max);
+	default:
+		return modbus_range_check(req->address, req->count, f->max);
+	}
+}
+
+/* Of an answer with device identification, everything behind the function code. */
+void modbus_objects_encode(struct wr *w, const struct modbus_req *req, const struct modbus_objects *o);
+MUST_USE int modbus_objects_decode(struct rd *r, const struct modbus_req *asked, struct modbus_objects *o);
 
 #endif

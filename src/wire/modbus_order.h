@@ -36,4 +36,20 @@ static inline void modbus_byte_set(uint16_t *regs, struct modbus_place at, uint8
 	regs[at.reg] = (uint16_t)(at.high ? (rest & 0x00ff) | (unsigned)byte << 8 : (rest & 0xff00) | byte);
 }
 
+/* The bits of at most four registers as one number, and back. */
+static inline uint64_t modbus_bits_gather(enum byte_order order, unsigned nregs, const uint16_t *regs)
+{
+	uint64_t bits = 0;
+
+	for (unsigned i = 0; i < 2 * nregs; i++)
+		bits = bits << 8 | modbus_byte_get(regs, modbus_place_of(order, nregs, i));
+	return bits;
+}
+
+static inline void modbus_bits_scatter(enum byte_order order, unsigned nregs, uint64_t bits, uint16_t *regs)
+{
+	for (unsigned i = 2 * nregs; i > 0; i--, bits >>= 8)
+		modbus_byte_set(regs, modbus_place_of(order, nregs, i - 1), (uint8_t)bits);
+}
+
 #endif

@@ -56,6 +56,20 @@ enum modbus_fc modbus_fc_writing(enum modbus_area area, unsigned count)
 	return count == 1 ? MODBUS_FC_WRITE_SINGLE_REGISTER : MODBUS_FC_WRITE_MULTIPLE_REGISTERS;
 }
 
+int modbus_counter(const struct modbus_counters *c, uint16_t sub_function, uint16_t *value)
+{
+	switch (sub_function) {
+#define MODBUS_COUNTER_AS_CASE(member, sub, text) \
+	case (sub):                               \
+		*value = c->member;               \
+		return OK;
+		MODBUS_COUNTER_TABLE(MODBUS_COUNTER_AS_CASE)
+#undef MODBUS_COUNTER_AS_CASE
+	default:
+		return ERR_NOT_FOUND;
+	}
+}
+
 const char *modbus_exception_text(uint8_t exception)
 {
 	switch (exception) {

@@ -41,6 +41,21 @@ static void requests_are_the_bytes_of_the_specification(void **state)
 		{{.fc = 16, .address = 1, .count = 2, .data.regs = {0x0A, 0x0102}},
 		 {16, 0, 1, 0, 2, 4, 0, 0x0A, 1, 2},
 		 10},
+		/* 6.8, 6.9, 6.16, 6.17 and 6.21 */
+		{{.fc = 8, .count = 1, .data.regs = {0xA537}}, {8, 0, 0, 0xA5, 0x37}, 5},
+		{{.fc = 11}, {11}, 1},
+		{{.fc = 22, .address = 4, .count = 1, .and_mask = 0xF2, .or_mask = 0x25},
+		 {22, 0, 4, 0, 0xF2, 0, 0x25},
+		 7},
+		{{.fc = 23,
+		  .address = 3,
+		  .count = 6,
+		  .write_address = 14,
+		  .write_count = 3,
+		  .data.regs = {0xFF, 0xFF, 0xFF}},
+		 {23, 0, 3, 0, 6, 0, 0x0E, 0, 3, 6, 0, 0xFF, 0, 0xFF, 0, 0xFF},
+		 16},
+		{{.fc = 43, .read_code = 1, .object_id = 0}, {43, 14, 1, 0}, 4},
 	};
 	uint8_t pdu[MODBUS_PDU_MAX];
 
@@ -56,6 +71,8 @@ static void requests_are_the_bytes_of_the_specification(void **state)
 		assert_int_equal(back.fc, cases[i].req.fc);
 		assert_int_equal(back.address, cases[i].req.address);
 		assert_int_equal(back.count, cases[i].req.count);
+		assert_int_equal(back.write_address, cases[i].req.write_address);
+		assert_int_equal(back.write_count, cases[i].req.write_count);
 		assert_memory_equal(&back.data, &cases[i].req.data, sizeof(back.data));
 		for (size_t room = 0; room < len; room++)
 			assert_int_equal(modbus_req_encode(&cases[i].req, pdu, room, &len), ERR_TOO_LARGE);
@@ -114,6 +131,44 @@ static void quantities_and_addresses_have_their_limits_in_both_directions(void *
 	}
 }
 
+static void a_read_write_has_two_quantities_and_two_ranges(void **state)
+{
+	static const struct {
+		uint16_t address, count, write_address, write_count;
+		int encoded, decoded;
+	} cases[] = {
+		{0, 125, 0, 121, OK, OK},
+		{0, 126, 0, 1, ERR_RANGE, ERR_RANGE},
+		{0, 1, 0, 122, ERR_RANGE, ERR_RANGE},
+		{0, 0, 0, 1, ERR_RANGE, ERR_RANGE},
+		{0, 1, 0, 0, ERR_RANGE, ERR_RANGE},
+		{65535, 2, 0, 1, ERR_RANGE, ERR_NOT_FOUND},
+		{0, 1, 65535, 2, ERR_RANGE, ERR_NOT_FOUND},
+		{65535, 1, 65535, 1, OK, OK},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct modbus_req req = {.fc = 23,
+					 .address = cases[i].address,
+					 .count = cases[i].count,
+					 .write_address = cases[i].write_address,
+					 .write_count = cases[i].write_count};
+		uint8_t pdu[MODBUS_PDU_MAX + 1] = {23};
+		struct wr w = wr_of(pdu + 1, 9);
+		size_t len = 0;
+
+		assert_int_equal(modbus_req_encode(&req, pdu, sizeof(pdu), &len), cases[i].encoded);
+		wr_u16be(&w, cases[i].address);
+		wr_u16be(&w, cases[i].count);
+		wr_u16be(&w, cases[i].write_address);
+		wr_u16be(&w, cases[i].write_count);
+		wr_u8(&w, (uint8_t)(2 * cases[i].write_count));
+		assert_int_equal(modbus_req_decode(pdu, 10u + 2u * cases[i].write_count, &req),
+				 cases[i].decoded);
+	}
+}
+
 static void requests_that_are_not_whole_are_refused(void **state)
 {
 	static const struct {
@@ -135,7 +190,21 @@ static void requests_that_are_not_whole_are_refused(void **state)
 		{{16, 0, 0, 0, 2, 4, 0, 0, 0}, 9, ERR_MALFORMED, MODBUS_EXCEPTION_ILLEGAL_DATA_VALUE},
 		{{16, 0, 0, 0, 1, 4, 0, 0, 0, 0}, 10, ERR_RANGE, MODBUS_EXCEPTION_ILLEGAL_DATA_VALUE},
 		{{16, 0, 0, 0, 2, 4, 0, 0, 0, 0, 0}, 11, ERR_MALFORMED, MODBUS_EXCEPTION_ILLEGAL_DATA_VALUE},
-		{{43, 14, 1, 0}, 4, ERR_UNSUPPORTED, MODBUS_EXCEPTION_ILLEGAL_FUNCTION},
+		{{7}, 1, ERR_UNSUPPORTED, MODBUS_EXCEPTION_ILLEGAL_FUNCTION},
+		{{8, 0, 0}, 3, ERR_RANGE, MODBUS_EXCEPTION_ILLEGAL_DATA_VALUE},
+		{{8, 0, 0, 1}, 4, ERR_MALFORMED, MODBUS_EXCEPTION_ILLEGAL_DATA_VALUE},
+		{{11, 0}, 2, ERR_MALFORMED, MODBUS_EXCEPTION_ILLEGAL_DATA_VALUE},
+		{{22, 0, 0, 0, 0, 0}, 6, ERR_MALFORMED, MODBUS_EXCEPTION_ILLEGAL_DATA_VALUE},
+		{{22, 0, 0, 0, 0, 0, 0, 0}, 8, ERR_MALFORMED, MODBUS_EXCEPTION_ILLEGAL_DATA_VALUE},
+		{{23, 0, 0, 0, 1, 0, 0, 0, 1, 2, 0}, 11, ERR_MALFORMED, MODBUS_EXCEPTION_ILLEGAL_DATA_VALUE},
+		{{23, 0, 0, 0, 1, 0, 0, 0, 0, 0}, 10, ERR_RANGE, MODBUS_EXCEPTION_ILLEGAL_DATA_VALUE},
+		{{23, 0, 0, 0, 0, 0, 0, 0, 1, 2, 0, 0}, 12, ERR_RANGE, MODBUS_EXCEPTION_ILLEGAL_DATA_VALUE},
+		{{23, 0, 0, 0, 1, 0, 0, 0, 2, 2, 0, 0}, 12, ERR_RANGE, MODBUS_EXCEPTION_ILLEGAL_DATA_VALUE},
+		{{43, 14, 1}, 3, ERR_MALFORMED, MODBUS_EXCEPTION_ILLEGAL_DATA_VALUE},
+		{{43, 14, 1, 0, 0}, 5, ERR_MALFORMED, MODBUS_EXCEPTION_ILLEGAL_DATA_VALUE},
+		{{43, 14, 0, 0}, 4, ERR_RANGE, MODBUS_EXCEPTION_ILLEGAL_DATA_VALUE},
+		{{43, 14, 5, 0}, 4, ERR_RANGE, MODBUS_EXCEPTION_ILLEGAL_DATA_VALUE},
+		{{43, 13, 1, 0}, 4, ERR_UNSUPPORTED, MODBUS_EXCEPTION_ILLEGAL_FUNCTION},
 		{{3, 0xFF, 0xFF, 0, 2}, 5, ERR_NOT_FOUND, MODBUS_EXCEPTION_ILLEGAL_DATA_ADDRESS},
 	};
 
@@ -178,6 +247,10 @@ static void answers_come_back_as_they_were_given(void **state)
 		{.fc = 6, .address = 3, .count = 1, .data.regs = {0xABCD}},
 		{.fc = 15, .address = 3, .count = 1968},
 		{.fc = 16, .address = 3, .count = 123},
+		{.fc = 8, .count = 1, .sub_function = 11},
+		{.fc = 11, .count = 2},
+		{.fc = 22, .address = 3, .count = 1, .and_mask = 0x1234, .or_mask = 0xABCD},
+		{.fc = 23, .address = 3, .count = 125, .write_count = 121},
 	};
 	uint8_t pdu[MODBUS_PDU_MAX];
 	uint8_t exception = 0;
@@ -185,7 +258,8 @@ static void answers_come_back_as_they_were_given(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT(asked); i++) {
 		union modbus_data given = {0}, got = {0};
-		bool reads = asked[i].fc <= 4;
+		bool reads =
+			asked[i].fc <= 4 || asked[i].fc == 23 || asked[i].fc == 11 || asked[i].sub_function;
 		size_t len = 0;
 
 		for (unsigned r = 0; r < asked[i].count && asked[i].fc > 2; r++)
@@ -235,6 +309,39 @@ static void answers_to_something_else_are_refused(void **state)
 		{{.fc = 5, .address = 1, .count = 1, .data.bits = {1}}, {5, 0, 1, 0, 0}, 5, ERR_UNEXPECTED},
 		{{.fc = 16, .address = 1, .count = 2}, {16, 0, 1, 0, 1}, 5, ERR_UNEXPECTED},
 		{{.fc = 16, .address = 1, .count = 2}, {16, 0, 1, 0, 2, 0}, 6, ERR_MALFORMED},
+		{{.fc = 22, .address = 4, .count = 1, .and_mask = 1}, {22, 0, 4, 0, 1, 0, 0}, 7, OK},
+		{{.fc = 22, .address = 4, .count = 1, .and_mask = 1},
+		 {22, 0, 4, 0, 1, 0, 1},
+		 7,
+		 ERR_UNEXPECTED},
+		{{.fc = 22, .address = 4, .count = 1, .and_mask = 1}, {22, 0, 4, 0, 1}, 5, ERR_MALFORMED},
+		{{.fc = 23, .count = 1, .write_count = 1}, {23, 2, 0, 1}, 4, OK},
+		{{.fc = 23, .count = 1, .write_count = 1}, {23, 4, 0, 1, 0, 1}, 6, ERR_UNEXPECTED},
+		{{.fc = 8, .count = 2, .data.regs = {5, 6}}, {8, 0, 0, 0, 5, 0, 6}, 7, OK},
+		{{.fc = 8, .count = 2, .data.regs = {5, 6}}, {8, 0, 0, 0, 5, 0, 7}, 7, ERR_UNEXPECTED},
+		{{.fc = 8, .count = 2, .data.regs = {5, 6}}, {8, 0, 0, 0, 5, 0}, 6, ERR_MALFORMED},
+		{{.fc = 8, .count = 1, .data.regs = {5}}, {8, 0, 0, 0, 6}, 5, ERR_UNEXPECTED},
+		{{.fc = 8, .count = 1, .sub_function = 11}, {8, 0, 11, 0, 6}, 5, OK},
+		{{.fc = 8, .count = 1, .sub_function = 11}, {8, 0, 12, 0, 6}, 5, ERR_UNEXPECTED},
+		{{.fc = 8, .count = 1, .sub_function = 11}, {8, 0, 11, 0, 6, 0, 7}, 7, ERR_UNEXPECTED},
+		{{.fc = 11}, {11, 0, 0, 0, 6}, 5, OK},
+		{{.fc = 11}, {11, 0, 0, 0}, 4, ERR_MALFORMED},
+		/* identification: no object, one, one too few, bytes behind them, cut off */
+		{{.fc = 43, .read_code = 1}, {43, 14, 1, 1, 0, 0, 0}, 7, OK},
+		{{.fc = 43, .read_code = 1}, {43, 14, 1, 1, 0, 0, 1, 0, 1, 'a'}, 10, OK},
+		{{.fc = 43, .read_code = 1}, {43, 14, 1, 1, 0, 0, 2, 0, 1, 'a'}, 10, ERR_MALFORMED},
+		{{.fc = 43, .read_code = 1}, {43, 14, 1, 1, 0, 0, 0, 0, 1, 'a'}, 10, ERR_MALFORMED},
+		{{.fc = 43, .read_code = 1}, {43, 14, 1, 1, 0, 0, 1, 0, 2, 'a'}, 10, ERR_MALFORMED},
+		{{.fc = 43, .read_code = 1}, {43, 14, 1, 1, 7, 0, 0}, 7, ERR_MALFORMED},
+		{{.fc = 43, .read_code = 1}, {43, 14, 1, 1, 0, 0}, 6, ERR_MALFORMED},
+		{{.fc = 43, .read_code = 1}, {43, 13, 1, 1, 0, 0, 0}, 7, ERR_UNEXPECTED},
+		{{.fc = 43, .read_code = 1}, {43, 14, 2, 1, 0, 0, 0}, 7, ERR_UNEXPECTED},
+		{{.fc = 43, .read_code = 4, .object_id = 9},
+		 {43, 14, 4, 0x81, 0, 0, 1, 8, 0},
+		 9,
+		 ERR_UNEXPECTED},
+		{{.fc = 43, .read_code = 4, .object_id = 8}, {43, 14, 4, 0x81, 0, 0, 1, 8, 0}, 9, OK},
+		{{.fc = 43, .read_code = 5}, {43, 14, 5, 1, 0, 0, 0}, 7, ERR_UNEXPECTED},
 		/* exceptions */
 		{{.fc = 3, .count = 1}, {0x83, 2}, 2, ERR_REMOTE},
 		{{.fc = 3, .count = 1}, {0x83, 0x7F}, 2, ERR_REMOTE},
@@ -261,6 +368,46 @@ static void answers_to_something_else_are_refused(void **state)
 		assert_int_equal(exception, cases[i].rc == ERR_REMOTE ? cases[i].pdu[1] : 0);
 		free(pdu);
 	}
+}
+
+static void objects_come_back_as_they_were_appended(void **state)
+{
+	const struct modbus_req asked = {.fc = 43, .read_code = MODBUS_READ_REGULAR};
+	union modbus_data given = {.objects = {.conformity = 0x82, .more = true, .next = 4}}, got = {0};
+	uint8_t pdu[MODBUS_PDU_MAX], long_text[MODBUS_OBJECT_MAX + 1] = {0};
+	uint8_t exception = 0, id = 0;
+	struct span value;
+	struct rd list;
+	size_t len = 0;
+
+	(void)state;
+	assert_int_equal(modbus_object_append(&given.objects, 0, span_str("Maker")), OK);
+	assert_int_equal(modbus_object_append(&given.objects, 3, span_of(NULL, 0)), OK);
+	assert_int_equal(modbus_object_append(&given.objects, 4, span_of(long_text, MODBUS_OBJECT_MAX)),
+			 ERR_FULL);
+	assert_int_equal(modbus_object_append(&given.objects, 4, span_of(long_text, sizeof(long_text))),
+			 ERR_RANGE);
+	assert_int_equal(modbus_rsp_encode(&asked, &given, pdu, sizeof(pdu), &len), OK);
+	assert_int_equal(len, 7 + 7 + 2);
+	assert_int_equal(modbus_rsp_decode(pdu, len, &asked, &got, &exception), OK);
+	assert_int_equal(got.objects.conformity, 0x82);
+	assert_true(got.objects.more);
+	assert_int_equal(got.objects.next, 4);
+	assert_int_equal(got.objects.count, 2);
+	list = rd_of(got.objects.list, got.objects.len);
+	assert_true(modbus_object_next(&list, &id, &value));
+	assert_true(id == 0 && span_equal(value, span_str("Maker")));
+	assert_true(modbus_object_next(&list, &id, &value));
+	assert_true(id == 3 && value.len == 0);
+	assert_false(modbus_object_next(&list, &id, &value));
+	assert_string_equal(modbus_object_text(0), "vendor name");
+	assert_null(modbus_object_text(7));
+	/* The longest that fits. */
+	given.objects = (struct modbus_objects){0};
+	assert_int_equal(modbus_object_append(&given.objects, 4, span_of(long_text, MODBUS_OBJECT_MAX)), OK);
+	assert_int_equal(modbus_rsp_encode(&asked, &given, pdu, sizeof(pdu), &len), OK);
+	assert_int_equal(len, MODBUS_PDU_MAX);
+	assert_int_equal(modbus_rsp_decode(pdu, len, &asked, &got, &exception), OK);
 }
 
 static void exceptions_are_two_bytes_with_a_text(void **state)
@@ -368,10 +515,12 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(requests_are_the_bytes_of_the_specification),
 		cmocka_unit_test(quantities_and_addresses_have_their_limits_in_both_directions),
+		cmocka_unit_test(a_read_write_has_two_quantities_and_two_ranges),
 		cmocka_unit_test(requests_that_are_not_whole_are_refused),
 		cmocka_unit_test(bits_past_the_quantity_are_cleared),
 		cmocka_unit_test(answers_come_back_as_they_were_given),
 		cmocka_unit_test(answers_to_something_else_are_refused),
+		cmocka_unit_test(objects_come_back_as_they_were_appended),
 		cmocka_unit_test(exceptions_are_two_bytes_with_a_text),
 		cmocka_unit_test(the_first_frame_is_split_off),
 		cmocka_unit_test(the_largest_frame_goes_both_ways),

@@ -1,6 +1,7 @@
 #include <assert.h>
 
 #include "wire/modbus_order.h"
+#include "wire/modbus_time.h"
 #include "wire/modbus_value.h"
 
 _Static_assert(sizeof(float) == 4 && sizeof(double) == 8, "IEEE 754 single and double");
@@ -15,9 +16,14 @@ static bool is_one_byte(enum value_type t)
 	return value_type_info(t)->bits == 8;
 }
 
+static bool is_field_within(const struct modbus_format *f)
+{
+	return value_type_takes_bits(f->type) && f->bit + f->bits <= value_type_info(f->type)->bits;
+}
+
 int modbus_format_check(const struct modbus_format *f)
 {
-	if (f->bit > 15)
+	if (f->bits ? !is_field_within(f) : f->bit > 15)
 		return ERR_RANGE;
 	if (has_length(f->type) && (f->length < 1 || f->length > VALUE_BYTES_MAX))
 		return ERR_RANGE;
@@ -31,18 +37,10 @@ unsigned modbus_format_registers(const struct modbus_format *f)
 
 bool modbus_format_is_partial(const struct modbus_format *f)
 {
-	return f->type == VALUE_TYPE_BOOL || is_one_byte(f->type) || (has_length(f->type) && f->length % 2);
-}
+	const struct value_type_info *t = value_type_info(f->type);
 
-/* The bits of the value's registers as one number. */
-static uint64_t gather(const struct modbus_format *f, const uint16_t *regs)
-{
-	unsigned nregs = modbus_format_registers(f);
-	uint64_t bits = 0;
-
-	for (unsigned i = 0; i < 2 * nregs; i++)
-		bits = bits << 8 | modbus_byte_get(regs, modbus_place_of(f->order, nregs, i));
-	return bits;
+	return f->type == VALUE_TYPE_BOOL || is_one_byte(f->type) || (has_length(f->type) && f->length % 2) ||
+	       (f->bits && f->bits < t->bits);
 }
 
 static int64_t sign_extend(uint64_t bits, unsigned width)
@@ -127,15 +125,19 @@ int modbus_value_decode(const struct modbus_format *f, const uint16_t *regs, str
 		decode_bytes(f, regs, out);
 		return OK;
 	}
-	bits = gather(f, regs);
+	if (t->kind == VALUE_KIND_TIME)
+		return modbus_time_decode(f, regs, out);
+	bits = modbus_bits_gather(f->order, modbus_format_registers(f), regs);
 	if (is_one_byte(f->type))
 		bits = f->high_byte ? bits >> 8 : bits & 0xff;
+	if (f->bits)
+		bits = bits >> f->bit & UINT64_MAX >> (64 - f->bits);
 	switch (t->kind) {
 	case VALUE_KIND_BOOL:
 		out->b = bits >> f->bit & 1;
 		break;
 	case VALUE_KIND_INT:
-		out->i = sign_extend(bits, t->bits);
+		out->i = sign_extend(bits, f->bits ? f->bits : t->bits);
 		break;
 	case VALUE_KIND_FLOAT:
 		out->f = decode_float(t->bits, bits);

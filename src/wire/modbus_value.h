@@ -20,7 +20,8 @@ struct modbus_format {
 	enum byte_order order; /* one that value_type_takes_order() allows */
 	bool high_byte;        /* int8, uint8: the high byte of the register, not the low one */
 	uint8_t bit;           /* bool: 0 (lowest) to 15; a coil or input counts as a register with bit 0 */
-	uint16_t length;       /* string, bytes: 1..VALUE_BYTES_MAX bytes */
+	uint8_t bits; /* integers of 16 bits and more: how many of them from `bit` on are the value; 0: all */
+	uint16_t length; /* string, bytes: 1..VALUE_BYTES_MAX bytes */
 };
 
 struct modbus_value {
@@ -29,7 +30,8 @@ struct modbus_value {
 		bool b;
 		int64_t i;
 		uint64_t u;
-		double f; /* may be NaN or infinite when decoded */
+		double f;     /* may be NaN or infinite when decoded */
+		int64_t time; /* milliseconds since 1970, UTC: what the device's clock shows */
 	};
 	size_t len; /* string and bytes: 0..VALUE_BYTES_MAX */
 	uint8_t bytes[VALUE_BYTES_MAX +
@@ -53,8 +55,10 @@ bool modbus_format_is_partial(const struct modbus_format *f);
  *   f     one that modbus_format_check() accepts
  *   regs  modbus_format_registers(f) registers in host order
  *   out   kind is that of the type's table line; untouched on failure
- * A string ends at its first NUL and loses trailing spaces; bytes are all `length` of them.
- * Returns OK or ERR_MALFORMED (a BCD digit above 9).
+ * A string ends at its first NUL and loses trailing spaces; bytes are all `length` of them. The bits of a field are
+ * counted in the whole value, so a field of a uint32 may lie in two registers, and the order says which.
+ * Returns OK or ERR_MALFORMED (a BCD digit above 9; a date-time that the calendar does not have, or that its device
+ * marks as invalid).
  */
 MUST_USE int modbus_value_decode(const struct modbus_format *f, const uint16_t *regs,
 				 struct modbus_value *out);
@@ -63,7 +67,8 @@ MUST_USE int modbus_value_decode(const struct modbus_format *f, const uint16_t *
  * Encode a value for writing.
  *   f     as above
  *   v     bool takes BOOL, or INT and UINT 0 or 1; integers and BCD take INT, UINT, BOOL (0, 1), and FLOAT without a
- *         fraction; floats take INT, UINT and FLOAT and round to the nearest; string takes STRING; bytes take BYTES
+ *         fraction; floats take INT, UINT and FLOAT and round to the nearest; string takes STRING; bytes take BYTES;
+ *         date-times take TIME, without what is finer than the device stores
  *   regs  in and out: modbus_format_registers(f) registers. What the value does not cover stays; untouched on
  *         failure
  * A string shorter than its length is filled up with NUL.

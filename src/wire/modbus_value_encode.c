@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "wire/modbus_order.h"
+#include "wire/modbus_time.h"
 #include "wire/modbus_value.h"
 
 /* An integer of either sign: sign and magnitude, so that all of int64 and uint64 fit. */
@@ -119,14 +120,15 @@ static MUST_USE int encode_float(const struct modbus_value *v, unsigned width, u
 static MUST_USE int encode_number(const struct modbus_format *f, const struct modbus_value *v, uint64_t *bits)
 {
 	const struct value_type_info *t = value_type_info(f->type);
+	unsigned width = f->bits ? f->bits : t->bits;
 
 	if (f->type == VALUE_TYPE_BCD16 || f->type == VALUE_TYPE_BCD32)
 		return encode_bcd(v, t->bits, bits);
 	if (t->kind == VALUE_KIND_INT)
-		return encode_int(v, t->bits, bits);
+		return encode_int(v, width, bits);
 	if (t->kind == VALUE_KIND_FLOAT)
 		return encode_float(v, t->bits, bits);
-	return encode_uint(v, UINT64_MAX >> (64 - t->bits), bits);
+	return encode_uint(v, UINT64_MAX >> (64 - width), bits);
 }
 
 static MUST_USE int encode_bytes(const struct modbus_format *f, const struct modbus_value *v, uint16_t *regs)
@@ -156,6 +158,16 @@ static void encode_part(const struct modbus_format *f, uint64_t bits, uint16_t *
 	*reg = (uint16_t)((*reg & ~(mask << shift)) | ((unsigned)bits & mask) << shift);
 }
 
+/* A bit field: the other bits of its registers as they are. */
+static void encode_field(const struct modbus_format *f, uint64_t bits, uint16_t *regs)
+{
+	unsigned nregs = modbus_format_registers(f);
+	uint64_t mask = UINT64_MAX >> (64 - f->bits) << f->bit;
+	uint64_t rest = modbus_bits_gather(f->order, nregs, regs) & ~mask;
+
+	modbus_bits_scatter(f->order, nregs, rest | (bits << f->bit & mask), regs);
+}
+
 int modbus_value_encode(const struct modbus_format *f, const struct modbus_value *v, uint16_t *regs)
 {
 	unsigned nregs = modbus_format_registers(f);
@@ -165,13 +177,15 @@ int modbus_value_encode(const struct modbus_format *f, const struct modbus_value
 	assert(modbus_format_check(f) == OK);
 	if (value_type_info(f->type)->registers == 0)
 		return encode_bytes(f, v, regs);
+	if (value_type_info(f->type)->kind == VALUE_KIND_TIME)
+		return modbus_time_encode(f, v, regs);
 	if ((rc = encode_number(f, v, &bits)) < 0)
 		return rc;
-	if (modbus_format_is_partial(f)) {
+	if (f->bits)
+		encode_field(f, bits, regs);
+	else if (modbus_format_is_partial(f))
 		encode_part(f, bits, regs);
-		return OK;
-	}
-	for (unsigned i = 2 * nregs; i > 0; i--, bits >>= 8)
-		modbus_byte_set(regs, modbus_place_of(f->order, nregs, i - 1), (uint8_t)bits);
+	else
+		modbus_bits_scatter(f->order, nregs, bits, regs);
 	return OK;
 }

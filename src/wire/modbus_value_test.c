@@ -312,6 +312,43 @@ static void a_bit_or_byte_leaves_the_rest_of_its_register(void **state)
 	}
 }
 
+static void a_bit_field_is_counted_in_the_whole_value(void **state)
+{
+	static const struct {
+		struct modbus_format f;
+		uint16_t regs[4];
+		int64_t value;
+		int64_t other; /* written in its place */
+		uint16_t after[4];
+	} cases[] = {
+		{{T(UINT16), O(AB), .bit = 4, .bits = 8}, {0xABCD}, 0xBC, 0x12, {0xA12D}},
+		{{T(UINT16), O(BA), .bit = 4, .bits = 8}, {0xCDAB}, 0xBC, 0x12, {0x2DA1}},
+		{{T(INT16), O(AB), .bit = 4, .bits = 4}, {0x00F0}, -1, 7, {0x0070}},
+		{{T(INT16), O(AB), .bit = 15, .bits = 1}, {0x8000}, -1, 0, {0x0000}},
+		{{T(UINT32), O(ABCD), .bit = 12, .bits = 8}, {0x000A, 0xB000}, 0xAB, 0xFF, {0x000F, 0xF000}},
+		{{T(UINT32), O(CDAB), .bit = 12, .bits = 8}, {0xB000, 0x000A}, 0xAB, 0, {0, 0}},
+		{{T(UINT32), O(ABCD), .bits = 32}, {0x1234, 0x5678}, 0x12345678, 1, {0, 1}},
+		{{T(UINT64), O(ABCDEFGH), .bit = 60, .bits = 4}, {0xF123, 1, 2, 3}, 15, 9, {0x9123, 1, 2, 3}},
+	};
+	const struct modbus_format nibble = {T(UINT16), O(AB), .bit = 4, .bits = 4};
+	uint16_t regs[4] = {0};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct modbus_value v, w = v_int(cases[i].other);
+
+		assert_int_equal(modbus_format_check(&cases[i].f), OK);
+		assert_int_equal(modbus_value_decode(&cases[i].f, cases[i].regs, &v), OK);
+		assert_true(v.i == cases[i].value);
+		memcpy(regs, cases[i].regs, sizeof(regs));
+		assert_int_equal(modbus_value_encode(&cases[i].f, &w, regs), OK);
+		assert_memory_equal(regs, cases[i].after, sizeof(regs));
+	}
+	assert_int_equal(
+		modbus_value_encode(&nibble, &(struct modbus_value){.kind = VALUE_KIND_UINT, .u = 16}, regs),
+		ERR_RANGE);
+}
+
 static void formats_are_checked(void **state)
 {
 	const struct {
@@ -329,6 +366,15 @@ static void formats_are_checked(void **state)
 		{{T(STRING), O(AB), .length = 251}, ERR_RANGE, 0},
 		{{T(STRING), O(ABCD), .length = 2}, ERR_UNSUPPORTED, 0},
 		{{T(FLOAT32), O(AB)}, ERR_UNSUPPORTED, 0},
+		{{T(UINT16), O(AB), .bit = 12, .bits = 4}, OK, 1},
+		{{T(UINT16), O(AB), .bit = 13, .bits = 4}, ERR_RANGE, 0},
+		{{T(UINT64), O(DCBA), .bit = 63, .bits = 1}, OK, 4},
+		{{T(UINT8), O(AB), .bits = 4}, ERR_RANGE, 0},
+		{{T(BCD16), O(AB), .bits = 4}, ERR_RANGE, 0},
+		{{T(FLOAT32), O(ABCD), .bits = 4}, ERR_RANGE, 0},
+		{{T(DATETIME7), O(DCBA)}, OK, 7},
+		{{T(DATETIME7), O(AB)}, ERR_UNSUPPORTED, 0},
+		{{T(DATETIME4), O(HGFEDCBA)}, OK, 4},
 		{{T(FLOAT32), O(DCBA)}, OK, 2},
 		{{T(FLOAT64), O(DCBA)}, OK, 4},
 		{{T(FLOAT32), O(HGFEDCBA)}, ERR_UNSUPPORTED, 0},
@@ -342,6 +388,80 @@ static void formats_are_checked(void **state)
 	}
 }
 
+/*
+ * The other way to the same number: the bytes as the device sends them, put where the letters of the order say (A the most
+ * significant), and read by the compiler. Nothing of the codec's switches is in it.
+ */
+static uint64_t number_by_letters(const uint16_t *regs, unsigned nregs, const char *letters)
+{
+	uint64_t n = 0;
+	uint8_t sent[8], value[8] = {0};
+
+	for (unsigned i = 0; i < nregs; i++) {
+		sent[2 * i] = (uint8_t)(regs[i] >> 8);
+		sent[2 * i + 1] = (uint8_t)regs[i];
+	}
+	for (unsigned i = 0; i < 2 * nregs; i++)
+		value[letters[i] - 'A'] = sent[i];
+	for (unsigned i = 0; i < 2 * nregs; i++)
+		n = n << 8 | value[i];
+	return n;
+}
+
+static struct modbus_value value_by_letters(enum value_type type, uint64_t n)
+{
+	uint32_t low = (uint32_t)n;
+	float single;
+	double wide;
+
+	memcpy(&single, &low, sizeof(single));
+	memcpy(&wide, &n, sizeof(wide));
+	switch (type) {
+	case VALUE_TYPE_INT16:
+		return v_int((int16_t)n);
+	case VALUE_TYPE_INT32:
+		return v_int((int32_t)n);
+	case VALUE_TYPE_INT64:
+		return v_int((int64_t)n);
+	case VALUE_TYPE_FLOAT32:
+		return v_float((double)single);
+	case VALUE_TYPE_FLOAT64:
+		return v_float(wide);
+	default:
+		return v_uint(n);
+	}
+}
+
+static void every_type_in_every_order_is_what_the_letters_say(void **state)
+{
+	static const enum value_type types[] = {
+		VALUE_TYPE_INT16, VALUE_TYPE_UINT16, VALUE_TYPE_INT32,   VALUE_TYPE_UINT32,
+		VALUE_TYPE_INT64, VALUE_TYPE_UINT64, VALUE_TYPE_FLOAT32, VALUE_TYPE_FLOAT64,
+	};
+	uint64_t draw = 42;
+	unsigned checked = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT(types) * BYTE_ORDER_COUNT * 500; i++) {
+		struct modbus_format f = {.type = types[i % COUNT(types)],
+					  .order = (enum byte_order)(i / COUNT(types) % BYTE_ORDER_COUNT)};
+		const char *letters = byte_order_info(f.order)->name;
+		uint16_t regs[4];
+
+		for (unsigned k = 0; k < 4; k++) {
+			draw = draw * 6364136223846793005u + 1442695040888963407u;
+			regs[k] = (uint16_t)(draw >> 40);
+		}
+		if (strlen(letters) != 2 * value_type_info(f.type)->registers)
+			continue; /* an order of another width stands for one of this width */
+		checked++;
+		check(&f, regs,
+		      value_by_letters(f.type,
+				       number_by_letters(regs, modbus_format_registers(&f), letters)));
+	}
+	assert_true(checked > 10000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -351,7 +471,9 @@ int main(void)
 		cmocka_unit_test(a_digit_above_nine_is_refused),
 		cmocka_unit_test(values_that_do_not_fit_are_refused),
 		cmocka_unit_test(a_bit_or_byte_leaves_the_rest_of_its_register),
+		cmocka_unit_test(a_bit_field_is_counted_in_the_whole_value),
 		cmocka_unit_test(formats_are_checked),
+		cmocka_unit_test(every_type_in_every_order_is_what_the_letters_say),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "north/table.h"
+#include "south/io_rack.h"
 #include "south/table.h"
 
 /* ---- what is published ---- */
@@ -101,6 +102,9 @@ static enum modbus_exception read_regs(void *model, uint8_t unit, enum modbus_ar
 
 	(void)area;
 	d->reads++;
+	if (d->longest && count > d->longest)
+		e = MODBUS_EXCEPTION_ILLEGAL_DATA_VALUE;
+	d->exceptions += e != MODBUS_EXCEPTION_NONE;
 	d->widest = count > d->widest ? count : d->widest;
 	if (e == MODBUS_EXCEPTION_NONE)
 		memcpy(regs, &d->regs[address], count * sizeof(*regs));
@@ -218,7 +222,11 @@ static int make_source(struct source_factory *f, struct loop *loop, const struct
 	int rc;
 
 	if (line->type == CONFIG_LINE_SIM)
-		return sim_source_create(loop, out);
+		return io_rack_create(loop, line, io_sim_create, out);
+	if (w->source && strcmp(line->host, "bus") == 0) {
+		*out = w->source;
+		return OK;
+	}
 	if ((rc = sim_net_dialer(w->net, line->host, &dialer)) < 0)
 		return rc;
 	if ((rc = modbus_tcp_source_create(loop, line, dialer, out)) < 0)

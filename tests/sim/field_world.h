@@ -18,7 +18,7 @@
 /* What a topic had last, as a broker's retained store and a subscriber would see it. */
 struct seen {
 	char topic[160];
-	char payload[512];
+	char payload[4096];
 	char correlation[64];
 	bool retain;
 	unsigned count; /* messages, cleared ones too */
@@ -38,7 +38,8 @@ struct sim_device {
 	bool coils[DEVICE_REGS];
 	unsigned refused_from, refused_to; /* reading these registers gives exception 2 */
 	enum modbus_exception write_exception;
-	unsigned reads, writes, widest;
+	unsigned longest; /* reading more registers gives exception 3; 0: any number */
+	unsigned reads, writes, exceptions, widest;
 	uint8_t absent_unit; /* answered with exception 0x0B */
 };
 
@@ -52,6 +53,8 @@ struct world {
 	struct gateway_config *cfg;
 	struct sim_device devices[WORLD_DEVICES];
 	unsigned ndevices;
+	struct source *source; /* the test's, of the line whose host is "bus"; NULL: none */
+	void *bus;             /* what it is part of */
 	struct seen seen[WORLD_TOPICS];
 	unsigned nseen;
 	unsigned nmessages;
