@@ -16,16 +16,16 @@ bool gateway_map_is_bits(enum config_area area)
 
 /*
  * The type that holds what the tag is published as. What is scaled has a fraction: a float32 holds 16 bits and a scale exactly
- * enough, a float64 the rest.
+ * enough, a float64 the rest. An enumeration is shown as its number, a date-time as the text that is published.
  */
 static enum value_type type_of(const struct config_tag *t)
 {
 	const struct value_type_info *info = value_type_info(t->type);
-	bool is_scaled = t->scale != 1 || t->offset != 0;
+	bool is_scaled = t->scale != 1 || t->offset != 0 || t->map || t->scale_tag_name;
 
 	if (info->kind == VALUE_KIND_TIME)
-		return VALUE_TYPE_STRING; /* as it is published */
-	if (is_scaled && info->bits > 1 && t->type != VALUE_TYPE_FLOAT32)
+		return VALUE_TYPE_STRING;
+	if (is_scaled && !t->nlabels && info->bits > 1 && t->type != VALUE_TYPE_FLOAT32)
 		return info->bits > 16 ? VALUE_TYPE_FLOAT64 : VALUE_TYPE_FLOAT32;
 	switch (t->type) {
 	case VALUE_TYPE_INT8:

@@ -1,6 +1,5 @@
 /*
- * The map of the Modbus view as a file: a line of names, then a row for each tag. Names and words of a map need no quotes; the
- * reader takes them all the same (RFC 4180), as spreadsheets write them.
+ * The map of the Modbus view as a file: a row of names, then one for each tag.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -11,10 +10,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "config/csv.h"
 #include "config/gateway_check.h"
 
-#define FILE_MAX  (16u * 1024 * 1024)
-#define ADDRESSES 65536u
+#define FILE_MAX   (16u * 1024 * 1024)
+#define ADDRESSES  65536u
+#define FIELDS_MAX 16u /* of a row; what is beyond is passed over */
 
 enum column {
 	COLUMN_DEVICE,
@@ -75,20 +76,20 @@ int gateway_config_map_print(const struct gateway_config *cfg, FILE *out)
 
 /* ---- reading ---- */
 
-struct csv {
+struct map_reader {
 	struct checker *c;
 	const struct doc_node *view;
-	char *at, *end;
-	unsigned row; /* the one that is read, from 1 */
+	struct csv csv;
+	unsigned row; /* the line where the one that is read begins */
 	int where[COLUMN_COUNT];
 	struct name_set devices;
 	unsigned nfields;
-	char *fields[16];
+	const char *fields[FIELDS_MAX];
 };
 
-static void csv_fault(struct csv *m, const char *fmt, ...) PRINTF_LIKE(2, 3);
+static void csv_fault(struct map_reader *m, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
-static void csv_fault(struct csv *m, const char *fmt, ...)
+static void csv_fault(struct map_reader *m, const char *fmt, ...)
 {
 	char text[FAULT_TEXT_BYTES];
 	va_list args;
@@ -96,66 +97,39 @@ static void csv_fault(struct csv *m, const char *fmt, ...)
 	va_start(args, fmt);
 	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
-	schema_fault_key(m->c->r, m->view, "map", "%s, row %u: %s", m->c->cfg->views.modbus.path, m->row,
+	schema_fault_key(m->c->r, m->view, "map", "%s, line %u: %s", m->c->cfg->views.modbus.path, m->row,
 			 text);
 }
 
-/* The next field; its end is overwritten with a NUL. */
-static char *take_field(struct csv *m, bool *is_last)
+/* False: there is no further row. */
+static bool take_row(struct map_reader *m)
 {
-	bool is_quoted = m->at < m->end && *m->at == '"';
-	char *from = is_quoted ? ++m->at : m->at, *to = from;
+	struct csv_cell cell = {.line = 1};
+	const char *why = "";
+	int rc;
 
-	while (m->at < m->end) {
-		if (is_quoted && *m->at == '"') {
-			if (m->at + 1 < m->end && m->at[1] == '"')
-				m->at++; /* one of a pair */
-			else {
-				is_quoted = false;
-				m->at++;
-				continue;
-			}
-		} else if (!is_quoted && (*m->at == ',' || *m->at == '\n')) {
-			break;
-		}
-		*to++ = *m->at++;
-	}
-	*is_last = m->at == m->end || *m->at == '\n';
-	m->at += m->at < m->end;
-	if (*is_last && to > from && to[-1] == '\r')
-		to--;
-	*to = '\0'; /* at most where the separator was; the file has a byte behind it */
-	return from;
-}
-
-/* False: there is no further row. Empty rows are passed over. */
-static bool take_row(struct csv *m)
-{
-	bool is_last = false;
-
-	do {
-		if (m->at >= m->end)
+	for (m->nfields = 0; !cell.is_last;) {
+		if ((rc = csv_next(&m->csv, &cell, &why)) < 0) {
+			m->row = cell.line;
+			if (rc == ERR_MALFORMED)
+				csv_fault(m, "found %s, allowed: comma-separated values", why);
 			return false;
-		m->row++;
-		m->nfields = 0;
-		for (is_last = false; !is_last;) {
-			char *field = take_field(m, &is_last);
-
-			if (m->nfields < sizeof(m->fields) / sizeof(m->fields[0]))
-				m->fields[m->nfields++] = field;
 		}
-	} while (m->nfields == 1 && !m->fields[0][0]);
+		m->row = m->nfields ? m->row : cell.line;
+		if (m->nfields < FIELDS_MAX)
+			m->fields[m->nfields++] = cell.text;
+	}
 	return true;
 }
 
-static const char *field_of(const struct csv *m, enum column column)
+static const char *field_of(const struct map_reader *m, enum column column)
 {
 	int where = m->where[column];
 
 	return where >= 0 && (unsigned)where < m->nfields ? m->fields[where] : "";
 }
 
-static bool take_header(struct csv *m)
+static bool take_header(struct map_reader *m)
 {
 	for (unsigned i = 0; i < COLUMN_COUNT; i++)
 		m->where[i] = -1;
@@ -196,7 +170,7 @@ static bool take_number(const char *text, unsigned long max, unsigned long *out)
 	return !*end && errno == 0 && *out <= max;
 }
 
-static bool take_tag(struct csv *m, struct config_place *p, const struct config_tag **tag)
+static bool take_tag(struct map_reader *m, struct config_place *p, const struct config_tag **tag)
 {
 	const char *device = field_of(m, COLUMN_DEVICE), *name = field_of(m, COLUMN_TAG);
 	const struct config_device *d;
@@ -216,7 +190,7 @@ static bool take_tag(struct csv *m, struct config_place *p, const struct config_
 }
 
 /* The area says what masters may do, too. */
-static bool take_area(struct csv *m, const struct config_tag *tag, struct config_place *p)
+static bool take_area(struct map_reader *m, const struct config_tag *tag, struct config_place *p)
 {
 	const char *text = field_of(m, COLUMN_AREA);
 	bool is_bits = gateway_map_is_bits(p->area);
@@ -241,7 +215,7 @@ static bool take_area(struct csv *m, const struct config_tag *tag, struct config
 }
 
 /* A number may become any other that is wide enough for the master; texts and bits stay what they are. */
-static bool take_type(struct csv *m, struct config_place *p)
+static bool take_type(struct map_reader *m, struct config_place *p)
 {
 	const char *text = field_of(m, COLUMN_TYPE);
 	enum value_type type = p->type;
@@ -260,7 +234,7 @@ static bool take_type(struct csv *m, struct config_place *p)
 	return true;
 }
 
-static bool take_order(struct csv *m, struct config_place *p)
+static bool take_order(struct map_reader *m, struct config_place *p)
 {
 	const char *text = field_of(m, COLUMN_ORDER);
 
@@ -275,7 +249,7 @@ static bool take_order(struct csv *m, struct config_place *p)
 	return true;
 }
 
-static bool take_place(struct csv *m, struct config_place *p)
+static bool take_place(struct map_reader *m, struct config_place *p)
 {
 	const struct config_tag *tag;
 	unsigned long n;
@@ -306,7 +280,7 @@ static bool take_place(struct csv *m, struct config_place *p)
 	return true;
 }
 
-static void name_overlap(struct csv *m, const struct config_place *a, const struct config_place *b)
+static void name_overlap(struct map_reader *m, const struct config_place *a, const struct config_place *b)
 {
 	const struct config_device *d = m->c->cfg->devices;
 
@@ -319,13 +293,13 @@ static void name_overlap(struct csv *m, const struct config_place *a, const stru
 		config_area_text(a->area), a->address);
 }
 
-static int take_rows(struct csv *m)
+static int take_rows(struct map_reader *m)
 {
 	struct config_modbus_view *v = &m->c->cfg->views.modbus;
 	size_t rows = 1, at;
 
-	for (const char *p = m->at; p < m->end; p++)
-		rows += *p == '\n';
+	for (const char *p = m->csv.at; p < m->csv.end; p++)
+		rows += *p == '\n' || *p == '\r';
 	v->places = arena_array(m->c->r->arena, rows, sizeof(*v->places));
 	if (!v->places)
 		return ERR_NOMEM;
@@ -365,7 +339,7 @@ static char *read_map(const char *path, size_t *len)
 
 int gateway_map_load(struct checker *c, const struct doc_node *view)
 {
-	struct csv m = {.c = c, .view = view};
+	struct map_reader m = {.c = c, .view = view};
 	size_t len;
 	char *bytes = read_map(c->cfg->views.modbus.path, &len);
 	int rc;
@@ -378,8 +352,7 @@ int gateway_map_load(struct checker *c, const struct doc_node *view)
 			c->cfg->views.modbus.path, strerror(errno));
 		return OK;
 	}
-	m.at = bytes;
-	m.end = bytes + len;
+	csv_init(&m.csv, bytes, len);
 	rc = name_set_init(&m.devices, c->r->arena, c->cfg->ndevices);
 	for (size_t i = 0; rc == OK && i < c->cfg->ndevices; i++)
 		rc = name_set_add(&m.devices, c->cfg->devices[i].name, i, NULL);

@@ -65,13 +65,13 @@ static int begin(struct field_thread *t)
 {
 	int rc;
 
-	rc = field_create(t->loop, &t->port.sink, &south_factory, &north_json, &t->field);
+	rc = field_create(t->loop, &t->port.sink, &south_factory, &north_formats, &t->field);
 	if (rc < 0)
 		return rc;
 	t->port.field = t->field;
 	t->start_ms = loop_now_ms(t->loop);
 	tell_status(&t->status);
-	return field_port_take_commands(&t->port, t->root);
+	return OK;
 }
 
 static int apply(struct field_thread *t)
@@ -80,12 +80,14 @@ static int apply(struct field_thread *t)
 
 	if (!t->field && (rc = begin(t)) < 0)
 		return rc;
-	if ((rc = views_prepare(&t->views, t->loop, t->field, t->cfg)) < 0)
+	if ((rc = field_port_take_commands(&t->port, t->cfg)) < 0)
 		return rc;
-	if ((rc = field_apply(t->field, t->cfg)) < 0)
+	rc = views_prepare(&t->views, t->loop, t->field, t->cfg);
+	if (rc == OK && (rc = field_apply(t->field, t->cfg)) < 0)
 		views_abandon(&t->views);
-	else
+	else if (rc == OK)
 		views_commit(&t->views, t->cfg);
+	field_port_settle_commands(&t->port, rc == OK);
 	return rc;
 }
 
@@ -201,6 +203,7 @@ void field_thread_destroy(struct field_thread *t)
 		}
 		loop_destroy(t->loop);
 	}
+	field_port_close(&t->port);
 	json_decref(atomic_load(&t->report));
 	free(t);
 }

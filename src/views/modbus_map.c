@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "config/schema.h"
 
 static bool is_bit_place(const struct config_place *p)
 {
@@ -121,13 +122,32 @@ static bool raw_of(const struct tag_value *v, enum value_kind kind, struct modbu
 	}
 }
 
-/* p->count registers, or one with a bit in it. False: there is nothing good to show. */
-static bool show(const struct config_place *p, const struct tag_sample *s, uint16_t *regs)
+/* The number whose text is published; false: it is none of them. */
+static bool number_of(const struct config_tag *cfg, const struct tag_value *v, struct modbus_value *raw)
 {
+	for (size_t i = 0; i < cfg->nlabels; i++)
+		if (span_equal(v->s, span_str(cfg->labels[i].text))) {
+			raw->kind = VALUE_KIND_INT;
+			raw->i = cfg->labels[i].number;
+			return true;
+		}
+	return false;
+}
+
+/* p->count registers, or one with a bit in it. False: there is nothing good to show. */
+static bool show(const struct modbus_map *m, const struct config_place *p, const struct tag_sample *s,
+		 uint16_t *regs)
+{
+	const struct config_tag *cfg = &m->cfg->devices[p->device].tags[p->tag];
 	struct modbus_format f = format_of(p);
 	struct modbus_value raw = {0};
+	bool is_there;
 
-	if (s->quality == QUALITY_BAD || !raw_of(&s->value, value_type_info(p->type)->kind, &raw))
+	if (s->value.kind == TAG_STRING && cfg->nlabels)
+		is_there = number_of(cfg, &s->value, &raw);
+	else
+		is_there = raw_of(&s->value, value_type_info(p->type)->kind, &raw);
+	if (s->quality == QUALITY_BAD || !is_there)
 		return false;
 	memset(regs, 0, p->count * sizeof(*regs));
 	return modbus_value_encode(&f, &raw, regs) == OK;
@@ -138,7 +158,7 @@ static void hold(struct modbus_map *m, size_t place, const struct tag_sample *s)
 	const struct config_place *p = &m->view->places[place];
 	uint16_t regs[VALUE_BYTES_MAX / 2];
 
-	if (!show(p, s, regs))
+	if (!show(m, p, s, regs))
 		return;
 	m->held[place].is_known = true;
 	if (is_bit_place(p))
@@ -174,7 +194,7 @@ static bool place_registers(const struct modbus_map *m, size_t place, uint16_t *
 	if (!m->tags[place])
 		return false;
 	now = field_tag_now(m->tags[place]);
-	return show(p, &now, regs);
+	return show(m, p, &now, regs);
 }
 
 /* ---- reading ---- */
