@@ -87,7 +87,8 @@ enum config_line_type {
 	CONFIG_LINE_MODBUS_TCP,
 	CONFIG_LINE_SIM,
 	CONFIG_LINE_MODBUS_RTU,
-	CONFIG_LINE_RTU_OVER_TCP
+	CONFIG_LINE_RTU_OVER_TCP,
+	CONFIG_LINE_INTERNAL /* no wire: set points, counters and computed tags */
 };
 
 enum config_parity { CONFIG_PARITY_NONE, CONFIG_PARITY_EVEN, CONFIG_PARITY_ODD };
@@ -155,9 +156,18 @@ struct config_address {
 	int8_t bit; /* 0..15 of a register, -1: none */
 };
 
+enum config_edge { CONFIG_EDGE_RISING, CONFIG_EDGE_FALLING, CONFIG_EDGE_BOTH };
+
+struct config_counter {
+	const char *of; /* "device/tag"; NULL: it is no counter */
+	int edge;       /* enum config_edge */
+};
+
+#define CONFIG_RANKS_MAX 16 /* computed tags of computed tags of ... */
+
 struct config_tag {
 	const char *name;
-	struct config_address address;
+	struct config_address address; /* of an internal line: its own, made from the place in the list */
 	enum value_type type;
 	enum byte_order order; /* fits the type; the type's own when not set */
 	bool high_byte;        /* int8, uint8: the high byte of the register */
@@ -171,6 +181,11 @@ struct config_tag {
 	const char *unit; /* NULL when not set */
 	const char *group_name;
 	size_t group; /* index into the device's groups */
+	/* on internal lines, one of: */
+	double value;           /* NAN when not set; of a bool 0 or 1 */
+	const char *expression; /* base/expr.h; NULL when not set */
+	struct config_counter counter;
+	uint8_t rank; /* 1..CONFIG_RANKS_MAX: one more than the highest of those that it is made from; 0: of none */
 };
 
 struct config_device {
@@ -227,6 +242,21 @@ struct config_uplink {
 	struct config_uplink_reconnect reconnect;
 };
 
+enum config_severity { CONFIG_SEVERITY_INFO, CONFIG_SEVERITY_WARNING, CONFIG_SEVERITY_CRITICAL };
+
+const char *config_severity_text(int severity); /* "warning" */
+
+struct config_alarm {
+	const char *name;
+	const char *tag;     /* "device/tag" */
+	double above, below; /* INFINITY and -INFINITY when not set */
+	double hysteresis;
+	uint32_t delay_ms;
+	bool quality;     /* bad quality raises it, too */
+	const char *text; /* for people; NULL: none */
+	int severity;     /* enum config_severity */
+};
+
 struct gateway_config {
 	struct config_gateway gateway;
 	struct config_broker broker;
@@ -240,6 +270,8 @@ struct gateway_config {
 	size_t ndevices;
 	struct config_uplink *uplinks;
 	size_t nuplinks;
+	struct config_alarm *alarms;
+	size_t nalarms;
 };
 
 /*
@@ -272,6 +304,7 @@ bool config_storage_equal(const struct config_storage *a, const struct config_st
 bool config_listener_equal(const struct config_listener *a, const struct config_listener *b);
 bool config_line_equal(const struct config_line *a, const struct config_line *b);
 bool config_device_equal(const struct config_device *a, const struct config_device *b);
+bool config_alarm_equal(const struct config_alarm *a, const struct config_alarm *b);
 bool config_uplink_equal(const struct config_uplink *a, const struct config_uplink *b);
 
 /* The JSON Schema (draft 2020-12) of the file, from the same table that checks it. ERR_IO when writing fails. */

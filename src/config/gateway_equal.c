@@ -1,3 +1,4 @@
+#include <math.h>
 #include <string.h>
 
 #include "config/gateway_config.h"
@@ -64,6 +65,21 @@ static bool group_equal(const struct config_group *a, const struct config_group 
 	       a->period_ms == b->period_ms;
 }
 
+static bool internal_equal(const struct config_tag *a, const struct config_tag *b)
+{
+	bool same_value = a->value == b->value || (isnan(a->value) && isnan(b->value));
+
+	return same_value && text_equal(a->expression, b->expression) &&
+	       text_equal(a->counter.of, b->counter.of) && a->counter.edge == b->counter.edge;
+}
+
+bool config_alarm_equal(const struct config_alarm *a, const struct config_alarm *b)
+{
+	return text_equal(a->name, b->name) && text_equal(a->tag, b->tag) && a->above == b->above &&
+	       a->below == b->below && a->hysteresis == b->hysteresis && a->delay_ms == b->delay_ms &&
+	       a->quality == b->quality && text_equal(a->text, b->text) && a->severity == b->severity;
+}
+
 static bool tag_equal(const struct config_tag *a, const struct config_tag *b)
 {
 	return text_equal(a->name, b->name) && a->address.area == b->address.area &&
@@ -71,7 +87,7 @@ static bool tag_equal(const struct config_tag *a, const struct config_tag *b)
 	       a->type == b->type && a->order == b->order && a->high_byte == b->high_byte &&
 	       a->writable == b->writable && a->length == b->length && a->scale == b->scale &&
 	       a->offset == b->offset && a->deadband == b->deadband && a->min == b->min && a->max == b->max &&
-	       text_equal(a->unit, b->unit) && a->group == b->group;
+	       text_equal(a->unit, b->unit) && a->group == b->group && internal_equal(a, b);
 }
 
 bool config_device_equal(const struct config_device *a, const struct config_device *b)

@@ -176,6 +176,8 @@ static const struct schema_field file_fields[] = {
 	{"templates", "Groups and tags for many devices", SCHEMA_LATER},
 	{"uplinks", "Remote brokers and clouds", SCHEMA_MAPS, FILE_LIST_AT(uplinks, nuplinks),
 	 .sub = &gateway_uplink_schema, .unset = "none"},
+	{"alarms", "What is told when a tag leaves its limits", SCHEMA_MAPS, FILE_LIST_AT(alarms, nalarms),
+	 .sub = &gateway_alarm_schema, .unset = "none"},
 	{"views", "Modbus server, SNMP agent", SCHEMA_LATER},
 };
 

@@ -22,11 +22,9 @@ static const struct schema_field backoff_fields[] = {
 static const struct schema backoff_table = {"backoff", sizeof(struct config_backoff), TABLE(backoff_fields)};
 
 static const struct schema_word line_types[] = {
-	{"modbus-tcp", CONFIG_LINE_MODBUS_TCP},
-	{"sim", CONFIG_LINE_SIM},
-	{"modbus-rtu", CONFIG_LINE_MODBUS_RTU},
-	{"rtu-over-tcp", CONFIG_LINE_RTU_OVER_TCP},
-	{NULL, 0},
+	{"modbus-tcp", CONFIG_LINE_MODBUS_TCP}, {"sim", CONFIG_LINE_SIM},
+	{"modbus-rtu", CONFIG_LINE_MODBUS_RTU}, {"rtu-over-tcp", CONFIG_LINE_RTU_OVER_TCP},
+	{"internal", CONFIG_LINE_INTERNAL},     {NULL, 0},
 };
 
 static const struct schema_word parities[] = {
@@ -58,8 +56,8 @@ static const struct schema rs485_table = {"rs485", sizeof(struct config_rs485), 
 static const struct schema_field line_fields[] = {
 	{"name", "What devices call it", SCHEMA_TEXT, LINE_AT(name), .rule = &rule_name, .required = true},
 	{"type",
-	 "How it is driven: Modbus/TCP, Modbus RTU on a serial port, the same behind a TCP connection, or a "
-	 "simulated rack",
+	 "How it is driven: Modbus/TCP, Modbus RTU on a serial port, the same behind a TCP connection, a "
+	 "simulated rack, or internal: no wire, but tags that the gateway itself keeps and computes",
 	 SCHEMA_ENUM, LINE_AT(type), .words = line_types, .required = true},
 	{"host", "The Modbus/TCP server, or the converter in front of a serial line", SCHEMA_TEXT,
 	 LINE_AT(host), .rule = &rule_host, .required = true, NETWORK},

@@ -134,7 +134,7 @@ static int make_group(struct device *d, size_t index, struct plan_item *items)
 	for (size_t i = 0; i < d->ntags; i++) {
 		const struct tag *t = &d->tags[i];
 
-		if (t->cfg->group == index)
+		if (t->cfg->group == index && !d->cells)
 			items[n++] = (struct plan_item){.area = (uint8_t)t->cfg->address.area,
 							.is_bits = t->is_bits,
 							.start = t->start,
@@ -180,7 +180,9 @@ int device_create(struct line *line, const struct config_device *cfg, struct dev
 	d->cfg = cfg;
 	list_init(&d->node);
 	loop_timer_init(&d->backoff_timer, probe_due);
-	if ((rc = add_attributes(d)) < 0 || (rc = make_tags(d)) < 0 || (rc = make_groups(d)) < 0) {
+	if ((rc = add_attributes(d)) < 0 || (rc = make_tags(d)) < 0 ||
+	    (line->cfg->type == CONFIG_LINE_INTERNAL && (rc = cells_create(d, &d->cells)) < 0) ||
+	    (rc = make_groups(d)) < 0) {
 		device_destroy(d);
 		return rc;
 	}
@@ -199,6 +201,7 @@ void device_destroy(struct device *d)
 	for (size_t i = 0; i < d->nextras; i++)
 		free((void *)(uintptr_t)d->extras[i].name);
 	refused_fini(&d->refused);
+	cells_destroy(d->cells);
 	free(d->groups);
 	free(d->tags);
 	free(d->extras);
@@ -219,6 +222,8 @@ void device_repoint(struct device *d, const struct config_device *cfg)
 	}
 	for (size_t i = 0; i < d->nextras; i++)
 		d->tags[cfg->ntags + i].unit = extra_unit(d, &d->extras[i]);
+	if (d->cells)
+		cells_repoint(d->cells);
 }
 
 struct tag *device_tag(struct device *d, const char *name, size_t len)
@@ -426,11 +431,15 @@ void device_start(struct device *d)
 	d->backoff_ms = d->line->backoff_first_ms;
 	enter(d, DEVICE_CONNECTING);
 	groups_start(d);
+	if (d->cells)
+		cells_start(d->cells);
 }
 
 void device_stop(struct device *d)
 {
 	groups_stop(d);
+	if (d->cells)
+		cells_stop(d->cells);
 	loop_timer_cancel(loop_of(d), &d->backoff_timer);
 	d->is_probe_due = false;
 }

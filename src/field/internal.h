@@ -9,6 +9,8 @@
 #define FIELD_INTERNAL_H
 
 #include "base/list.h"
+#include "field/alarm.h"
+#include "field/cells.h"
 #include "field/field.h"
 #include "field/plan.h"
 #include "tags/scaling.h"
@@ -33,9 +35,10 @@ struct tag {
 	uint16_t start, count; /* in its area */
 
 	bool is_published;
-	uint64_t published_at;  /* monotonic ms */
-	struct tag_sample last; /* as published; text and bytes lie in text[] */
-	uint8_t *text;          /* of string and bytes tags: room for format.length + 1 */
+	uint64_t published_at;        /* monotonic ms */
+	struct tag_sample last;       /* as published; text and bytes lie in text[] */
+	struct dependant *dependants; /* what is made from it: cells.h; NULL: nothing */
+	uint8_t *text;                /* of string and bytes tags: room for format.length + 1 */
 };
 
 struct device;
@@ -75,6 +78,7 @@ struct device {
 	size_t ntags;
 	struct group *groups; /* one for each of cfg's */
 	size_t next_group;
+	struct cells *cells; /* on an internal line; else NULL, and nothing of a plan there */
 	struct refused refused;
 
 	enum device_state state;
@@ -148,9 +152,14 @@ struct field {
 	const struct payload_format *format;
 	const struct gateway_config *cfg;
 	struct list lines;
+	struct cells_queue cells;
+	struct alarms *alarms; /* NULL before the first configuration */
 	char topic[TOPIC_BUFFER];
 	uint8_t payload[PAYLOAD_BUFFER];
 };
+
+/* field.c */
+struct device *field_device(struct field *f, struct span name); /* NULL: none */
 
 /* tag.c: places and values */
 bool area_is_bits(enum config_area area);

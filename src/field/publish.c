@@ -70,6 +70,8 @@ void publish_sample(struct device *d, struct tag *t, const struct tag_sample *s)
 {
 	const struct config_group *g = d->groups[t->cfg->group].cfg;
 
+	if (t->dependants)
+		dependants_tell(t->dependants, s);
 	if (is_due(t, g, s, loop_now_ms(d->line->field->loop)))
 		publish_tag(d, t, s);
 }
@@ -79,6 +81,8 @@ void publish_bad(struct device *d, struct tag *t, enum reason reason)
 	struct tag_sample s = {
 		.quality = QUALITY_BAD, .reason = reason, .ts_ms = loop_wall_ms(d->line->field->loop)};
 
+	if (t->dependants)
+		dependants_tell(t->dependants, &s);
 	if (!t->is_published || t->last.quality != QUALITY_BAD || t->last.reason != reason)
 		publish_tag(d, t, &s);
 }

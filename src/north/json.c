@@ -148,6 +148,30 @@ static void encode_tag(struct wr *w, const struct tag_sample *sample, const char
 	wr_u8(w, '}');
 }
 
+static void put_key(struct wr *w, const char *key, const char *text)
+{
+	put_text(w, key);
+	put_string(w, span_str(text));
+}
+
+static void encode_event(struct wr *w, const struct alarm_event *e)
+{
+	put_key(w, "{\"event\":\"alarm\",\"name\":", e->name);
+	put_key(w, ",\"state\":", e->is_raised ? "raised" : "cleared");
+	put_key(w, ",\"severity\":", e->severity);
+	put_key(w, ",\"tag\":", e->tag);
+	put_text(w, ",\"value\":");
+	json_value_encode(w, &e->value);
+	put_key(w, ",\"quality\":", quality_name(e->quality));
+	if (e->reason != REASON_NONE)
+		put_key(w, ",\"reason\":", reason_name(e->reason));
+	put_text(w, ",\"ts\":");
+	put_i64(w, e->ts_ms);
+	if (e->text)
+		put_key(w, ",\"text\":", e->text);
+	wr_u8(w, '}');
+}
+
 static void encode_result(struct wr *w, const struct set_outcome *o)
 {
 	wr_u8(w, '{');
@@ -227,6 +251,7 @@ const struct payload_format north_json = {
 	.name = "json",
 	.content_type = "application/json",
 	.encode_tag = encode_tag,
+	.encode_event = encode_event,
 	.encode_result = encode_result,
 	.encode_status = encode_status,
 	.decode_set = json_set_decode,
