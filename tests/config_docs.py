@@ -19,6 +19,8 @@ def allowed(key):
         return ", ".join(f"`{word}`" for word in key["enum"])
     if "anyOf" in key:
         return "time" if any("ms" in kind.get("pattern", "") for kind in key["anyOf"]) else "size"
+    if key.get("items", {}).get("type") == "string":
+        return "list of texts"
     if "anyOf" in key.get("items", {}):
         return "list of texts or maps"
     kind = {"object": "map", "array": "list of maps", "string": "text", "boolean": "`true`, `false`"}.get(key["type"], key["type"])

@@ -20,6 +20,13 @@ struct checker {
 MUST_USE int gateway_check(struct checker *c, const struct doc_node *file);
 /* The lines: names, and values that depend on others. */
 MUST_USE int gateway_check_lines(struct checker *c, const struct doc_node *list);
+/* The modules of a line that is a rack. */
+MUST_USE int gateway_check_rack(struct checker *c, const struct doc_node *node, struct config_line *line);
+/* All channels of `line` become tags of a device that names none. */
+MUST_USE int gateway_add_channels(struct checker *c, struct config_device *dev,
+				  const struct config_line *line);
+/* min and max of a tag of an analog output, where the file names none: what the mode of its channel takes. */
+void gateway_limit_output(const struct config_line *line, struct config_tag *tag);
 /* One device's groups and tags. `line` is NULL when its line is not known. */
 MUST_USE int gateway_check_tags(struct checker *c, const struct doc_node *node, struct config_device *dev,
 				const struct config_line *line);
@@ -40,6 +47,9 @@ MUST_USE int gateway_find_tag(const struct gateway_config *cfg, struct span devi
 			      struct config_device **dev, struct config_tag **tag);
 /* The two parts of "device/tag". */
 void gateway_split_tag(const char *text, struct span *device, struct span *name);
+/* One device's time-out, retries, back-off and silence. `line` as above. */
+void gateway_check_device_times(struct checker *c, const struct doc_node *node,
+				const struct config_device *dev, const struct config_line *line);
 
 /* The uplinks: what they refer to, and what their URL is made of. */
 MUST_USE int gateway_check_uplinks(struct checker *c, const struct doc_node *list);

@@ -5,6 +5,7 @@
 #include "config/gateway_check.h"
 #include "config/gateway_rules.h"
 #include "config/gateway_schema.h"
+#include "config/io_config.h"
 
 #define PLACES_EACH 4u /* registers of the largest number */
 #define TAGS_MAX    (65536u / PLACES_EACH)
@@ -22,7 +23,7 @@ static bool is_attribute(const struct config_device *dev, struct span name)
 	const uint8_t *dot = name.len ? memchr(name.p, '.', name.len) : NULL;
 
 	for (size_t i = 0; dot && i < dev->ntags; i++)
-		if (dev->tags[i].address.area >= CONFIG_AREA_DI &&
+		if (config_area_is_rack(dev->tags[i].address.area) &&
 		    is_text(dev->tags[i].name, span_of(name.p, (size_t)(dot - name.p))))
 			return true;
 	return false;

@@ -3,6 +3,7 @@
 #include "config/gateway_check.h"
 #include "config/gateway_rules.h"
 #include "config/gateway_schema.h"
+#include "config/io_config.h"
 
 #define ADDRESSES 65536u
 
@@ -81,37 +82,40 @@ static void check_tag_group(struct checker *c, const struct doc_node *node, cons
 static bool is_bit_area(enum config_area a)
 {
 	return a == CONFIG_AREA_COIL || a == CONFIG_AREA_DISCRETE || a == CONFIG_AREA_DI ||
-	       a == CONFIG_AREA_DO;
-}
-
-static bool is_rack_area(enum config_area a)
-{
-	return a == CONFIG_AREA_DI || a == CONFIG_AREA_DO || a == CONFIG_AREA_AI;
+	       a == CONFIG_AREA_DO || a == CONFIG_AREA_RELAY;
 }
 
 static bool is_output_area(enum config_area a)
 {
-	return a == CONFIG_AREA_COIL || a == CONFIG_AREA_HOLDING || a == CONFIG_AREA_DO;
+	return a == CONFIG_AREA_COIL || a == CONFIG_AREA_HOLDING || a == CONFIG_AREA_DO ||
+	       a == CONFIG_AREA_RELAY || a == CONFIG_AREA_AO;
 }
 
 static bool check_area(struct checker *c, const struct doc_node *node, const struct config_tag *tag,
 		       const struct config_line *line)
 {
 	const struct config_address *a = &tag->address;
-	bool is_rack = line->type == CONFIG_LINE_SIM;
+	bool is_rack = config_line_is_rack(line);
+	unsigned channels;
 
-	if (is_rack_area(a->area) != is_rack) {
+	if (config_area_is_rack(a->area) != is_rack) {
 		schema_fault_key(c->r, node, "address", "found the area %s, allowed on this line: %s",
 				 config_area_text(a->area),
-				 is_rack ? "di, do, ai" : "coil, discrete, input, holding");
+				 is_rack ? "di, do, relay, ai, ao, rtd, tc"
+					 : "coil, discrete, input, holding");
 		return false;
 	}
-	if (is_rack && a->number >= CONFIG_RACK_CHANNELS) {
-		schema_fault_key(c->r, node, "address", "found channel %u, allowed: 0..%d", a->number,
-				 CONFIG_RACK_CHANNELS - 1);
-		return false;
-	}
-	return true;
+	if (!is_rack)
+		return true;
+	channels = config_line_channels(line, a->area);
+	if (channels == 0)
+		schema_fault_key(c->r, node, "address",
+				 "found the area %s, but the rack has no such channels",
+				 config_area_text(a->area));
+	else if (a->number >= channels)
+		schema_fault_key(c->r, node, "address", "found channel %u, allowed: 0..%u", a->number,
+				 channels - 1);
+	return a->number < channels;
 }
 
 /* The type that the area has of itself, or CONFIG_TYPE_UNSET. */
@@ -119,7 +123,7 @@ static enum value_type area_type(enum config_area a)
 {
 	if (is_bit_area(a))
 		return VALUE_TYPE_BOOL;
-	return a == CONFIG_AREA_AI ? VALUE_TYPE_FLOAT64 : CONFIG_TYPE_UNSET;
+	return config_area_is_rack(a) ? VALUE_TYPE_FLOAT64 : CONFIG_TYPE_UNSET;
 }
 
 static void check_type(struct checker *c, const struct doc_node *node, struct config_tag *tag)
@@ -157,7 +161,7 @@ static void check_span(struct checker *c, const struct doc_node *node, const str
 
 	if (!registers)
 		registers = (tag->length + 1u) / 2u;
-	if (!is_rack_area(tag->address.area) && tag->address.number + registers > ADDRESSES)
+	if (!config_area_is_rack(tag->address.area) && tag->address.number + registers > ADDRESSES)
 		schema_fault_key(c->r, node, "address", "%u registers from %u on end behind 65535", registers,
 				 tag->address.number);
 }
@@ -172,11 +176,11 @@ static void check_order(struct checker *c, const struct doc_node *node, struct c
 		tag->order = value_type_default_order(tag->type);
 		return;
 	}
-	if (is_rack_area(tag->address.area) || tag->type == VALUE_TYPE_BOOL ||
+	if (config_area_is_rack(tag->address.area) || tag->type == VALUE_TYPE_BOOL ||
 	    !value_type_takes_order(tag->type, tag->order))
 		schema_fault_key(c->r, node, "order", "found \"%s\", which does not fit %s",
 				 byte_order_info(tag->order)->name,
-				 is_rack_area(tag->address.area) ? "a channel of a rack" : type->name);
+				 config_area_is_rack(tag->address.area) ? "a channel of a rack" : type->name);
 }
 
 static void check_applies(struct checker *c, const struct doc_node *node, const struct config_tag *tag)
@@ -244,45 +248,7 @@ static void check_tag(struct checker *c, const struct doc_node *node, struct con
 	check_order(c, node, tag);
 	check_applies(c, node, tag);
 	check_span(c, node, tag);
-}
-
-/* ---- the channels of a rack, for a device that names no tags ---- */
-
-static int make_channel(struct checker *c, const struct config_device *dev, enum config_area area,
-			uint16_t number, struct config_tag *tag)
-{
-	char name[16];
-	int len, rc;
-
-	if ((rc = schema_defaults(c->r, &gateway_tag_schema, tag)) < 0)
-		return rc;
-	len = snprintf(name, sizeof(name), "%s%u", config_area_text(area), number);
-	tag->name = arena_text(c->r->arena, name, (size_t)len);
-	tag->address = (struct config_address){.area = area, .number = number, .bit = -1};
-	tag->type = area_type(area);
-	tag->order = value_type_default_order(tag->type);
-	tag->writable = is_output_area(area);
-	tag->group_name = dev->groups[0].name;
-	return tag->name ? OK : ERR_NOMEM;
-}
-
-static int add_channels(struct checker *c, struct config_device *dev)
-{
-	static const enum config_area areas[] = {CONFIG_AREA_DI, CONFIG_AREA_DO, CONFIG_AREA_AI};
-	const size_t n = sizeof(areas) / sizeof(areas[0]) * CONFIG_RACK_CHANNELS;
-	int rc;
-
-	dev->tags = arena_array(c->r->arena, n, sizeof(*dev->tags));
-	if (!dev->tags)
-		return ERR_NOMEM;
-	for (dev->ntags = 0; dev->ntags < n; dev->ntags++) {
-		enum config_area area = areas[dev->ntags / CONFIG_RACK_CHANNELS];
-		uint16_t number = (uint16_t)(dev->ntags % CONFIG_RACK_CHANNELS);
-
-		if ((rc = make_channel(c, dev, area, number, &dev->tags[dev->ntags])) < 0)
-			return rc;
-	}
-	return OK;
+	gateway_limit_output(line, tag);
 }
 
 /* A device without tags: the channels of a rack, or a fault. */
@@ -291,7 +257,7 @@ static int no_tags(struct checker *c, const struct doc_node *node, struct config
 {
 	if (!line || !dev->ngroups)
 		return OK;
-	if (line->type != CONFIG_LINE_SIM) {
+	if (!config_line_is_rack(line)) {
 		schema_fault_key(c->r, node, "tags", "found nothing, allowed: a list of maps");
 		return OK;
 	}
@@ -301,7 +267,7 @@ static int no_tags(struct checker *c, const struct doc_node *node, struct config
 				 dev->ngroups);
 		return OK;
 	}
-	return add_channels(c, dev);
+	return gateway_add_channels(c, dev, line);
 }
 
 int gateway_check_tags(struct checker *c, const struct doc_node *node, struct config_device *dev,
@@ -311,6 +277,7 @@ int gateway_check_tags(struct checker *c, const struct doc_node *node, struct co
 	struct name_set groups, names;
 	int rc;
 
+	gateway_check_device_times(c, node, dev, line);
 	if ((rc = check_groups(c, node, dev, &groups)) < 0)
 		return rc;
 	if (!list)

@@ -18,8 +18,10 @@
 #include "base/value_types.h"
 #include "config/faults.h"
 
-/* The simulated rack has this many channels of each kind. */
+/* A rack whose line names no modules has this many channels each of di, do and ai. */
 #define CONFIG_RACK_CHANNELS 4
+/* A rack has at most this many channels of a kind. */
+#define CONFIG_CHANNELS_MAX 512
 
 #define CONFIG_NAME_MAX    64 /* characters in a name */
 #define CONFIG_WORKERS_MAX 63 /* with the field side one lane less than 64, the bits of a word */
@@ -88,6 +90,7 @@ enum config_line_type {
 	CONFIG_LINE_SIM,
 	CONFIG_LINE_MODBUS_RTU,
 	CONFIG_LINE_RTU_OVER_TCP,
+	CONFIG_LINE_IO,
 	CONFIG_LINE_INTERNAL /* no wire: set points, counters and computed tags */
 };
 
@@ -105,6 +108,8 @@ struct config_backoff {
 	uint32_t max_ms; /* >= first_ms */
 };
 
+struct config_module; /* config/io_config.h */
+
 struct config_line {
 	const char *name;
 	enum config_line_type type;
@@ -121,7 +126,12 @@ struct config_line {
 	/* TCP */
 	const char *host;
 	uint16_t port;
-	/* all of Modbus */
+	/* racks only: types sim and io */
+	int driver;       /* enum config_driver */
+	const char *root; /* where sys and dev are, of drivers that look there; NULL: / */
+	struct config_module *modules;
+	size_t nmodules;
+	/* all of Modbus, and io */
 	uint32_t timeout_ms;
 	uint32_t retries;
 	struct config_backoff backoff;
@@ -142,12 +152,16 @@ enum config_area {
 	CONFIG_AREA_DISCRETE,
 	CONFIG_AREA_INPUT,
 	CONFIG_AREA_HOLDING,
-	CONFIG_AREA_DI, /* channels of a rack; number < CONFIG_RACK_CHANNELS */
+	CONFIG_AREA_DI, /* from here on: channels of a rack, numbered from 0 through all modules of a kind */
 	CONFIG_AREA_DO,
-	CONFIG_AREA_AI
+	CONFIG_AREA_RELAY,
+	CONFIG_AREA_AI,
+	CONFIG_AREA_AO,
+	CONFIG_AREA_RTD,
+	CONFIG_AREA_TC
 };
 
-/* "coil", "holding", ... */
+/* "coil", "holding", "di", ... Static. */
 const char *config_area_text(enum config_area area);
 
 struct config_address {
@@ -156,11 +170,11 @@ struct config_address {
 	int8_t bit; /* 0..15 of a register, -1: none */
 };
 
-enum config_edge { CONFIG_EDGE_RISING, CONFIG_EDGE_FALLING, CONFIG_EDGE_BOTH };
+enum config_counted { CONFIG_COUNTED_RISING, CONFIG_COUNTED_FALLING, CONFIG_COUNTED_BOTH };
 
 struct config_counter {
 	const char *of; /* "device/tag"; NULL: it is no counter */
-	int edge;       /* enum config_edge */
+	int edge;       /* enum config_counted */
 };
 
 #define CONFIG_RANKS_MAX 16 /* computed tags of computed tags of ... */
@@ -188,14 +202,21 @@ struct config_tag {
 	uint8_t rank; /* 1..CONFIG_RANKS_MAX: one more than the highest of those that it is made from; 0: of none */
 };
 
+#define CONFIG_RETRIES_UNSET UINT32_MAX
+
 struct config_device {
 	const char *name;
 	const char *line_name;
 	size_t line; /* index into gateway_config.lines */
 	uint8_t unit;
-	uint16_t max_gap;   /* registers nobody asked for that a block may contain */
-	uint16_t max_block; /* registers in one read, 1..125; of coils sixteen times as many */
-	bool one_by_one;    /* each tag has a request of its own */
+	/* 0, and CONFIG_RETRIES_UNSET: its line's */
+	uint32_t timeout_ms;
+	uint32_t retries;
+	struct config_backoff backoff; /* first_ms <= max_ms when both are set */
+	uint32_t silence_ms;           /* before each request to it, beyond its line's */
+	uint16_t max_gap;              /* registers nobody asked for that a block may contain */
+	uint16_t max_block;            /* registers in one read, 1..125; of coils sixteen times as many */
+	bool one_by_one;               /* each tag has a request of its own */
 	struct config_group *groups;
 	size_t ngroups; /* at least 1 */
 	struct config_tag *tags;

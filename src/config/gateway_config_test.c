@@ -226,7 +226,7 @@ static void lines_have_the_keys_of_their_type(void **state)
 		 "lines[0].parity: is not a key of a line of type rtu-over-tcp"},
 		{"lines: [{name: p, type: modbus-tpc}]\n",
 		 "lines[0].type: found \"modbus-tpc\", allowed: "
-		 "modbus-tcp, sim, modbus-rtu, rtu-over-tcp, internal; did you mean \"modbus-tcp\"?"},
+		 "modbus-tcp, sim, modbus-rtu, rtu-over-tcp, io, internal; did you mean \"modbus-tcp\"?"},
 		{"lines: [{name: p, type: modbus-tcp, host: 'a b'}]\n",
 		 "lines[0].host: found \"a b\", allowed: a host name or an IP address"},
 		{"lines: [{name: p, type: modbus-tcp, host: h, backoff: {first: 2s, max: 1s}}]\n",
@@ -286,8 +286,9 @@ static void devices_and_groups_refer_to_what_is_there(void **state)
 
 static void addresses_hold_what_their_area_has(void **state)
 {
-#define ADDRESS_RULE                                                                                         \
-	"allowed: area:number or area:number.bit, area coil, discrete, input or holding (di, do or ai of a " \
+#define ADDRESS_RULE                                                                                      \
+	"allowed: area:number or area:number.bit, area coil, discrete, input or holding (di, do, relay, " \
+	"ai, ao, rtd or tc of a "                                                                         \
 	"rack), number 0..65535, bit 0..15"
 	static const struct row rows[] = {
 		{TAG("address: holding:65535, type: uint16"), NULL},
@@ -341,8 +342,8 @@ static void addresses_hold_what_their_area_has(void **state)
 		 "devices[0].tags[0].type: found \"int16\", allowed in the area ai: float64"},
 		{RACK_TAG("address: ai:0, order: ABCD"),
 		 "devices[0].tags[0].order: found \"ABCD\", which does not fit a channel of a rack"},
-		{RACK_TAG("address: coil:0"),
-		 "devices[0].tags[0].address: found the area coil, allowed on this line: di, do, ai"},
+		{RACK_TAG("address: coil:0"), "devices[0].tags[0].address: found the area coil, allowed on "
+					      "this line: di, do, relay, ai, ao, rtd, tc"},
 	};
 
 	(void)state;

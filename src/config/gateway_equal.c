@@ -1,7 +1,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "config/gateway_config.h"
+#include "config/io_config.h"
 
 static bool text_equal(const char *a, const char *b)
 {
@@ -56,7 +56,7 @@ bool config_line_equal(const struct config_line *a, const struct config_line *b)
 	return text_equal(a->name, b->name) && a->type == b->type && text_equal(a->host, b->host) &&
 	       a->port == b->port && a->timeout_ms == b->timeout_ms && a->retries == b->retries &&
 	       a->backoff.first_ms == b->backoff.first_ms && a->backoff.max_ms == b->backoff.max_ms &&
-	       a->max_in_flight == b->max_in_flight && serial_equal(a, b);
+	       a->max_in_flight == b->max_in_flight && serial_equal(a, b) && config_modules_equal(a, b);
 }
 
 static bool group_equal(const struct config_group *a, const struct config_group *b)
@@ -93,6 +93,8 @@ static bool tag_equal(const struct config_tag *a, const struct config_tag *b)
 bool config_device_equal(const struct config_device *a, const struct config_device *b)
 {
 	if (!text_equal(a->name, b->name) || !text_equal(a->line_name, b->line_name) || a->unit != b->unit ||
+	    a->timeout_ms != b->timeout_ms || a->retries != b->retries || a->silence_ms != b->silence_ms ||
+	    a->backoff.first_ms != b->backoff.first_ms || a->backoff.max_ms != b->backoff.max_ms ||
 	    a->max_gap != b->max_gap || a->max_block != b->max_block || a->one_by_one != b->one_by_one ||
 	    a->ngroups != b->ngroups || a->ntags != b->ntags)
 		return false;

@@ -79,6 +79,19 @@ static bool reference_parse(const char *text, void *out)
 	return rule_is_clean(text, REFERENCE_BYTES_MAX, "") && strlen(text) <= REFERENCE_BYTES_MAX;
 }
 
+/* A slash would lead out of the folder of the device. */
+static bool point_parse(const char *text, void *out)
+{
+	(void)out;
+	return rule_is_clean(text, CONFIG_NAME_MAX, "/") && text[0] != '.';
+}
+
+const struct schema_rule rule_point = {
+	.parse = point_parse,
+	.allowed = "1 to 64 characters without /, not starting with a dot",
+	.pattern = "^[^./\\u0000-\\u001f\\u007f-\\u009f][^/\\u0000-\\u001f\\u007f-\\u009f]{0,63}$",
+};
+
 const struct schema_rule rule_reference = {
 	.parse = reference_parse,
 	.allowed = "a server such as other.example:1883, or several with a space between, up to 256 bytes",
@@ -120,7 +133,9 @@ static const char *const area_texts[] = {
 	[CONFIG_AREA_COIL] = "coil",   [CONFIG_AREA_DISCRETE] = "discrete",
 	[CONFIG_AREA_INPUT] = "input", [CONFIG_AREA_HOLDING] = "holding",
 	[CONFIG_AREA_DI] = "di",       [CONFIG_AREA_DO] = "do",
-	[CONFIG_AREA_AI] = "ai",
+	[CONFIG_AREA_RELAY] = "relay", [CONFIG_AREA_AI] = "ai",
+	[CONFIG_AREA_AO] = "ao",       [CONFIG_AREA_RTD] = "rtd",
+	[CONFIG_AREA_TC] = "tc",
 };
 
 const char *config_area_text(enum config_area area)
@@ -172,8 +187,7 @@ static bool address_parse(const char *text, void *out)
 
 const struct schema_rule rule_address = {
 	.parse = address_parse,
-	.allowed = "area:number or area:number.bit, area coil, discrete, input or holding (di, do or ai of a "
-		   "rack), "
-		   "number 0..65535, bit 0..15",
-	.pattern = "^(coil|discrete|input|holding|di|do|ai):[0-9]{1,5}(\\.[0-9]{1,2})?$",
+	.allowed = "area:number or area:number.bit, area coil, discrete, input or holding (di, do, relay, "
+		   "ai, ao, rtd or tc of a rack), number 0..65535, bit 0..15",
+	.pattern = "^(coil|discrete|input|holding|di|do|relay|ai|ao|rtd|tc):[0-9]{1,5}(\\.[0-9]{1,2})?$",
 };

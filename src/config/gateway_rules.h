@@ -26,4 +26,6 @@ extern const struct schema_rule rule_sentence; /* up to 200 characters */
 /* Well-formed UTF-8 of 1..max characters, none of them a control character or in `without`. */
 bool rule_is_clean(const char *text, size_t max, const char *without);
 
+extern const struct schema_rule rule_point; /* what one channel of a rack is connected to */
+
 #endif

@@ -51,9 +51,9 @@ static const struct schema_word byte_words[] = {{"low", 0}, {"high", 1}, {NULL, 
 static const struct schema_word access_words[] = {{"r", 0}, {"rw", 1}, {NULL, 0}};
 
 static const struct schema_word edge_words[] = {
-	{"rising", CONFIG_EDGE_RISING},
-	{"falling", CONFIG_EDGE_FALLING},
-	{"both", CONFIG_EDGE_BOTH},
+	{"rising", CONFIG_COUNTED_RISING},
+	{"falling", CONFIG_COUNTED_FALLING},
+	{"both", CONFIG_COUNTED_BOTH},
 	{NULL, 0},
 };
 
@@ -71,8 +71,9 @@ static const struct schema_field tag_fields[] = {
 	{"address", "Where it lies, counted from 0: holding:7, coil:0, or holding:7.3 for one bit",
 	 SCHEMA_RULE, TAG_AT(address), .rule = &rule_address, .unset = "needed, but on an internal line"},
 	{"type", "What lies there", SCHEMA_ENUM, TAG_AT(type), .words = type_words,
-	 .unset = "bool in coil, discrete, di and do, float64 in ai, float64 on an internal line; needed "
-		  "elsewhere"},
+	 .unset = "bool in coil, discrete, di, do and relay, float64 in ai, ao, rtd and tc, float64 on an "
+		  "internal "
+		  "line; needed elsewhere"},
 	{"order", "Order of the bytes; ABCD is the most significant first", SCHEMA_ENUM, TAG_AT(order),
 	 .words = order_words, .unset = "the most significant byte first"},
 	{"byte", "Which byte of the register an int8 or uint8 is", SCHEMA_ENUM, TAG_AT(high_byte),
@@ -125,6 +126,17 @@ const struct schema gateway_tag_schema = {"tag", sizeof(struct config_tag), TABL
 
 #define DEVICE_AT(member) SCHEMA_AT(struct config_device, member)
 
+#define OF_ITS_LINE "its line's"
+
+static const struct schema_field backoff_fields[] = {
+	{"first", "Wait before the first probe; it doubles each time", SCHEMA_TIME,
+	 SCHEMA_AT(struct config_backoff, first_ms), .min = 10, .max = 1 * MS_PER_D, .unset = OF_ITS_LINE},
+	{"max", "Longest wait", SCHEMA_TIME, SCHEMA_AT(struct config_backoff, max_ms), .min = 10,
+	 .max = 1 * MS_PER_D, .unset = OF_ITS_LINE},
+};
+
+static const struct schema backoff_table = {"backoff", sizeof(struct config_backoff), TABLE(backoff_fields)};
+
 static const struct schema_field device_fields[] = {
 	{"name", "Topic level of its tags", SCHEMA_TEXT, DEVICE_AT(name), .rule = &rule_name,
 	 .required = true},
@@ -137,15 +149,30 @@ static const struct schema_field device_fields[] = {
 	 DEVICE_AT(max_block), .min = 1, .max = 125, .preset = "125"},
 	{"one_by_one", "Each tag is read by a request of its own, for devices that answer nothing else",
 	 SCHEMA_BOOL, DEVICE_AT(one_by_one), .preset = "false"},
+	{"timeout", "Time for its answers", SCHEMA_TIME, DEVICE_AT(timeout_ms), .min = 10,
+	 .max = 10 * MS_PER_MIN, .unset = OF_ITS_LINE},
+	{"retries", "Attempts after the first one", SCHEMA_INT, DEVICE_AT(retries), .min = 0, .max = 10,
+	 .unset = OF_ITS_LINE},
+	{"silence", "Time on a serial line before each request to it, beyond what line and standard ask",
+	 SCHEMA_TIME, DEVICE_AT(silence_ms), .min = 0, .max = 1 * MS_PER_MIN, .preset = "0ms"},
+	{"backoff", "Waits between probes while it does not answer", SCHEMA_MAP, DEVICE_AT(backoff),
+	 .sub = &backoff_table, .unset = OF_ITS_LINE},
 	{"groups", "Tags that are read and published alike", SCHEMA_MAPS,
 	 SCHEMA_LIST_AT(struct config_device, groups, ngroups), .sub = &gateway_group_schema,
 	 .unset = "one group \"default\" with the defaults of its keys"},
 	{"tags", "Its values", SCHEMA_MAPS, SCHEMA_LIST_AT(struct config_device, tags, ntags),
-	 .sub = &gateway_tag_schema,
-	 .unset = "all channels, when the line is a simulated rack; needed elsewhere"},
+	 .sub = &gateway_tag_schema, .unset = "all channels, when the line is a rack; needed elsewhere"},
 	{"template", "Template it is made from", SCHEMA_LATER},
 	{"topic", "Template of the topics of its tags", SCHEMA_LATER},
 	{"payload", "Payload format of its tags", SCHEMA_LATER},
 };
 
-const struct schema gateway_device_schema = {"device", sizeof(struct config_device), TABLE(device_fields)};
+static void device_init(void *item)
+{
+	struct config_device *device = item;
+
+	device->retries = CONFIG_RETRIES_UNSET;
+}
+
+const struct schema gateway_device_schema = {"device", sizeof(struct config_device), TABLE(device_fields),
+					     .init = device_init};

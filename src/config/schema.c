@@ -197,6 +197,7 @@ static int read_list(const struct schema_reader *r, const struct schema_field *f
 		     void *item)
 {
 	size_t size = f->kind == SCHEMA_MAPS ? f->sub->size : sizeof(char *);
+	struct schema_field text = *f; /* each of TEXTS */
 	char *items;
 	int rc;
 
@@ -207,10 +208,11 @@ static int read_list(const struct schema_reader *r, const struct schema_field *f
 	items = arena_array(r->arena, list->count, size);
 	if (!items)
 		return ERR_NOMEM;
+	text.kind = SCHEMA_TEXT;
 	for (const struct doc_node *n = list->first; n; n = n->next) {
 		void *at = items + n->index * size;
 
-		rc = f->kind == SCHEMA_MAPS ? read_map(r, f->sub, n, at) : read_scalar(r, f, n, at);
+		rc = f->kind == SCHEMA_MAPS ? read_map(r, f->sub, n, at) : read_scalar(r, &text, n, at);
 		if (rc < 0)
 			return rc;
 	}

@@ -144,8 +144,8 @@ void alarms_link(struct alarms *a)
 			continue; /* an attribute that the channel does not have */
 		item->dependant.next = t->dependants;
 		t->dependants = &item->dependant;
-		if (d->is_kept && t->is_published && !item->is_raised)
-			alarm_changed(&item->dependant, &t->last);
+		if (d->is_kept && t->now.ts_ms && !item->is_raised)
+			alarm_changed(&item->dependant, &t->now);
 	}
 }
 

@@ -216,7 +216,7 @@ static void count_edge(struct cell *c, const struct operand *o)
 		return;
 	}
 	if (c->knows_level && level != c->level &&
-	    (edge == CONFIG_EDGE_BOTH || level == (edge == CONFIG_EDGE_RISING)))
+	    (edge == CONFIG_COUNTED_BOTH || level == (edge == CONFIG_COUNTED_RISING)))
 		c->count++;
 	c->knows_level = true;
 	c->level = level;
@@ -410,8 +410,8 @@ static void hang(struct field *f, struct cell *c, unsigned i)
 	if (d->is_kept && c->owner->device->is_kept)
 		return;
 	o->reason = REASON_OFFLINE;
-	if (d->is_kept && t->is_published)
-		operand_changed(&o->dependant, &t->last);
+	if (d->is_kept && t->now.ts_ms)
+		operand_changed(&o->dependant, &t->now);
 	enqueue(c);
 }
 

@@ -21,6 +21,7 @@ int field_create(struct loop *loop, struct tag_sink *sink, struct source_factory
 	f->format = format;
 	list_init(&f->lines);
 	cells_queue_init(&f->cells, loop);
+	list_init(&f->watchers);
 	*out = f;
 	return OK;
 }
@@ -180,6 +181,22 @@ static void clear_topics(struct field *f, struct device *d, const struct gateway
 		publish(f, f->topic, true, span_of(NULL, 0));
 }
 
+static bool has_line(const struct gateway_config *cfg, const char *name)
+{
+	for (size_t i = 0; i < cfg->nlines; i++)
+		if (strcmp(cfg->lines[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+static void clear_line_topic(struct field *f, struct line *l, const struct gateway_config *cfg)
+{
+	bool same_root = strcmp(f->cfg->gateway.root, cfg->gateway.root) == 0;
+
+	if (!(same_root && has_line(cfg, l->cfg->name)) && line_topic(f, l))
+		publish(f, f->topic, true, span_of(NULL, 0));
+}
+
 static void remove_old(struct field *f, const struct gateway_config *cfg, struct change *c)
 {
 	list_for_each (line_node, &f->lines) {
@@ -191,22 +208,23 @@ static void remove_old(struct field *f, const struct gateway_config *cfg, struct
 			if (d->is_kept)
 				continue;
 			line_stop_device(l, d);
+			access_leave(d);
 			clear_topics(f, d, cfg, c);
 			device_destroy(d);
 		}
 		if (l->is_kept)
 			continue;
 		list_remove(&l->node);
+		clear_line_topic(f, l, cfg);
 		line_destroy(l);
 	}
 }
 
 static void take_new(struct field *f, const struct gateway_config *cfg, struct change *c)
 {
-	unsigned ordinal = 0;
-
 	for (size_t i = 0; i < cfg->nlines; i++) {
 		line_repoint(c->lines[i], &cfg->lines[i]);
+		c->lines[i]->ngroups = 0;
 		if (c->lines[i]->is_kept)
 			continue;
 		list_append(&f->lines, &c->lines[i]->node);
@@ -216,11 +234,12 @@ static void take_new(struct field *f, const struct gateway_config *cfg, struct c
 		struct device *d = c->devices[i];
 
 		for (size_t k = 0; k < cfg->devices[i].ngroups; k++)
-			d->groups[k].ordinal = ordinal++;
+			d->groups[k].ordinal = d->line->ngroups++;
 		device_repoint(d, &cfg->devices[i]);
 		if (!c->is_new_device[i])
 			continue;
 		list_append(&d->line->devices, &d->node);
+		access_enter(d);
 		device_start(d);
 	}
 }
@@ -259,24 +278,9 @@ int field_apply(struct field *f, const struct gateway_config *cfg)
 	take_new(f, cfg, &c);
 	link_tags(f);
 	forget_marks(f);
+	access_applied(f);
 	change_free(&c, cfg, false);
 	return OK;
-}
-
-static void visit_line(const struct line *l, const struct field_visitor *v)
-{
-	struct field_line_state s = {.name = l->cfg->name, .waiting = l->njobs};
-	size_t connecting = 0;
-
-	for (struct list *n = l->devices.next; n != &l->devices; n = n->next) {
-		const struct device *d = container_of(n, struct device, node);
-
-		s.devices++;
-		s.online += d->state == DEVICE_ONLINE;
-		connecting += d->state == DEVICE_CONNECTING;
-	}
-	s.state = s.online ? "online" : connecting ? "connecting" : s.devices > 0 ? "offline" : "idle";
-	v->line(v->arg, &s);
 }
 
 void field_visit(const struct field *f, const struct field_visitor *v)
@@ -284,7 +288,9 @@ void field_visit(const struct field *f, const struct field_visitor *v)
 	for (struct list *n = f->lines.next; n != &f->lines; n = n->next) {
 		const struct line *l = container_of(n, struct line, node);
 
-		visit_line(l, v);
+		struct line_status s = line_status_of(l);
+
+		v->line(v->arg, &s);
 		for (struct list *k = l->devices.next; k != &l->devices; k = k->next) {
 			const struct device *d = container_of(k, struct device, node);
 			struct device_status status = device_status_of(d);
@@ -312,5 +318,6 @@ void field_destroy(struct field *f)
 	}
 	alarms_destroy(f->alarms);
 	cells_queue_fini(&f->cells);
+	hmap_fini(&f->names);
 	free(f);
 }

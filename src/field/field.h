@@ -36,16 +36,8 @@ MUST_USE int field_create(struct loop *loop, struct tag_sink *sink, struct sourc
 MUST_USE int field_apply(struct field *f, const struct gateway_config *cfg);
 
 /* How lines and devices do. All borrowed for the call. */
-struct field_line_state {
-	const char *name;
-	const char *
-		state; /* "idle" without devices; "offline" if none answers, "connecting" if none has yet, else "online" */
-	size_t devices, online;
-	size_t waiting; /* commands */
-};
-
 struct field_visitor {
-	void (*line)(void *arg, const struct field_line_state *l);
+	void (*line)(void *arg, const struct line_status *l);
 	void (*device)(void *arg, const char *name, const char *line, const struct device_status *d);
 	void *arg;
 };

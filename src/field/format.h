@@ -6,6 +6,7 @@
 #define FIELD_FORMAT_H
 
 #include "base/bytes.h"
+#include "field/diag.h"
 #include "tags/value.h"
 
 #define SET_PAYLOAD_MAX 1024u /* bytes of a /set payload; a longer one is refused */
@@ -40,12 +41,23 @@ struct refused_text {
 	char text[32];
 };
 
+struct group_status {
+	const char *name;
+	uint32_t scan_ms;
+	const struct scan_times *times;
+};
+
+/* How a device does; all borrowed. */
 struct device_status {
 	const char *state;
 	int64_t since_ms;
 	int64_t last_ok_ms;     /* 0: never */
 	const char *last_error; /* NULL: none */
-	uint64_t ok, timeouts, exceptions, errors, writes, late, late_ms;
+	const struct device_counters *counters;
+	const struct response_times *response;
+	const struct group_status *groups;
+	size_t ngroups;                                  /* of them, GROUPS_SHOWN_MAX at most */
+	size_t more_groups;                              /* that it has beside them */
 	struct refused_text refused[DEVICE_REFUSED_MAX]; /* what it does not let itself be read, in order */
 	size_t nrefused;                                 /* of all; may be more than stand here */
 };
@@ -63,6 +75,17 @@ struct alarm_event {
 	const char *severity;
 };
 
+/* How a line does; all borrowed. */
+struct line_status {
+	const char *name;
+	const char *
+		state; /* "idle" without devices; "offline" if none answers, "connecting" if none has yet, else "online" */
+	size_t devices, online;
+	size_t waiting, passes; /* commands, requests of foreign masters */
+	uint32_t utilisation;   /* thousandths of the time, in the last ten seconds */
+	const struct line_counters *counters;
+};
+
 struct payload_format {
 	const char *name;
 	const char *content_type;
@@ -71,6 +94,7 @@ struct payload_format {
 	void (*encode_result)(struct wr *w, const struct set_outcome *o);
 	void (*encode_status)(struct wr *w, const struct device_status *s);
 	void (*encode_event)(struct wr *w, const struct alarm_event *e);
+	void (*encode_line)(struct wr *w, const struct line_status *s);
 	/*
 	 * OK; ERR_TOO_LARGE, ERR_MALFORMED or ERR_RANGE with a sentence in fault (at least SET_FAULT_MAX bytes), ERR_NOMEM. With any
 	 * but OK, out->id still holds the id when one was found.

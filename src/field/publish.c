@@ -70,6 +70,7 @@ void publish_sample(struct device *d, struct tag *t, const struct tag_sample *s)
 {
 	const struct config_group *g = d->groups[t->cfg->group].cfg;
 
+	access_sample(t, s);
 	if (t->dependants)
 		dependants_tell(t->dependants, s);
 	if (is_due(t, g, s, loop_now_ms(d->line->field->loop)))
@@ -81,6 +82,7 @@ void publish_bad(struct device *d, struct tag *t, enum reason reason)
 	struct tag_sample s = {
 		.quality = QUALITY_BAD, .reason = reason, .ts_ms = loop_wall_ms(d->line->field->loop)};
 
+	access_sample(t, &s);
 	if (t->dependants)
 		dependants_tell(t->dependants, &s);
 	if (!t->is_published || t->last.quality != QUALITY_BAD || t->last.reason != reason)
@@ -100,21 +102,32 @@ static struct refused_text refused_text_of(const struct refused_range *r)
 	return t;
 }
 
+static size_t groups_of(const struct device *d, struct group_status *to)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < d->cfg->ngroups && n < GROUPS_SHOWN_MAX; i++)
+		to[n++] = (struct group_status){.name = d->groups[i].cfg->name,
+						.scan_ms = d->groups[i].cfg->scan_ms,
+						.times = &d->groups[i].times};
+	return n;
+}
+
 struct device_status device_status_of(const struct device *d)
 {
 	static const char *const states[] = {"connecting", "online", "offline"};
+	struct group_status *groups = d->line->field->groups;
+	size_t n = groups_of(d, groups);
 	struct device_status s = {
 		.state = states[d->state],
 		.since_ms = d->since_ms,
 		.last_ok_ms = d->last_ok_ms,
 		.last_error = d->last_error[0] ? d->last_error : NULL,
-		.ok = d->counters.ok,
-		.timeouts = d->counters.timeouts,
-		.exceptions = d->counters.exceptions,
-		.errors = d->counters.errors,
-		.writes = d->counters.writes,
-		.late = d->counters.late,
-		.late_ms = d->counters.late_ms,
+		.counters = &d->counters,
+		.response = &d->response,
+		.groups = groups,
+		.ngroups = n,
+		.more_groups = d->cfg->ngroups - n,
 		.nrefused = d->refused.n,
 	};
 
@@ -132,5 +145,44 @@ void publish_status(struct device *d)
 	d->shown = d->counters;
 	f->format->encode_status(&w, &s);
 	if (!w.bad && topic_compose(f, d->cfg->name, "_status"))
+		publish(f, f->topic, true, span_of(f->payload, sizeof(f->payload) - w.left));
+}
+
+struct line_status line_status_of(const struct line *l)
+{
+	struct line_status s = {.name = l->cfg->name,
+				.waiting = l->njobs,
+				.passes = l->npasses,
+				.utilisation = l->utilisation,
+				.counters = &l->counters};
+	size_t connecting = 0;
+
+	for (const struct list *n = l->devices.next; n != &l->devices; n = n->next) {
+		const struct device *d = (const void *)((const char *)n - offsetof(struct device, node));
+
+		s.devices++;
+		s.online += d->state == DEVICE_ONLINE;
+		connecting += d->state == DEVICE_CONNECTING;
+	}
+	s.state = s.online ? "online" : connecting ? "connecting" : s.devices > 0 ? "offline" : "idle";
+	return s;
+}
+
+bool line_topic(struct field *f, const struct line *l)
+{
+	int n = snprintf(f->topic, sizeof(f->topic), "%s/_gateway/line/%s", f->cfg->gateway.root,
+			 l->cfg->name);
+
+	return n > 0 && (size_t)n < sizeof(f->topic);
+}
+
+void publish_line(struct line *l)
+{
+	struct field *f = l->field;
+	struct line_status s = line_status_of(l);
+	struct wr w = wr_of(f->payload, sizeof(f->payload));
+
+	f->format->encode_line(&w, &s);
+	if (!w.bad && line_topic(f, l))
 		publish(f, f->topic, true, span_of(f->payload, sizeof(f->payload) - w.left));
 }

@@ -5,11 +5,10 @@
 
 bool area_is_bits(enum config_area area)
 {
-	return area == CONFIG_AREA_COIL || area == CONFIG_AREA_DISCRETE || area == CONFIG_AREA_DI ||
-	       area == CONFIG_AREA_DO;
+	return area == CONFIG_AREA_COIL || area == CONFIG_AREA_DISCRETE;
 }
 
-/* cfg->address.number of area ai is a register here: device.c has placed channels and attributes. */
+/* Where the channels and attributes of a rack lie, rack.c says afterwards. */
 void tag_init(struct tag *t, const struct config_tag *cfg)
 {
 	const struct config_address *a = &cfg->address;

@@ -159,10 +159,24 @@ static void link_drop(struct master_rtu *m)
 	loop_timer_cancel(m->loop, &m->dial_timer);
 }
 
+/* The present request gets no answer, or not in time. */
+static void owe(struct master_rtu *m)
+{
+	uint64_t timeout_us = m->deadline_us - m->sent_us;
+
+	m->owed[m->unit] = (struct owed){
+		.until_us = m->deadline_us + timeout_us,
+		.hash = m->hash,
+		.fc = m->asked[0] & 0x7F,
+	};
+}
+
 /* It was open and is not any more: what is on the wire fails with rc, what is queued waits for the next link. */
 static void link_lost(struct master_rtu *m, int rc, const char *why)
 {
 	log_info("modbus", "%s: closed: %s", m->name, why);
+	if (m->wire == WIRE_WAITING)
+		owe(m); /* the unit answers all the same, perhaps when the port is open again */
 	link_drop(m);
 	if (m->current)
 		finish(m, m->current, rc);
@@ -472,11 +486,6 @@ static bool flush(struct master_rtu *m)
 	return m->out_at == m->out_len;
 }
 
-static uint64_t timeout_us(const struct master_rtu *m)
-{
-	return m->deadline_us - m->sent_us;
-}
-
 /* All is on its way. */
 static void sent(struct master_rtu *m)
 {
@@ -578,7 +587,6 @@ static void watch_gap(struct master_rtu *m)
 
 static void no_answer(struct master_rtu *m)
 {
-	struct owed *owed = &m->owed[m->unit];
 	int rc;
 
 	if (m->in_len > 0 && !m->options.is_ascii)
@@ -588,11 +596,7 @@ static void no_answer(struct master_rtu *m)
 	rc = m->garbage ? m->garbage : ERR_TIMEOUT;
 	if (rc == ERR_TIMEOUT)
 		m->stats.timeouts++;
-	*owed = (struct owed){
-		.until_us = m->deadline_us + timeout_us(m),
-		.hash = m->hash,
-		.fc = m->asked[0] & 0x7F,
-	};
+	owe(m);
 	end_request(m, rc);
 	if (m->options.quiet_timeouts && ++m->quiet >= m->options.quiet_timeouts)
 		link_lost(m, ERR_CLOSED, "too many requests without an answer");

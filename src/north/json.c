@@ -148,7 +148,7 @@ static void encode_tag(struct wr *w, const struct tag_sample *sample, const char
 	wr_u8(w, '}');
 }
 
-static void put_key(struct wr *w, const char *key, const char *text)
+static void put_member(struct wr *w, const char *key, const char *text)
 {
 	put_text(w, key);
 	put_string(w, span_str(text));
@@ -156,19 +156,19 @@ static void put_key(struct wr *w, const char *key, const char *text)
 
 static void encode_event(struct wr *w, const struct alarm_event *e)
 {
-	put_key(w, "{\"event\":\"alarm\",\"name\":", e->name);
-	put_key(w, ",\"state\":", e->is_raised ? "raised" : "cleared");
-	put_key(w, ",\"severity\":", e->severity);
-	put_key(w, ",\"tag\":", e->tag);
+	put_member(w, "{\"event\":\"alarm\",\"name\":", e->name);
+	put_member(w, ",\"state\":", e->is_raised ? "raised" : "cleared");
+	put_member(w, ",\"severity\":", e->severity);
+	put_member(w, ",\"tag\":", e->tag);
 	put_text(w, ",\"value\":");
 	json_value_encode(w, &e->value);
-	put_key(w, ",\"quality\":", quality_name(e->quality));
+	put_member(w, ",\"quality\":", quality_name(e->quality));
 	if (e->reason != REASON_NONE)
-		put_key(w, ",\"reason\":", reason_name(e->reason));
+		put_member(w, ",\"reason\":", reason_name(e->reason));
 	put_text(w, ",\"ts\":");
 	put_i64(w, e->ts_ms);
 	if (e->text)
-		put_key(w, ",\"text\":", e->text);
+		put_member(w, ",\"text\":", e->text);
 	wr_u8(w, '}');
 }
 
@@ -214,14 +214,116 @@ static void put_refused(struct wr *w, const struct device_status *s)
 	}
 }
 
+struct number {
+	const char *name;
+	uint64_t n;
+};
+
+static void put_key(struct wr *w, const char *name)
+{
+	put_text(w, ",\"");
+	put_text(w, name);
+	put_text(w, "\":");
+}
+
+static void put_numbers(struct wr *w, const struct number *numbers, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		put_key(w, numbers[i].name);
+		put_u64(w, numbers[i].n);
+	}
+}
+
+static void put_decimal(struct wr *w, double x)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%.1f", x);
+	put_text(w, text);
+}
+
+static void put_exception_codes(struct wr *w, const struct device_counters *c)
+{
+	const char *before = "";
+
+	put_text(w, ",\"exception_codes\":{");
+	for (unsigned code = 0; code < DIAG_EXCEPTIONS; code++) {
+		if (!c->by_exception[code])
+			continue;
+		put_text(w, before);
+		wr_u8(w, '"');
+		if (code)
+			put_u64(w, code);
+		else
+			put_text(w, "other");
+		put_text(w, "\":");
+		put_u64(w, c->by_exception[code]);
+		before = ",";
+	}
+	wr_u8(w, '}');
+}
+
+/* Buckets that hold something, each by its upper end in ms. */
+static void put_response(struct wr *w, const struct response_times *r)
+{
+	const char *before = "";
+
+	put_text(w, ",\"response_ms\":{\"count\":");
+	put_u64(w, r->count);
+	put_key(w, "mean");
+	put_decimal(w, response_mean_us(r) / 1000.0);
+	put_key(w, "max");
+	put_decimal(w, r->max_us / 1000.0);
+	put_text(w, ",\"up_to\":{");
+	for (unsigned i = 0; i < RESPONSE_BUCKETS; i++) {
+		if (!r->buckets[i])
+			continue;
+		put_text(w, before);
+		wr_u8(w, '"');
+		if (i < RESPONSE_BUCKETS - 1)
+			put_u64(w, response_bounds_ms[i]);
+		else
+			put_text(w, "more");
+		put_text(w, "\":");
+		put_u64(w, r->buckets[i]);
+		before = ",";
+	}
+	put_text(w, "}}");
+}
+
+static void put_group(struct wr *w, const struct group_status *g)
+{
+	put_string(w, span_str(g->name));
+	put_text(w, ":{\"scan_ms\":");
+	put_u64(w, g->scan_ms);
+	put_key(w, "average_ms");
+	put_decimal(w, scan_mean_ms(g->times));
+	put_numbers(w, (const struct number[]){{"worst_ms", g->times->worst_ms}, {"late", g->times->late}},
+		    2);
+	wr_u8(w, '}');
+}
+
+static void put_groups(struct wr *w, const struct device_status *s)
+{
+	put_text(w, ",\"groups\":{");
+	for (size_t i = 0; i < s->ngroups; i++) {
+		if (i)
+			wr_u8(w, ',');
+		put_group(w, &s->groups[i]);
+	}
+	wr_u8(w, '}');
+	if (s->more_groups)
+		put_numbers(w, &(struct number){"more_groups", s->more_groups}, 1);
+}
+
 static void encode_status(struct wr *w, const struct device_status *s)
 {
-	const struct {
-		const char *name;
-		uint64_t n;
-	} counters[] = {{"ok", s->ok},          {"timeouts", s->timeouts}, {"exceptions", s->exceptions},
-			{"errors", s->errors},  {"writes", s->writes},     {"late", s->late},
-			{"late_ms", s->late_ms}};
+	const struct device_counters *c = s->counters;
+	const struct number numbers[] = {
+		{"ok", c->ok},           {"timeouts", c->timeouts}, {"exceptions", c->exceptions},
+		{"errors", c->errors},   {"writes", c->writes},     {"late", c->late},
+		{"late_ms", c->late_ms}, {"sent", c->sent},         {"retries", c->retries},
+		{"crc", c->crc}};
 
 	put_text(w, "{\"state\":");
 	put_string(w, span_str(s->state));
@@ -237,13 +339,28 @@ static void encode_status(struct wr *w, const struct device_status *s)
 		put_string(w, span_str(s->last_error));
 	else
 		put_text(w, "null");
-	for (size_t i = 0; i < sizeof(counters) / sizeof(*counters); i++) {
-		put_text(w, ",\"");
-		put_text(w, counters[i].name);
-		put_text(w, "\":");
-		put_u64(w, counters[i].n);
-	}
+	put_numbers(w, numbers, sizeof(numbers) / sizeof(*numbers));
+	put_exception_codes(w, c);
+	put_response(w, s->response);
+	put_groups(w, s);
 	put_refused(w, s);
+	wr_u8(w, '}');
+}
+
+static void encode_line(struct wr *w, const struct line_status *s)
+{
+	const struct line_counters *c = s->counters;
+	const struct number numbers[] = {
+		{"devices", s->devices},       {"online", s->online}, {"commands_waiting", s->waiting},
+		{"passes_waiting", s->passes}, {"sent", c->sent},     {"answered", c->answered},
+		{"timeouts", c->timeouts},     {"crc", c->crc},       {"errors", c->errors},
+		{"passed", c->passed}};
+
+	put_text(w, "{\"state\":");
+	put_string(w, span_str(s->state));
+	put_key(w, "utilisation_percent");
+	put_decimal(w, s->utilisation / 10.0);
+	put_numbers(w, numbers, sizeof(numbers) / sizeof(*numbers));
 	wr_u8(w, '}');
 }
 
@@ -254,5 +371,6 @@ const struct payload_format north_json = {
 	.encode_event = encode_event,
 	.encode_result = encode_result,
 	.encode_status = encode_status,
+	.encode_line = encode_line,
 	.decode_set = json_set_decode,
 };

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "north/table.h"
+#include "south/io_rack.h"
 #include "south/table.h"
 
 /* ---- what is published ---- */
@@ -219,7 +220,7 @@ static int make_source(struct source_factory *f, struct loop *loop, const struct
 	int rc;
 
 	if (line->type == CONFIG_LINE_SIM)
-		return sim_source_create(loop, out);
+		return io_rack_create(loop, line, io_sim_create, out);
 	if ((rc = sim_net_dialer(w->net, line->host, &dialer)) < 0)
 		return rc;
 	if ((rc = modbus_tcp_source_create(loop, line, dialer, out)) < 0)

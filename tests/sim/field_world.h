@@ -18,7 +18,7 @@
 /* What a topic had last, as a broker's retained store and a subscriber would see it. */
 struct seen {
 	char topic[160];
-	char payload[512];
+	char payload[4096];
 	char correlation[64];
 	bool retain;
 	unsigned count; /* messages, cleared ones too */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "north/table.h"
+#include "south/io_rack.h"
 #include "south/table.h"
 
 #define YAML_MAX 16384u
@@ -134,7 +135,7 @@ static int make_source(struct source_factory *f, struct loop *loop, const struct
 	struct spy *spy;
 
 	if (line->type == CONFIG_LINE_SIM)
-		return sim_source_create(loop, out);
+		return io_rack_create(loop, line, io_sim_create, out);
 	spy = calloc(1, sizeof(*spy));
 	assert(spy);
 	spy->source.ops = &spy_ops;
