@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/alloc_fail.h"
 #include "base/log.h"
 #include "field_world.h"
 
@@ -189,6 +190,40 @@ static void a_reload_keeps_what_is_the_same_and_hangs_it_on_anew(void **state)
 	world_destroy(w);
 }
 
+static void a_reload_that_runs_out_of_memory_changes_nothing(void **state)
+{
+	static const char more[] =
+		HEAD OWN("{name: sum, expression: 'm/a + m/b + rate(m/a, 10s)'}, {name: n, counter: {of: "
+			 "m/on}}") "alarms: [{name: hot, tag: m/a, above: 5}]\n";
+	struct world *w = world_create(7);
+	struct gateway_config *next = world_parse(more);
+	struct sim_device *d = world_device(w, "press");
+	long n = 1;
+
+	(void)state;
+	world_apply(w, HEAD OWN("{name: sum, expression: m/a + 1}"));
+	for (;; n++) {
+		char expected[32];
+		bool hit;
+		int rc;
+
+		alloc_fail_at(n);
+		rc = field_apply(w->field, next);
+		hit = alloc_fail_end();
+		assert_int_equal(rc, hit ? ERR_NOMEM : OK);
+		if (!hit)
+			break;
+		d->regs[0]++;
+		snprintf(expected, sizeof(expected), "\"value\":%u,", d->regs[0] + 1u);
+		world_await(w, "plant1/own/sum", expected, 2500);
+	}
+	assert_true(n > 10);
+	gateway_config_destroy(w->cfg);
+	w->cfg = next;
+	world_await(w, "plant1/own/n", "\"value\":0", 2500);
+	world_destroy(w);
+}
+
 /* ---- alarms ---- */
 
 #define ALARM(keys) "alarms: [{name: hot, tag: m/a, " keys "}]\n"
@@ -293,6 +328,7 @@ int main(void)
 		cmocka_unit_test(windows_move_with_time),
 		cmocka_unit_test(a_counter_counts_edges_and_is_set_by_writing),
 		cmocka_unit_test(a_reload_keeps_what_is_the_same_and_hangs_it_on_anew),
+		cmocka_unit_test(a_reload_that_runs_out_of_memory_changes_nothing),
 		cmocka_unit_test(an_alarm_is_raised_and_cleared_once_with_hysteresis),
 		cmocka_unit_test(an_alarm_waits_out_its_delay),
 		cmocka_unit_test(bad_quality_raises_it_where_that_is_asked),
