@@ -1,6 +1,7 @@
 """I/O racks as MQTT clients see them: attributes, pulses, counters, broken wires, and a folder that looks like the system's."""
 
 import shutil
+import signal
 
 import pytest
 from test_field import Gateway
@@ -140,3 +141,29 @@ def test_an_output_of_a_converter_is_written(rack, tmp_path):
     g.value(RACK + "valve", 5)
     g.value(RACK + "valve.raw", 2000)
     assert g.set("valve", "11")["error"] == "range"
+
+
+def test_extremes_are_scaled_like_their_channel_also_after_a_reload(lineside, tmp_path):
+    line = {"name": "rack", "type": "io", "driver": "sim", "modules": [
+        {"kind": "ao", "mode": "4-20mA"}, {"kind": "ai", "mode": "4-20mA", "signal": "loopback"}]}
+    devices = [{"name": "m1", "line": "rack", "groups": [{"name": "g", "scan": "50ms"}], "tags": [
+        {"name": "valve", "address": "ao:0", "access": "rw", "scale": 6.25, "offset": -25, "unit": "%"},
+        {"name": "level", "address": "ai:0", "scale": 0.5, "offset": -2, "unit": "m"}]}]
+    g = Gateway(lineside, tmp_path, [line], devices)
+    try:
+        g.await_(RACK + "_status", lambda p: p["state"] == "online")
+        for percent, metres in ((50, 4), (100, 8), (0, 0)):
+            assert g.set("valve", str(percent))["ok"]
+            g.value(RACK + "level", metres)
+        assert g.set("valve", "101")["error"] == "range"
+        assert g.value(RACK + "level.max", 8)["unit"] == "m"
+        g.write([line], devices + [{"name": "m2", "line": "rack"}])
+        g.process.send_signal(signal.SIGHUP)
+        g.await_("plant1/m2/ai0", lambda p: p["quality"] == "good")
+        assert g.set("level.reset", "true")["ok"]
+        assert g.value(RACK + "level.max", 0)["unit"] == "m"
+        assert g.set("valve", "50")["ok"]
+        assert g.value(RACK + "level.max", 4)["unit"] == "m"
+        assert g.value(RACK + "level.mode", "4-20mA").get("unit") is None
+    finally:
+        g.stop()

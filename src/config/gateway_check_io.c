@@ -111,17 +111,33 @@ static void check_counts(struct checker *c, const struct doc_node *node, struct 
 	}
 }
 
+/* "0-10V, 4-20mA" in buf. */
+static const char *modes_of(enum config_area kind, char *buf, size_t size)
+{
+	size_t len = 0;
+
+	buf[0] = '\0';
+	for (int i = 0; i < IO_MODE_COUNT && len < size; i++)
+		if (io_mode_fits((enum io_mode)i, kind))
+			len += (size_t)snprintf(buf + len, size - len, "%s%s", len ? ", " : "",
+						io_mode_info((enum io_mode)i)->text);
+	return buf;
+}
+
 static void check_mode(struct checker *c, const struct doc_node *node, const struct config_line *line,
 		       struct config_module *m)
 {
+	char text[160];
+
 	if (m->mode == IO_MODE_COUNT) {
 		if (m->kind == CONFIG_AREA_RTD || m->kind == CONFIG_AREA_TC)
 			m->mode = m->kind == CONFIG_AREA_RTD ? IO_MODE_PT100 : IO_MODE_TC_K;
 		else
 			m->mode = line->driver == CONFIG_DRIVER_SIM ? IO_MODE_V10 : IO_MODE_ANY;
 	} else if (doc_get(node, "mode") && !io_mode_fits((enum io_mode)m->mode, m->kind)) {
-		schema_fault_key(c->r, node, "mode", "found \"%s\", which a channel of kind %s cannot have",
-				 io_mode_info((enum io_mode)m->mode)->text, config_area_text(m->kind));
+		schema_fault_key(c->r, node, "mode", "found \"%s\", allowed in a module of kind %s: %s",
+				 io_mode_info((enum io_mode)m->mode)->text, config_area_text(m->kind),
+				 modes_of(m->kind, text, sizeof(text)));
 	}
 	if (m->factor == 0)
 		schema_fault_key(c->r, node, "factor", "found 0, allowed: any other number");
@@ -163,8 +179,10 @@ static void check_signal(struct checker *c, const struct doc_node *node, struct 
 {
 	fill_signal(m);
 	if (!signal_fits(m->signal, m->kind))
-		schema_fault_key(c->r, node, "signal", "found a signal that a channel of kind %s cannot have",
-				 config_area_text(m->kind));
+		schema_fault_key(c->r, node, "signal", "found one that a %s cannot have, allowed: %s",
+				 config_area_text(m->kind),
+				 m->kind == CONFIG_AREA_DI ? "square, constant, loopback, broken"
+							   : "sine, saw, triangle, square, constant, broken");
 	if (m->signal == CONFIG_SIGNAL_CONSTANT && doc_get(node, "high"))
 		schema_fault_key(c->r, node, "high",
 				 "does not apply to signal: constant, whose value is low");
@@ -208,8 +226,7 @@ static int check_names(struct checker *c, const struct doc_node *list, const str
 			rc = name[0] ? name_set_add(&set, kept, n->index, &there) : OK;
 			if (rc == ERR_EXISTS) {
 				schema_fault_key(c->r, n, "names",
-						 "the name \"%s\" is that of another channel of the rack",
-						 name);
+						 "\"%s\" is the name of another channel of the rack", name);
 				rc = OK;
 			}
 		}

@@ -17,8 +17,12 @@ extern const struct schema_rule rule_url;        /* of an uplink */
 extern const struct schema_rule rule_filter;     /* topics with wildcards */
 extern const struct schema_rule rule_topic_part; /* the beginning of a topic */
 extern const struct schema_rule rule_template;   /* uplinks/remap.h */
-extern const struct schema_rule rule_client_id;  /* of MQTT; a user name, too */
-extern const struct schema_rule rule_reference;  /* MQTT 5.0, 4.11: servers to go to */
+extern const struct schema_rule rule_deadband;   /* struct config_deadband */
+extern const struct schema_rule rule_topic;      /* template of the topics of tags */
+extern const struct schema_rule rule_group_topic;
+extern const struct schema_rule rule_payload_template;
+extern const struct schema_rule rule_client_id; /* of MQTT; a user name, too */
+extern const struct schema_rule rule_reference; /* MQTT 5.0, 4.11: servers to go to */
 
 extern const struct schema_rule rule_tag;      /* "device/tag" */
 extern const struct schema_rule rule_sentence; /* up to 200 characters */

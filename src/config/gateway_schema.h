@@ -15,10 +15,10 @@ extern const struct schema gateway_tag_schema;    /* struct config_tag */
 
 /* What type and order hold when the file does not name them. */
 #define CONFIG_TYPE_UNSET   VALUE_TYPE_COUNT
-#define CONFIG_ORDER_UNSET  BYTE_ORDER_COUNT
 #define CONFIG_SIGNAL_UNSET (-1)
 #define CONFIG_BIT_UNSET    (-2) /* no address that could be read */
 
+extern const struct schema gateway_policy_schema; /* struct config_policy_keys */
 extern const struct schema gateway_uplink_schema; /* of struct config_uplink */
 
 extern const struct schema gateway_alarm_schema; /* of struct config_alarm */

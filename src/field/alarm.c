@@ -1,6 +1,7 @@
 #include "field/alarm.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -24,7 +25,7 @@ struct alarms {
 static void tell(struct alarm *a, bool is_raised)
 {
 	struct field *f = a->owner->field;
-	struct wr w = wr_of(f->payload, sizeof(f->payload));
+	struct wr w = wr_of(f->payload, f->payload_size);
 	const struct alarm_event e = {
 		.name = a->cfg->name,
 		.is_raised = is_raised,
@@ -36,13 +37,15 @@ static void tell(struct alarm *a, bool is_raised)
 		.text = a->cfg->text,
 		.severity = config_severity_text(a->cfg->severity),
 	};
+	int n;
 
 	a->is_raised = is_raised;
 	log_notice("field", "alarm \"%s\" of %s: %s", a->cfg->name, a->cfg->tag,
 		   is_raised ? "raised" : "cleared");
-	f->format->encode_event(&w, &e);
-	if (!w.bad && topic_compose(f, "_gateway", "event"))
-		publish(f, f->topic, false, span_of(f->payload, sizeof(f->payload) - w.left));
+	json_of(f)->encode_event(&w, &e);
+	n = snprintf(f->topic, sizeof(f->topic), "%s/_gateway/event", f->cfg->gateway.root);
+	if (!w.bad && n > 0 && (size_t)n < sizeof(f->topic))
+		publish(f, f->topic, false, span_of(f->payload, f->payload_size - w.left));
 }
 
 /* Is the value beyond a limit that is moved by `margin` towards the inside? */

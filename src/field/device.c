@@ -36,10 +36,24 @@ static int make_tags(struct device *d)
 		t->device = d;
 		t->now = (struct tag_sample){.quality = QUALITY_BAD, .reason = REASON_OFFLINE};
 		rack_place_tag(d, t, is_extra);
-		if (t->format.length && !(t->text = malloc(2 * (t->format.length + 1u))))
+		if (t->cfg->scale_tag_name) {
+			t->scale_by = &d->tags[t->cfg->scale_tag];
+			d->tags[t->cfg->scale_tag].is_scale = true;
+		}
+		if (tag_text_max(t) && !(t->text = malloc(2 * (tag_text_max(t) + 1))))
 			return ERR_NOMEM;
 	}
 	return OK;
+}
+
+/* Last, for a tag that joined has to leave. */
+static int join_paces(struct device *d)
+{
+	int rc = OK;
+
+	for (size_t i = 0; i < d->ntags && rc == OK; i++)
+		rc = pace_join(d->line->field, &d->tags[i]);
+	return rc;
 }
 
 static void group_due(struct loop_timer *timer);
@@ -53,15 +67,22 @@ static int make_group(struct device *d, size_t index, struct plan_item *items)
 	g->device = d;
 	g->cfg = &d->cfg->groups[index];
 	loop_timer_init(&g->timer, group_due);
+	list_init(&g->unsent);
+	g->first_tag = d->ntags;
 	for (size_t i = 0; i < d->ntags; i++) {
 		const struct tag *t = &d->tags[i];
 
-		if (t->cfg->group == index && !d->cells)
-			items[n++] = (struct plan_item){.area = (uint8_t)t->cfg->address.area,
-							.is_bits = t->is_bits,
-							.start = t->start,
-							.count = t->count,
-							.tag = (uint32_t)i};
+		if (t->cfg->group != index || d->is_broadcast) /* which can only be written */
+			continue;
+		g->first_tag = i < g->first_tag ? i : g->first_tag;
+		g->end_tags = i + 1;
+		if (d->cells)
+			continue; /* nobody is asked */
+		items[n++] = (struct plan_item){.area = (uint8_t)t->cfg->address.area,
+						.is_bits = t->is_bits,
+						.start = t->start,
+						.count = t->count,
+						.tag = (uint32_t)i};
 	}
 	rules = (struct plan_rules){
 		.max_gap = d->cfg->max_gap, .max_block = d->cfg->max_block, .one_by_one = d->cfg->one_by_one};
@@ -106,7 +127,8 @@ static void take_settings(struct device *d)
 		d->backoff_max_ms = d->backoff_first_ms;
 }
 
-int device_create(struct line *line, const struct config_device *cfg, struct device **out)
+int device_create(struct line *line, const struct gateway_config *gateway, const struct config_device *cfg,
+		  struct device **out)
 {
 	struct device *d = calloc(1, sizeof(*d));
 	int rc;
@@ -115,12 +137,13 @@ int device_create(struct line *line, const struct config_device *cfg, struct dev
 		return ERR_NOMEM;
 	d->line = line;
 	d->cfg = cfg;
+	d->is_broadcast = config_device_is_broadcast(cfg, line->cfg);
 	list_init(&d->node);
 	loop_timer_init(&d->backoff_timer, probe_due);
 	take_settings(d);
 	if ((rc = rack_add_attributes(d)) < 0 || (rc = make_tags(d)) < 0 ||
 	    (line->cfg->type == CONFIG_LINE_INTERNAL && (rc = cells_create(d, &d->cells)) < 0) ||
-	    (rc = make_groups(d)) < 0) {
+	    (rc = make_groups(d)) < 0 || (rc = topics_create(d, gateway)) < 0 || (rc = join_paces(d)) < 0) {
 		device_destroy(d);
 		return rc;
 	}
@@ -128,10 +151,20 @@ int device_create(struct line *line, const struct config_device *cfg, struct dev
 	return OK;
 }
 
+void device_forget_waits(struct device *d)
+{
+	for (size_t i = 0; d->tags && i < d->ntags; i++)
+		pace_leave(&d->tags[i]);
+	for (size_t i = 0; d->groups && i < d->cfg->ngroups; i++)
+		if (d->groups[i].device)
+			list_remove(&d->groups[i].unsent);
+}
+
 void device_destroy(struct device *d)
 {
 	if (!d)
 		return;
+	device_forget_waits(d);
 	for (size_t i = 0; d->groups && i < d->cfg->ngroups; i++)
 		plan_destroy(&d->groups[i].plan);
 	for (size_t i = 0; d->tags && i < d->ntags; i++)
@@ -140,6 +173,7 @@ void device_destroy(struct device *d)
 		free((void *)(uintptr_t)d->extras[i].name);
 	refused_fini(&d->refused);
 	cells_destroy(d->cells);
+	free(d->topics);
 	free(d->groups);
 	free(d->tags);
 	free(d->extras);
@@ -249,6 +283,7 @@ void scan_progress(struct group *g)
 	scan_ended(&g->times, now);
 	if (took > g->cfg->scan_ms && took - g->cfg->scan_ms > g->device->counters.late_ms)
 		g->device->counters.late_ms = took - g->cfg->scan_ms;
+	group_flush(g);
 }
 
 /* A scan that is still going on is not joined by another: it counts as late, and the next start is the next of the grid. */
@@ -305,6 +340,7 @@ static void groups_stop(struct device *d)
 	for (size_t i = 0; i < d->cfg->ngroups; i++) {
 		d->groups[i].is_open = false;
 		scan_interrupted(&d->groups[i].times);
+		group_flush_soon(&d->groups[i]);
 		loop_timer_cancel(loop_of(d), &d->groups[i].timer);
 		for (size_t b = 0; b < d->groups[i].plan.nblocks; b++)
 			forget_block(&d->groups[i].plan.blocks[b]);
@@ -514,8 +550,11 @@ void device_online(struct device *d)
 
 void device_offline(struct device *d, enum reason reason)
 {
-	if (d->state == DEVICE_OFFLINE && d->reason == reason)
+	if (d->state == DEVICE_OFFLINE && d->reason == reason) {
+		jobs_fail(d, "offline",
+			  "offline"); /* to a device that is written without being asked first */
 		return;
+	}
 	log_warning("field", "device \"%s\" on line \"%s\": offline: %s", d->cfg->name, d->line->cfg->name,
 		    d->last_error);
 	groups_stop(d);

@@ -26,7 +26,8 @@ static bool is_attribute_of(const struct source_attribute *a, const struct confi
 }
 
 /* A value of the channel at another time is scaled and published as the channel is; others stand for themselves. */
-static struct config_tag attribute_tag(const struct config_tag *channel, const struct source_attribute *a)
+static struct config_tag attribute_tag(const struct device *d, const struct config_tag *channel,
+				       const struct source_attribute *a)
 {
 	struct config_tag tag = {.scale = 1, .group = channel->group, .group_name = channel->group_name};
 
@@ -42,6 +43,7 @@ static struct config_tag attribute_tag(const struct config_tag *channel, const s
 	tag.writable = a->is_writable;
 	tag.min = a->min < a->max ? a->min : -INFINITY;
 	tag.max = a->min < a->max ? a->max : INFINITY;
+	tag.policy = d->cfg->groups[channel->group].policy; /* a topic of the channel alone is not for it */
 	return tag;
 }
 
@@ -69,7 +71,7 @@ static int set_extra(struct device *d, size_t *n, const struct config_tag *chann
 		return OK;
 	if (!name && !(name = strdup(text)))
 		return ERR_NOMEM;
-	*extra = attribute_tag(channel, a);
+	*extra = attribute_tag(d, channel, a);
 	extra->name = name;
 	(*n)++;
 	return OK;

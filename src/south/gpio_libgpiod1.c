@@ -40,7 +40,7 @@ static struct gpiod_line *find(struct gpiod_chip *chip, const char *point)
 {
 	size_t digits = strspn(point, "0123456789");
 
-	if (point[digits] == '\0' && digits < 6)
+	if (digits < 6 && point[digits] == '\0')
 		return gpiod_chip_get_line(chip, (unsigned)strtoul(point, NULL, 10));
 	return gpiod_chip_find_line(chip, point);
 }

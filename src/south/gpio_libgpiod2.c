@@ -67,7 +67,7 @@ static int find(struct gpiod_chip *chip, const char *point, unsigned *offset)
 	size_t digits = strspn(point, "0123456789");
 	int at;
 
-	if (point[digits] == '\0' && digits < 6) {
+	if (digits < 6 && point[digits] == '\0') {
 		struct gpiod_chip_info *info = gpiod_chip_get_info(chip);
 		size_t n = info ? gpiod_chip_info_get_num_lines(info) : 0;
 

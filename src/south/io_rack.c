@@ -59,6 +59,19 @@ static unsigned count_of(const struct rack *r, enum config_area kind)
 	return config_area_is_rack(kind) ? r->nchannels[kind - CONFIG_AREA_DI] : 0;
 }
 
+/* Tell the driver what an output is to be. */
+static int put_output(struct io_driver *d, const struct io_channel *c, unsigned number)
+{
+	switch (c->kind) {
+	case CONFIG_AREA_DO:
+		return d->ops->write(d, c->kind, number, c->dout.on, 0);
+	case CONFIG_AREA_RELAY:
+		return d->ops->write(d, c->kind, number, c->relay.on, 0);
+	default:
+		return d->ops->write(d, c->kind, number, false, c->analog.value);
+	}
+}
+
 /* ---- what channels do by themselves ---- */
 
 static void set_tick(struct rack *r)
@@ -82,7 +95,7 @@ static void put_pulse(struct rack *r, struct io_channel *c, unsigned number)
 {
 	struct io_driver *d = r->task->driver;
 
-	if (d->ops->write(d, c->kind, number, c->dout.on, 0) == OK)
+	if (put_output(d, c, number) == OK)
 		return;
 	log_warning("io", "line \"%s\": pulses of do%u end: it cannot be written", r->name, number);
 	c->is_lost = true;
@@ -122,11 +135,7 @@ static void run_task(struct task *t)
 
 	t->is_gone = false;
 	if (t->is_write) {
-		bool is_relay = t->kind == CONFIG_AREA_RELAY;
-
-		t->rc = d->ops->write(d, t->kind, t->first,
-				      is_relay ? t->channel.relay.on : t->channel.dout.on,
-				      t->kind == CONFIG_AREA_AO ? t->channel.analog.value : 0);
+		t->rc = put_output(d, &t->channel, t->first);
 		nlost = t->rc == ERR_IO;
 	}
 	for (unsigned i = 0; i < t->n; i++) {

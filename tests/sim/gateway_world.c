@@ -290,6 +290,7 @@ static void reload_run(struct loop_source *s)
 	}
 	g->port.field = NULL;
 	field_destroy(g->field);
+	field_port_close(&g->port);
 	g->field = NULL;
 }
 
@@ -374,9 +375,10 @@ static void make_field(struct gw *g)
 	assert(field_port_open(&g->port, g->broker, g->field_loop) == OK);
 	g->sink.publish = gw_publish;
 	g->factory.create = make_source;
-	assert(field_create(g->field_loop, &g->sink, &g->factory, &north_json, &g->field) == OK);
+	assert(field_create(g->field_loop, &g->sink, &g->factory, &north_formats, &g->field) == OK);
 	g->port.field = g->field;
-	assert(field_port_take_commands(&g->port, g->cfg->gateway.root) == OK);
+	assert(field_port_take_commands(&g->port, g->cfg) == OK);
+	field_port_settle_commands(&g->port, true);
 	assert(field_apply(g->field, g->cfg) == OK);
 	for (unsigned i = 0; i < g->ndevices; i++)
 		gw_reconsider(g, &g->devices[i]);
