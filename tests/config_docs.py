@@ -19,8 +19,12 @@ def allowed(key):
         return ", ".join(f"`{word}`" for word in key["enum"])
     if "anyOf" in key:
         return "time" if any("ms" in kind.get("pattern", "") for kind in key["anyOf"]) else "size"
+    if key.get("items", {}).get("type") == "string":
+        return "list of texts"
     if "anyOf" in key.get("items", {}):
         return "list of texts or maps"
+    if key["type"] == ["number", "string"]:
+        return "number or text"
     if key["type"] == "array" and key["items"].get("type") == "number":
         return f"list of {key['minItems']} numbers"
     if "patternProperties" in key:

@@ -434,7 +434,7 @@ def test_a_port_in_use_is_said_so(lineside):
 @pytest.mark.parametrize(
     "args, text",
     [
-        ([], "read, write and serve"),
+        ([], "read, write, serve and scan"),
         (["scna"], 'no command "scna"'),
         (["read"], "HOST is missing"),
         (["read", "h"], "ADDRESS is missing"),

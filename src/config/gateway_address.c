@@ -14,7 +14,9 @@ static const char *const area_texts[] = {
 	[CONFIG_AREA_COIL] = "coil",   [CONFIG_AREA_DISCRETE] = "discrete",
 	[CONFIG_AREA_INPUT] = "input", [CONFIG_AREA_HOLDING] = "holding",
 	[CONFIG_AREA_DI] = "di",       [CONFIG_AREA_DO] = "do",
-	[CONFIG_AREA_AI] = "ai",
+	[CONFIG_AREA_RELAY] = "relay", [CONFIG_AREA_AI] = "ai",
+	[CONFIG_AREA_AO] = "ao",       [CONFIG_AREA_RTD] = "rtd",
+	[CONFIG_AREA_TC] = "tc",
 };
 
 #define AREAS (sizeof(area_texts) / sizeof(area_texts[0]))
@@ -140,8 +142,9 @@ static bool address_parse(const char *text, void *out)
 
 const struct schema_rule rule_address = {
 	.parse = address_parse,
-	.allowed = "area:number or area:number.bit, area coil, discrete, input or holding (di, do or ai of a "
-		   "rack), number 0..65535; or 40001, 400001, 1!400001.3#BL, counted from 1",
-	.pattern = "^((coil|discrete|input|holding|di|do|ai):[0-9]{1,5}(\\.[0-9]{1,3})?|"
+	.allowed = "area:number or area:number.bit, area coil, discrete, input or holding (di, do, relay, "
+		   "ai, ao, rtd or tc of a rack), number 0..65535; or 40001, 400001, 1!400001.3#BL, counted "
+		   "from 1",
+	.pattern = "^((coil|discrete|input|holding|di|do|relay|ai|ao|rtd|tc):[0-9]{1,5}(\\.[0-9]{1,3})?|"
 		   "([0-9]{1,3}!)?[0134][0-9]{4,5}(\\.[0-9]{1,3}[HL]?)?(#[LB]{1,2})?)$",
 };

@@ -112,7 +112,7 @@ static const struct config_line *find_line(struct checker *c, const struct doc_n
 	return NULL;
 }
 
-static int check_devices(struct checker *c, const struct doc_node *list)
+static int check_devices(struct checker *c, const struct doc_node *file, const struct doc_node *list)
 {
 	struct config_device *dev;
 	struct name_set names;
@@ -125,10 +125,11 @@ static int check_devices(struct checker *c, const struct doc_node *list)
 			continue;
 		dev = &c->cfg->devices[n->index];
 		gateway_check_unique(c, &names, n, dev->name, n->index, "device");
-		if ((rc = gateway_check_tags(c, n, dev, find_line(c, n, dev))) < 0)
+		if ((rc = gateway_check_tags(c, n, dev, find_line(c, n, dev))) < 0 ||
+		    (rc = gateway_check_policies(c, file, n, dev)) < 0)
 			return rc;
 	}
-	return OK;
+	return gateway_check_topics(c, list);
 }
 
 static void check_broker(struct checker *c, const struct doc_node *node)
@@ -175,7 +176,7 @@ int gateway_check(struct checker *c, const struct doc_node *file)
 		return rc;
 	if ((rc = gateway_check_lines(c, doc_get(file, "lines"))) < 0)
 		return rc;
-	if ((rc = check_devices(c, doc_get(file, "devices"))) < 0)
+	if ((rc = check_devices(c, file, doc_get(file, "devices"))) < 0)
 		return rc;
 	return gateway_check_uplinks(c, doc_get(file, "uplinks"));
 }

@@ -9,22 +9,41 @@
 #include "config/names.h"
 #include "config/schema.h"
 
+struct policy_set; /* gateway_check_policy.c */
+
 struct checker {
 	const struct schema_reader *r;
 	struct gateway_config *cfg;
 	struct name_set lines;
+	struct policy_set *policies;
+	const struct doc_node *policy_fault_at; /* whose policy was found incomplete last */
 };
 
 /* Faults are added to the reader's; ERR_NOMEM. */
 MUST_USE int gateway_check(struct checker *c, const struct doc_node *file);
 /* The lines: names, and values that depend on others. */
 MUST_USE int gateway_check_lines(struct checker *c, const struct doc_node *list);
+/* The modules of a line that is a rack. */
+MUST_USE int gateway_check_rack(struct checker *c, const struct doc_node *node, struct config_line *line);
+/* All channels of `line` become tags of a device that names none. */
+MUST_USE int gateway_add_channels(struct checker *c, struct config_device *dev,
+				  const struct config_line *line);
+/* min and max of a tag of an analog output, where the file names none: what the mode of its channel takes. */
+void gateway_limit_output(const struct config_line *line, struct config_tag *tag);
 /* One device's groups and tags. `line` is NULL when its line is not known. */
 MUST_USE int gateway_check_tags(struct checker *c, const struct doc_node *node, struct config_device *dev,
 				const struct config_line *line);
 
+/* One device's time-out, retries, back-off and silence. `line` as above. */
+void gateway_check_device_times(struct checker *c, const struct doc_node *node,
+				const struct config_device *dev, const struct config_line *line);
+/* The policies of one device's groups and tags, and what groups publish; behind gateway_check_tags(). */
+MUST_USE int gateway_check_policies(struct checker *c, const struct doc_node *file,
+				    const struct doc_node *node, struct config_device *dev);
+
+/* The topics that templates make of all tags and groups: how deep they are, and that each is there once. */
+MUST_USE int gateway_check_topics(struct checker *c, const struct doc_node *devices);
 bool config_is_bit_area(enum config_area a);
-bool config_is_rack_area(enum config_area a);
 
 /* What of a tag's numbers does not depend on its type. */
 void gateway_check_numbers(struct checker *c, const struct doc_node *node, struct config_tag *tag);

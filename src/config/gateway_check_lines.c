@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "config/gateway_check.h"
+#include "config/io_config.h"
 
 #define BAUD_DEFAULT 19200u
 
@@ -60,6 +61,29 @@ int gateway_check_lines(struct checker *c, const struct doc_node *list)
 		gateway_check_unique(c, &c->lines, n, line->name, n->index, "line");
 		check_backoff(c, n, line);
 		check_port(c, n, line);
+		if (config_line_is_rack(line) && (rc = gateway_check_rack(c, n, line)) < 0)
+			return rc;
 	}
 	return OK;
+}
+
+void gateway_check_device_times(struct checker *c, const struct doc_node *node,
+				const struct config_device *dev, const struct config_line *line)
+{
+	static const char *const keys[] = {"timeout", "retries", "backoff", "silence"};
+	const struct doc_node *backoff = doc_get(node, "backoff");
+	uint32_t max_ms = dev->backoff.max_ms;
+
+	if (backoff && backoff->kind == DOC_MAP && max_ms && max_ms < dev->backoff.first_ms)
+		schema_fault_key(c->r, backoff, "max", "found %u ms, allowed: no less than first, %u ms",
+				 max_ms, dev->backoff.first_ms);
+	if (!line)
+		return;
+	for (size_t i = 0; config_line_is_rack(line) && i < sizeof(keys) / sizeof(*keys); i++)
+		if (doc_get(node, keys[i]))
+			schema_fault_key(c->r, node, keys[i],
+					 "applies only to a device on a Modbus line; leave it out");
+	if (line->type == CONFIG_LINE_MODBUS_TCP && doc_get(node, "silence"))
+		schema_fault_key(c->r, node, "silence",
+				 "applies only to a device on a serial line; leave it out");
 }

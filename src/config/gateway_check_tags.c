@@ -1,8 +1,10 @@
+#include <stdio.h>
 #include <string.h>
 
 #include "config/gateway_check.h"
 #include "config/gateway_rules.h"
 #include "config/gateway_schema.h"
+#include "config/io_config.h"
 
 #define ADDRESSES 65536u
 
@@ -20,16 +22,6 @@ static int default_group(struct checker *c, struct config_device *dev)
 		return rc;
 	dev->groups->name = "default";
 	return OK;
-}
-
-static void check_period(struct checker *c, const struct doc_node *node, const struct config_group *g)
-{
-	const struct doc_node *period = doc_get(node, "period");
-
-	if (g->publish == CONFIG_PUBLISH_PERIOD && !period)
-		schema_fault_key(c->r, node, "period", "found nothing, needed with publish: period");
-	if (g->publish != CONFIG_PUBLISH_PERIOD && period)
-		schema_fault_key(c->r, node, "period", "applies only with publish: period");
 }
 
 static int check_groups(struct checker *c, const struct doc_node *node, struct config_device *dev,
@@ -52,7 +44,6 @@ static int check_groups(struct checker *c, const struct doc_node *node, struct c
 			continue;
 		gateway_check_unique(c, names, n, dev->groups[n->index].name, n->index,
 				     "group of this device");
-		check_period(c, n, &dev->groups[n->index]);
 	}
 	return OK;
 }
@@ -81,37 +72,53 @@ static void check_tag_group(struct checker *c, const struct doc_node *node, cons
 bool config_is_bit_area(enum config_area a)
 {
 	return a == CONFIG_AREA_COIL || a == CONFIG_AREA_DISCRETE || a == CONFIG_AREA_DI ||
-	       a == CONFIG_AREA_DO;
-}
-
-bool config_is_rack_area(enum config_area a)
-{
-	return a == CONFIG_AREA_DI || a == CONFIG_AREA_DO || a == CONFIG_AREA_AI;
+	       a == CONFIG_AREA_DO || a == CONFIG_AREA_RELAY;
 }
 
 static bool is_output_area(enum config_area a)
 {
-	return a == CONFIG_AREA_COIL || a == CONFIG_AREA_HOLDING || a == CONFIG_AREA_DO;
+	return a == CONFIG_AREA_COIL || a == CONFIG_AREA_HOLDING || a == CONFIG_AREA_DO ||
+	       a == CONFIG_AREA_RELAY || a == CONFIG_AREA_AO;
+}
+
+/* "di, ai" in buf: of which kinds a rack has channels. */
+static const char *kinds_of(const struct config_line *line, char *buf, size_t size)
+{
+	size_t len = 0;
+
+	buf[0] = '\0';
+	for (int kind = CONFIG_AREA_DI; kind <= CONFIG_AREA_TC && len < size; kind++)
+		if (config_line_channels(line, (enum config_area)kind))
+			len += (size_t)snprintf(buf + len, size - len, "%s%s", len ? ", " : "",
+						config_area_text((enum config_area)kind));
+	return buf;
 }
 
 static bool check_area(struct checker *c, const struct doc_node *node, const struct config_tag *tag,
 		       const struct config_line *line)
 {
 	const struct config_address *a = &tag->address;
-	bool is_rack = line->type == CONFIG_LINE_SIM;
+	bool is_rack = config_line_is_rack(line);
+	unsigned channels;
+	char text[64];
 
-	if (config_is_rack_area(a->area) != is_rack) {
+	if (config_area_is_rack(a->area) != is_rack) {
 		schema_fault_key(c->r, node, "address", "found the area %s, allowed on this line: %s",
 				 config_area_text(a->area),
-				 is_rack ? "di, do, ai" : "coil, discrete, input, holding");
+				 is_rack ? "di, do, relay, ai, ao, rtd, tc"
+					 : "coil, discrete, input, holding");
 		return false;
 	}
-	if (is_rack && a->number >= CONFIG_RACK_CHANNELS) {
-		schema_fault_key(c->r, node, "address", "found channel %u, allowed: 0..%d", a->number,
-				 CONFIG_RACK_CHANNELS - 1);
-		return false;
-	}
-	return true;
+	if (!is_rack)
+		return true;
+	channels = config_line_channels(line, a->area);
+	if (channels == 0)
+		schema_fault_key(c->r, node, "address", "found the area %s, allowed on this rack: %s",
+				 config_area_text(a->area), kinds_of(line, text, sizeof(text)));
+	else if (a->number >= channels)
+		schema_fault_key(c->r, node, "address", "found channel %u, allowed: 0..%u", a->number,
+				 channels - 1);
+	return a->number < channels;
 }
 
 /* The type that the area has of itself, or CONFIG_TYPE_UNSET. */
@@ -119,7 +126,7 @@ static enum value_type area_type(enum config_area a)
 {
 	if (config_is_bit_area(a))
 		return VALUE_TYPE_BOOL;
-	return a == CONFIG_AREA_AI ? VALUE_TYPE_FLOAT64 : CONFIG_TYPE_UNSET;
+	return config_area_is_rack(a) ? VALUE_TYPE_FLOAT64 : CONFIG_TYPE_UNSET;
 }
 
 static void check_type(struct checker *c, const struct doc_node *node, struct config_tag *tag)
@@ -145,13 +152,19 @@ static void check_span(struct checker *c, const struct doc_node *node, const str
 
 	if (!registers)
 		registers = (tag->length + 1u) / 2u;
-	if (!config_is_rack_area(tag->address.area) && tag->address.number + registers > ADDRESSES)
+	if (!config_area_is_rack(tag->address.area) && tag->address.number + registers > ADDRESSES)
 		schema_fault_key(c->r, node, "address", "%u registers from %u on end behind 65535", registers,
 				 tag->address.number);
 }
 
 /* One request writes at most 123 registers (MODBUS Application Protocol V1.1b3, 6.12). */
 #define WRITABLE_BYTES_MAX (2u * 123u)
+
+/* Percent of what? */
+static bool is_range_needed(const struct config_tag *tag)
+{
+	return tag->keys && tag->keys->deadband.is_percent;
+}
 
 static void check_writing(struct checker *c, const struct doc_node *node, const struct config_tag *tag)
 {
@@ -165,8 +178,9 @@ static void check_writing(struct checker *c, const struct doc_node *node, const 
 				 "found \"%u\", allowed with access: rw: 1..%u, what one request can write",
 				 tag->length, WRITABLE_BYTES_MAX);
 	for (size_t i = 0; i < 2; i++)
-		if (!tag->writable && doc_get(node, bounds[i]))
-			schema_fault_key(c->r, node, bounds[i], "applies only with access: rw");
+		if (!tag->writable && !is_range_needed(tag) && doc_get(node, bounds[i]))
+			schema_fault_key(c->r, node, bounds[i],
+					 "applies only with access: rw, or a deadband in percent beside it");
 }
 
 static void check_tag(struct checker *c, const struct doc_node *node, struct config_tag *tag,
@@ -179,49 +193,10 @@ static void check_tag(struct checker *c, const struct doc_node *node, struct con
 	if (tag->type != CONFIG_TYPE_UNSET)
 		gateway_check_value(c, node, dev, tag);
 	check_writing(c, node, tag);
-	if (tag->type != CONFIG_TYPE_UNSET)
-		check_span(c, node, tag);
-}
-
-/* ---- the channels of a rack, for a device that names no tags ---- */
-
-static int make_channel(struct checker *c, const struct config_device *dev, enum config_area area,
-			uint16_t number, struct config_tag *tag)
-{
-	char name[16];
-	int len, rc;
-
-	if ((rc = schema_defaults(c->r, &gateway_tag_schema, tag)) < 0)
-		return rc;
-	len = snprintf(name, sizeof(name), "%s%u", config_area_text(area), number);
-	tag->name = arena_text(c->r->arena, name, (size_t)len);
-	tag->address = (struct config_address)CONFIG_ADDRESS_NONE;
-	tag->address.area = area;
-	tag->address.number = number;
-	tag->type = area_type(area);
-	tag->order = value_type_default_order(tag->type);
-	tag->writable = is_output_area(area);
-	tag->group_name = dev->groups[0].name;
-	return tag->name ? OK : ERR_NOMEM;
-}
-
-static int add_channels(struct checker *c, struct config_device *dev)
-{
-	static const enum config_area areas[] = {CONFIG_AREA_DI, CONFIG_AREA_DO, CONFIG_AREA_AI};
-	const size_t n = sizeof(areas) / sizeof(areas[0]) * CONFIG_RACK_CHANNELS;
-	int rc;
-
-	dev->tags = arena_array(c->r->arena, n, sizeof(*dev->tags));
-	if (!dev->tags)
-		return ERR_NOMEM;
-	for (dev->ntags = 0; dev->ntags < n; dev->ntags++) {
-		enum config_area area = areas[dev->ntags / CONFIG_RACK_CHANNELS];
-		uint16_t number = (uint16_t)(dev->ntags % CONFIG_RACK_CHANNELS);
-
-		if ((rc = make_channel(c, dev, area, number, &dev->tags[dev->ntags])) < 0)
-			return rc;
-	}
-	return OK;
+	if (tag->type == CONFIG_TYPE_UNSET)
+		return;
+	check_span(c, node, tag);
+	gateway_limit_output(line, tag);
 }
 
 /* A device without tags: the channels of a rack, or a fault. */
@@ -232,7 +207,7 @@ static int no_tags(struct checker *c, const struct doc_node *node, struct config
 
 	if (!line || !dev->ngroups || (is_elsewhere && faults_any(c->r->faults)))
 		return OK;
-	if (line->type != CONFIG_LINE_SIM) {
+	if (!config_line_is_rack(line)) {
 		schema_fault_key(c->r, node, "tags", "found nothing, allowed: a list of maps");
 		return OK;
 	}
@@ -242,7 +217,7 @@ static int no_tags(struct checker *c, const struct doc_node *node, struct config
 				 dev->ngroups);
 		return OK;
 	}
-	return add_channels(c, dev);
+	return gateway_add_channels(c, dev, line);
 }
 
 int gateway_check_tags(struct checker *c, const struct doc_node *node, struct config_device *dev,
@@ -252,6 +227,7 @@ int gateway_check_tags(struct checker *c, const struct doc_node *node, struct co
 	struct name_set groups, names;
 	int rc;
 
+	gateway_check_device_times(c, node, dev, line);
 	if ((rc = check_groups(c, node, dev, &groups)) < 0)
 		return rc;
 	if (!list)

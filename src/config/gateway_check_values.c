@@ -3,6 +3,7 @@
 #include "config/gateway_check.h"
 #include "config/gateway_rules.h"
 #include "config/gateway_schema.h"
+#include "config/io_config.h"
 
 /* ---- numbers ---- */
 
@@ -126,7 +127,7 @@ static enum byte_order default_order(const struct config_device *dev, const stru
 {
 	int order = is_bytes(tag) ? dev->string_order : dev->order;
 
-	if (config_is_rack_area(tag->address.area) || tag->type == VALUE_TYPE_BOOL ||
+	if (config_area_is_rack(tag->address.area) || tag->type == VALUE_TYPE_BOOL ||
 	    order == CONFIG_ORDER_UNSET)
 		return value_type_default_order(tag->type);
 	return (enum byte_order)order;
@@ -141,11 +142,11 @@ static void check_order(struct checker *c, const struct doc_node *node, const st
 		tag->order = default_order(dev, tag);
 		return;
 	}
-	if (config_is_rack_area(tag->address.area) || tag->type == VALUE_TYPE_BOOL ||
+	if (config_area_is_rack(tag->address.area) || tag->type == VALUE_TYPE_BOOL ||
 	    !value_type_takes_order(tag->type, tag->order))
 		schema_fault_key(c->r, node, key, "found \"%s\", which does not fit %s",
 				 byte_order_info(tag->order)->name,
-				 config_is_rack_area(tag->address.area) ? "a channel of a rack"
+				 config_area_is_rack(tag->address.area) ? "a channel of a rack"
 									: value_type_info(tag->type)->name);
 }
 
@@ -166,7 +167,8 @@ static void check_applies(struct checker *c, const struct doc_node *node, const 
 		{"map", is_number},       {"invalid", is_number},
 		{"scale_tag", is_number}, {"enum", is_whole || kind == VALUE_KIND_BOOL},
 		{"deadband", is_number},  {"min", is_number},
-		{"max", is_number},
+		{"max", is_number},       {"above", is_number},
+		{"below", is_number},     {"hysteresis", is_number},
 	};
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
@@ -193,7 +195,8 @@ static bool holds(const struct config_tag *tag, int64_t number)
 
 static void check_labels(struct checker *c, const struct doc_node *node, const struct config_tag *tag)
 {
-	static const char *const beside[] = {"scale", "offset", "map", "scale_tag", "deadband", "min", "max"};
+	static const char *const beside[] = {"scale", "offset", "map",   "scale_tag", "deadband",
+					     "min",   "max",    "above", "below",     "hysteresis"};
 
 	if (!tag->nlabels)
 		return;

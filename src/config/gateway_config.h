@@ -18,16 +18,72 @@
 #include "base/value_types.h"
 #include "config/faults.h"
 
-/* The simulated rack has this many channels of each kind. */
+/* A rack whose line names no modules has this many channels each of di, do and ai. */
 #define CONFIG_RACK_CHANNELS 4
+/* A rack has at most this many channels of a kind. */
+#define CONFIG_CHANNELS_MAX 512
 
 #define CONFIG_NAME_MAX    64 /* characters in a name */
 #define CONFIG_WORKERS_MAX 63 /* with the field side one lane less than 64, the bits of a word */
 
+enum config_publish {
+	CONFIG_PUBLISH_EVERY_SCAN,
+	CONFIG_PUBLISH_ON_CHANGE,
+	CONFIG_PUBLISH_PERIOD,
+	CONFIG_PUBLISH_ON_CHANGE_OR_PERIOD,
+	CONFIG_PUBLISH_THRESHOLD,
+	CONFIG_PUBLISH_UNSET = 255
+};
+
+enum config_payload {
+	CONFIG_PAYLOAD_JSON,
+	CONFIG_PAYLOAD_VALUE,
+	CONFIG_PAYLOAD_PLAIN,
+	CONFIG_PAYLOAD_MOXA,
+	CONFIG_PAYLOAD_NEURON_VALUES,
+	CONFIG_PAYLOAD_NEURON_TAGS,
+	CONFIG_PAYLOAD_TEMPLATE,
+	CONFIG_PAYLOAD_COUNT,
+	CONFIG_PAYLOAD_UNSET = 255
+};
+
+struct config_deadband {
+	double amount; /* >= 0 */
+	bool is_percent;
+};
+
+/* What a level of the file says of publishing; what it does not say comes from the level above. */
+struct config_policy_keys {
+	uint8_t publish;                 /* enum config_publish */
+	uint8_t payload;                 /* enum config_payload */
+	uint32_t period_ms;              /* 0: not set */
+	uint32_t min_interval_ms;        /* CONFIG_INTERVAL_UNSET */
+	double above, below, hysteresis; /* NaN: not set */
+	struct config_deadband deadband; /* its amount NaN: not set */
+	const char *topic, *template;    /* NULL: not set */
+};
+
+#define CONFIG_INTERVAL_UNSET UINT32_MAX
+
+/* What holds for a tag: its own keys, its group's, its device's, the gateway's; the nearest wins, key by key. Shared by those
+ * for which the same holds. */
+struct config_policy {
+	enum config_publish publish;
+	enum config_payload payload;
+	uint32_t period_ms; /* with period and on_change_or_period, > 0 */
+	uint32_t min_interval_ms;
+	double above, below; /* INFINITY, -INFINITY: none; with threshold, at least one */
+	double hysteresis;   /* less than above - below */
+	struct config_deadband deadband;
+	const char *topic;    /* NULL: TOPIC_TEMPLATE_DEFAULT (config/text_template.h) */
+	const char *template; /* of the payload, with CONFIG_PAYLOAD_TEMPLATE */
+};
+
 struct config_gateway {
 	const char *name;
-	const char *root;           /* first levels of every topic; the name when not set */
-	const char *control_socket; /* NULL: see config/control_path.h */
+	const char *root;                /* first levels of every topic; the name when not set */
+	const char *control_socket;      /* NULL: see config/control_path.h */
+	struct config_policy_keys *keys; /* NULL: none */
 };
 
 /* What happens to a message for a session whose queue is full. */
@@ -87,7 +143,8 @@ enum config_line_type {
 	CONFIG_LINE_MODBUS_TCP,
 	CONFIG_LINE_SIM,
 	CONFIG_LINE_MODBUS_RTU,
-	CONFIG_LINE_RTU_OVER_TCP
+	CONFIG_LINE_RTU_OVER_TCP,
+	CONFIG_LINE_IO
 };
 
 enum config_parity { CONFIG_PARITY_NONE, CONFIG_PARITY_EVEN, CONFIG_PARITY_ODD };
@@ -103,6 +160,8 @@ struct config_backoff {
 	uint32_t first_ms;
 	uint32_t max_ms; /* >= first_ms */
 };
+
+struct config_module; /* config/io_config.h */
 
 struct config_line {
 	const char *name;
@@ -120,20 +179,35 @@ struct config_line {
 	/* TCP */
 	const char *host;
 	uint16_t port;
-	/* all of Modbus */
+	/* racks only: types sim and io */
+	int driver;       /* enum config_driver */
+	const char *root; /* where sys and dev are, of drivers that look there; NULL: / */
+	struct config_module *modules;
+	size_t nmodules;
+	/* all of Modbus, and io */
 	uint32_t timeout_ms;
 	uint32_t retries;
 	struct config_backoff backoff;
 	uint32_t max_in_flight; /* requests on the wire at once, 1..16; 1 but with Modbus/TCP */
 };
 
-enum config_publish { CONFIG_PUBLISH_EVERY_SCAN, CONFIG_PUBLISH_ON_CHANGE, CONFIG_PUBLISH_PERIOD };
+/* What is published of a group: each tag, all of a scan in one message, or both. */
+enum config_message {
+	CONFIG_MESSAGE_TAGS,
+	CONFIG_MESSAGE_GROUP,
+	CONFIG_MESSAGE_BOTH,
+	CONFIG_MESSAGE_UNSET = 255
+};
 
 struct config_group {
 	const char *name;
 	uint32_t scan_ms;
-	enum config_publish publish;
-	uint32_t period_ms; /* with publish: period; else 0 */
+	uint8_t message;                 /* enum config_message */
+	bool retain;                     /* the group's message */
+	const char *group_topic;         /* of it; NULL: TOPIC_TEMPLATE_GROUP_DEFAULT */
+	struct config_policy_keys *keys; /* NULL: none */
+	const struct config_policy
+		*policy; /* of its tags that have no keys of their own; its payload is the message's */
 };
 
 enum config_area {
@@ -141,12 +215,16 @@ enum config_area {
 	CONFIG_AREA_DISCRETE,
 	CONFIG_AREA_INPUT,
 	CONFIG_AREA_HOLDING,
-	CONFIG_AREA_DI, /* channels of a rack; number < CONFIG_RACK_CHANNELS */
+	CONFIG_AREA_DI, /* from here on: channels of a rack, numbered from 0 through all modules of a kind */
 	CONFIG_AREA_DO,
-	CONFIG_AREA_AI
+	CONFIG_AREA_RELAY,
+	CONFIG_AREA_AI,
+	CONFIG_AREA_AO,
+	CONFIG_AREA_RTD,
+	CONFIG_AREA_TC
 };
 
-/* "coil", "holding", ... */
+/* "coil", "holding", "di", ... Static. */
 const char *config_area_text(enum config_area area);
 
 struct config_address {
@@ -185,7 +263,6 @@ struct config_tag {
 	uint16_t length; /* bytes of a string or bytes value, 1..VALUE_BYTES_MAX; else 0 */
 	double scale;    /* finite, not 0 */
 	double offset;
-	double deadband;  /* >= 0 */
 	double min;       /* -INFINITY when not set */
 	double max;       /* INFINITY when not set */
 	const char *unit; /* NULL when not set */
@@ -197,16 +274,25 @@ struct config_tag {
 	const char *scale_tag_name; /* the value is raw * scale * 10^that tag, + offset; NULL: without */
 	size_t scale_tag;           /* index into the device's tags */
 	const char *group_name;
-	size_t group; /* index into the device's groups */
+	size_t group;                    /* index into the device's groups */
+	struct config_policy_keys *keys; /* NULL: none */
+	const struct config_policy *policy;
 };
+
+#define CONFIG_RETRIES_UNSET UINT32_MAX
 
 struct config_device {
 	const char *name;
 	const char *line_name;
 	size_t line; /* index into gateway_config.lines */
 	uint8_t unit;
-	uint16_t max_gap;   /* registers nobody asked for that a block may contain */
-	uint16_t max_block; /* registers in one read, 1..125; of coils sixteen times as many */
+	/* 0, and CONFIG_RETRIES_UNSET: its line's */
+	uint32_t timeout_ms;
+	uint32_t retries;
+	struct config_backoff backoff; /* first_ms <= max_ms when both are set */
+	uint32_t silence_ms;           /* before each request to it, beyond its line's */
+	uint16_t max_gap;              /* registers nobody asked for that a block may contain */
+	uint16_t max_block;            /* registers in one read, 1..125; of coils sixteen times as many */
 	int order; /* of its numbers that name none; CONFIG_ORDER_UNSET: the most significant byte first */
 	int string_order;                      /* of its strings and bytes that name none */
 	const char *template_name, *tags_file; /* where its keys come from besides; NULL: none */
@@ -215,6 +301,7 @@ struct config_device {
 	size_t ngroups; /* at least 1 */
 	struct config_tag *tags;
 	size_t ntags;
+	struct config_policy_keys *keys; /* NULL: none */
 };
 
 /* What of an uplink goes from one side to the other, and under which topic: uplinks/remap.h. */
@@ -316,6 +403,7 @@ bool config_move_equal(const struct config_broker *a, const struct config_broker
 bool config_storage_equal(const struct config_storage *a, const struct config_storage *b);
 bool config_listener_equal(const struct config_listener *a, const struct config_listener *b);
 bool config_line_equal(const struct config_line *a, const struct config_line *b);
+bool config_policy_equal(const struct config_policy *a, const struct config_policy *b);
 bool config_device_equal(const struct config_device *a, const struct config_device *b);
 bool config_uplink_equal(const struct config_uplink *a, const struct config_uplink *b);
 

@@ -1,6 +1,6 @@
 #include <string.h>
 
-#include "config/gateway_config.h"
+#include "config/io_config.h"
 #include "config/schema.h"
 
 static bool text_equal(const char *a, const char *b)
@@ -56,13 +56,24 @@ bool config_line_equal(const struct config_line *a, const struct config_line *b)
 	return text_equal(a->name, b->name) && a->type == b->type && text_equal(a->host, b->host) &&
 	       a->port == b->port && a->timeout_ms == b->timeout_ms && a->retries == b->retries &&
 	       a->backoff.first_ms == b->backoff.first_ms && a->backoff.max_ms == b->backoff.max_ms &&
-	       a->max_in_flight == b->max_in_flight && serial_equal(a, b);
+	       a->max_in_flight == b->max_in_flight && serial_equal(a, b) && config_modules_equal(a, b);
+}
+
+bool config_policy_equal(const struct config_policy *a, const struct config_policy *b)
+{
+	return a == b ||
+	       (a->publish == b->publish && a->payload == b->payload && a->period_ms == b->period_ms &&
+		a->min_interval_ms == b->min_interval_ms && a->above == b->above && a->below == b->below &&
+		a->hysteresis == b->hysteresis && a->deadband.amount == b->deadband.amount &&
+		a->deadband.is_percent == b->deadband.is_percent && text_equal(a->topic, b->topic) &&
+		text_equal(a->template, b->template));
 }
 
 static bool group_equal(const struct config_group *a, const struct config_group *b)
 {
-	return text_equal(a->name, b->name) && a->scan_ms == b->scan_ms && a->publish == b->publish &&
-	       a->period_ms == b->period_ms;
+	return text_equal(a->name, b->name) && a->scan_ms == b->scan_ms && a->message == b->message &&
+	       a->retain == b->retain && text_equal(a->group_topic, b->group_topic) &&
+	       config_policy_equal(a->policy, b->policy);
 }
 
 static bool map_equal(const struct config_map *a, const struct config_map *b)
@@ -88,16 +99,18 @@ static bool tag_equal(const struct config_tag *a, const struct config_tag *b)
 	       a->address.number == b->address.number && a->address.bit == b->address.bit &&
 	       a->type == b->type && a->order == b->order && a->high_byte == b->high_byte &&
 	       a->bits == b->bits && a->writable == b->writable && a->length == b->length &&
-	       a->scale == b->scale && a->offset == b->offset && a->deadband == b->deadband &&
-	       a->min == b->min && a->max == b->max && text_equal(a->unit, b->unit) && a->group == b->group &&
-	       a->has_invalid == b->has_invalid && a->invalid == b->invalid && map_equal(a->map, b->map) &&
-	       labels_equal(a, b) && text_equal(a->scale_tag_name, b->scale_tag_name) &&
-	       a->scale_tag == b->scale_tag;
+	       a->scale == b->scale && a->offset == b->offset && a->min == b->min && a->max == b->max &&
+	       text_equal(a->unit, b->unit) && a->group == b->group && a->has_invalid == b->has_invalid &&
+	       a->invalid == b->invalid && map_equal(a->map, b->map) && labels_equal(a, b) &&
+	       text_equal(a->scale_tag_name, b->scale_tag_name) && a->scale_tag == b->scale_tag &&
+	       config_policy_equal(a->policy, b->policy);
 }
 
 bool config_device_equal(const struct config_device *a, const struct config_device *b)
 {
 	if (!text_equal(a->name, b->name) || !text_equal(a->line_name, b->line_name) || a->unit != b->unit ||
+	    a->timeout_ms != b->timeout_ms || a->retries != b->retries || a->silence_ms != b->silence_ms ||
+	    a->backoff.first_ms != b->backoff.first_ms || a->backoff.max_ms != b->backoff.max_ms ||
 	    a->max_gap != b->max_gap || a->max_block != b->max_block || a->one_by_one != b->one_by_one ||
 	    a->ngroups != b->ngroups || a->ntags != b->ntags)
 		return false;

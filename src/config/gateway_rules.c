@@ -79,6 +79,19 @@ static bool reference_parse(const char *text, void *out)
 	return rule_is_clean(text, REFERENCE_BYTES_MAX, "") && strlen(text) <= REFERENCE_BYTES_MAX;
 }
 
+/* A slash would lead out of the folder of the device. */
+static bool point_parse(const char *text, void *out)
+{
+	(void)out;
+	return rule_is_clean(text, CONFIG_NAME_MAX, "/") && text[0] != '.';
+}
+
+const struct schema_rule rule_point = {
+	.parse = point_parse,
+	.allowed = "1 to 64 characters without /, not starting with a dot",
+	.pattern = "^[^./\\u0000-\\u001f\\u007f-\\u009f][^/\\u0000-\\u001f\\u007f-\\u009f]{0,63}$",
+};
+
 const struct schema_rule rule_reference = {
 	.parse = reference_parse,
 	.allowed = "a server such as other.example:1883, or several with a space between, up to 256 bytes",

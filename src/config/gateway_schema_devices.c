@@ -8,28 +8,33 @@
 /* Devices, their groups and tags. */
 #define GROUP_AT(member) SCHEMA_AT(struct config_group, member)
 
-static const struct schema_word publish_words[] = {
-	{"every_scan", CONFIG_PUBLISH_EVERY_SCAN}, {"on_change", CONFIG_PUBLISH_ON_CHANGE},
-	{"period", CONFIG_PUBLISH_PERIOD},         {"on_change_or_period", 0, .later = true},
-	{"threshold", 0, .later = true},           {NULL, 0},
-};
+static const struct schema_word message_words[] = {{"tags", CONFIG_MESSAGE_TAGS},
+						   {"group", CONFIG_MESSAGE_GROUP},
+						   {"both", CONFIG_MESSAGE_BOTH},
+						   {NULL, 0}};
 
 static const struct schema_field group_fields[] = {
 	{"name", "What tags call it", SCHEMA_TEXT, GROUP_AT(name), .rule = &rule_name, .required = true},
 	{"scan", "How often its tags are read", SCHEMA_TIME, GROUP_AT(scan_ms), .min = 10,
 	 .max = 1 * MS_PER_D, .preset = "1s"},
-	{"publish", "When a value is published", SCHEMA_ENUM, GROUP_AT(publish), .words = publish_words,
-	 .preset = "on_change"},
-	{"period", "How often, with publish: period", SCHEMA_TIME, GROUP_AT(period_ms), .min = 10,
-	 .max = 7 * MS_PER_D, .unset = "only with publish: period"},
-	{"above", "Publish above this value", SCHEMA_LATER},
-	{"below", "Publish below this value", SCHEMA_LATER},
-	{"hysteresis", "How far a value must return", SCHEMA_LATER},
-	{"topic", "Template of the topics of its tags", SCHEMA_LATER},
-	{"payload", "Payload format of its tags", SCHEMA_LATER},
+	{"message", "What is published of it: each tag, all of a scan in one message, or both", SCHEMA_ENUM,
+	 GROUP_AT(message), .words = message_words,
+	 .unset = "tags; with the payload neuron-values or neuron-tags, group"},
+	{"retain", "Is the message of the group retained?", SCHEMA_BOOL, GROUP_AT(retain), .preset = "false"},
+	{"group_topic",
+	 "Topic of the message of the group, with ${root}, ${gateway}, ${line}, ${device} and ${group} in it",
+	 SCHEMA_TEXT, GROUP_AT(group_topic), .rule = &rule_group_topic,
+	 .unset = "${root}/${device}/_group/${group}"},
+	{"", "", SCHEMA_KEYS, GROUP_AT(keys), .sub = &gateway_policy_schema},
 };
 
-const struct schema gateway_group_schema = {"group", sizeof(struct config_group), TABLE(group_fields)};
+static void group_init(void *item)
+{
+	((struct config_group *)item)->message = CONFIG_MESSAGE_UNSET;
+}
+
+const struct schema gateway_group_schema = {"group", sizeof(struct config_group), TABLE(group_fields),
+					    .init = group_init};
 
 #define TAG_AT(member) SCHEMA_AT(struct config_tag, member)
 
@@ -89,7 +94,8 @@ static const struct schema_field tag_fields[] = {
 	 "1!400008",
 	 SCHEMA_RULE, TAG_AT(address), .rule = &rule_address, .required = true},
 	{"type", "What lies there", SCHEMA_ENUM, TAG_AT(type), .words = type_words,
-	 .unset = "bool in coil, discrete, di and do, float64 in ai; needed elsewhere"},
+	 .unset =
+		 "bool in coil, discrete, di, do and relay, float64 in ai, ao, rtd and tc; needed elsewhere"},
 	{"order", "Order of the bytes; ABCD is the most significant first", SCHEMA_ENUM, TAG_AT(order),
 	 .words = order_words, .unset = "the most significant byte first"},
 	{"byte", "Which byte of the register an int8 or uint8 is", SCHEMA_ENUM, TAG_AT(high_byte),
@@ -114,19 +120,13 @@ static const struct schema_field tag_fields[] = {
 	 .unset = "none"},
 	{"group", "The group that reads it", SCHEMA_TEXT, TAG_AT(group_name), .rule = &rule_name,
 	 .unset = "the device's only group"},
-	{"deadband", "A change of no more than this is not published with publish: on_change", SCHEMA_NUMBER,
-	 TAG_AT(deadband), .min = 0, .max = 1e300, .preset = "0"},
 	{"access", "May it be written?", SCHEMA_ENUM, TAG_AT(writable), .words = access_words, .preset = "r"},
 	{"min", "Least value that may be written", SCHEMA_NUMBER, TAG_AT(min),
 	 .unset = "what the type holds"},
 	{"max", "Largest value that may be written", SCHEMA_NUMBER, TAG_AT(max),
 	 .unset = "what the type holds"},
-	{"above", "Publish above this value", SCHEMA_LATER},
-	{"below", "Publish below this value", SCHEMA_LATER},
-	{"hysteresis", "How far a value must return", SCHEMA_LATER},
 	{"safe", "Safe value of an output", SCHEMA_LATER},
-	{"topic", "Template of its topic", SCHEMA_LATER},
-	{"payload", "Its payload format", SCHEMA_LATER},
+	{"", "", SCHEMA_KEYS, TAG_AT(keys), .sub = &gateway_policy_schema},
 };
 
 static void tag_init(void *item)
@@ -146,6 +146,17 @@ const struct schema gateway_tag_schema = {"tag", sizeof(struct config_tag), TABL
 
 #define DEVICE_AT(member) SCHEMA_AT(struct config_device, member)
 
+#define OF_ITS_LINE "its line's"
+
+static const struct schema_field backoff_fields[] = {
+	{"first", "Wait before the first probe; it doubles each time", SCHEMA_TIME,
+	 SCHEMA_AT(struct config_backoff, first_ms), .min = 10, .max = 1 * MS_PER_D, .unset = OF_ITS_LINE},
+	{"max", "Longest wait", SCHEMA_TIME, SCHEMA_AT(struct config_backoff, max_ms), .min = 10,
+	 .max = 1 * MS_PER_D, .unset = OF_ITS_LINE},
+};
+
+static const struct schema backoff_table = {"backoff", sizeof(struct config_backoff), TABLE(backoff_fields)};
+
 static const struct schema_field device_fields[] = {
 	{"name", "Topic level of its tags", SCHEMA_TEXT, DEVICE_AT(name), .rule = &rule_name,
 	 .required = true},
@@ -162,28 +173,35 @@ static const struct schema_field device_fields[] = {
 	 SCHEMA_ENUM, DEVICE_AT(string_order), .words = string_order_words, .unset = "AB"},
 	{"one_by_one", "Each tag is read by a request of its own, for devices that answer nothing else",
 	 SCHEMA_BOOL, DEVICE_AT(one_by_one), .preset = "false"},
+	{"timeout", "Time for its answers", SCHEMA_TIME, DEVICE_AT(timeout_ms), .min = 10,
+	 .max = 10 * MS_PER_MIN, .unset = OF_ITS_LINE},
+	{"retries", "Attempts after the first one", SCHEMA_INT, DEVICE_AT(retries), .min = 0, .max = 10,
+	 .unset = OF_ITS_LINE},
+	{"silence", "Time on a serial line before each request to it, beyond what line and standard ask",
+	 SCHEMA_TIME, DEVICE_AT(silence_ms), .min = 0, .max = 1 * MS_PER_MIN, .preset = "0ms"},
+	{"backoff", "Waits between probes while it does not answer", SCHEMA_MAP, DEVICE_AT(backoff),
+	 .sub = &backoff_table, .unset = OF_ITS_LINE},
 	{"groups", "Tags that are read and published alike", SCHEMA_MAPS,
 	 SCHEMA_LIST_AT(struct config_device, groups, ngroups), .sub = &gateway_group_schema,
 	 .unset = "one group \"default\" with the defaults of its keys"},
 	{"tags", "Its values", SCHEMA_MAPS, SCHEMA_LIST_AT(struct config_device, tags, ntags),
-	 .sub = &gateway_tag_schema,
-	 .unset = "all channels, when the line is a simulated rack; needed elsewhere"},
+	 .sub = &gateway_tag_schema, .unset = "all channels, when the line is a rack; needed elsewhere"},
 	{"template",
 	 "Template it is made from: one of this file, or one that is built in (lineside templates)",
 	 SCHEMA_TEXT, DEVICE_AT(template_name), .rule = &rule_name, .unset = "none"},
 	{"parameters", "What the parameters of its template are", SCHEMA_ANY_MAP,
 	 .unset = "what the template says"},
 	{"tags_file", "Table of tags, CSV", SCHEMA_PATH, DEVICE_AT(tags_file), .unset = "none"},
-	{"topic", "Template of the topics of its tags", SCHEMA_LATER},
-	{"payload", "Payload format of its tags", SCHEMA_LATER},
+	{"", "", SCHEMA_KEYS, DEVICE_AT(keys), .sub = &gateway_policy_schema},
 };
 
 static void device_init(void *item)
 {
-	struct config_device *dev = item;
+	struct config_device *device = item;
 
-	dev->order = CONFIG_ORDER_UNSET;
-	dev->string_order = CONFIG_ORDER_UNSET;
+	device->retries = CONFIG_RETRIES_UNSET;
+	device->order = CONFIG_ORDER_UNSET;
+	device->string_order = CONFIG_ORDER_UNSET;
 }
 
 const struct schema gateway_device_schema = {"device", sizeof(struct config_device), TABLE(device_fields),

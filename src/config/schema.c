@@ -126,6 +126,7 @@ const char *schema_allowed(const struct schema_field *f, char *buf, size_t size)
 	case SCHEMA_ANY_LIST:
 		append(buf, size, f->kind == SCHEMA_ANY_MAP ? "a map" : "a list of maps");
 		break;
+	case SCHEMA_KEYS:
 	case SCHEMA_LATER:
 		append(buf, size, "nothing");
 		break;
@@ -151,11 +152,23 @@ static const char *found(const struct doc_node *n, char *buf, size_t size)
 	return log_quote(buf, size, span_str(n->text));
 }
 
+const struct schema_field *schema_field_at(const struct schema *s, size_t i)
+{
+	for (const struct schema_field *f = s->fields; f < s->fields + s->nfields; f++) {
+		size_t n = f->kind == SCHEMA_KEYS ? f->sub->nfields : 1;
+
+		if (i < n)
+			return f->kind == SCHEMA_KEYS ? &f->sub->fields[i] : f;
+		i -= n;
+	}
+	return NULL;
+}
+
 static const char *next_key(const void *arg, size_t i)
 {
-	const struct schema *s = arg;
+	const struct schema_field *f = schema_field_at(arg, i);
 
-	return i < s->nfields ? s->fields[i].key : NULL;
+	return f ? f->key : NULL;
 }
 
 static const char *next_word(const void *arg, size_t i)
@@ -210,6 +223,7 @@ static int read_list(const struct schema_reader *r, const struct schema_field *f
 		     void *item)
 {
 	size_t size = f->kind == SCHEMA_MAPS ? f->sub->size : sizeof(char *);
+	struct schema_field text = *f; /* each of TEXTS */
 	char *items;
 	int rc;
 
@@ -220,10 +234,11 @@ static int read_list(const struct schema_reader *r, const struct schema_field *f
 	items = arena_array(r->arena, list->count, size);
 	if (!items)
 		return ERR_NOMEM;
+	text.kind = SCHEMA_TEXT;
 	for (const struct doc_node *n = list->first; n; n = n->next) {
 		void *at = items + n->index * size;
 
-		rc = f->kind == SCHEMA_MAPS ? read_map(r, f->sub, n, at) : read_scalar(r, f, n, at);
+		rc = f->kind == SCHEMA_MAPS ? read_map(r, f->sub, n, at) : read_scalar(r, &text, n, at);
 		if (rc < 0)
 			return rc;
 	}
@@ -317,21 +332,47 @@ int schema_defaults(const struct schema_reader *r, const struct schema *s, void 
 static const struct schema_field *find_field(const struct schema *s, const char *key)
 {
 	for (size_t i = 0; i < s->nfields; i++)
-		if (strcmp(s->fields[i].key, key) == 0)
+		if (s->fields[i].kind != SCHEMA_KEYS && strcmp(s->fields[i].key, key) == 0)
 			return &s->fields[i];
 	return NULL;
+}
+
+/* The field of `key` in the map that is read into *item, which then is the struct that holds it. *f is NULL: unknown. */
+static int find_key(const struct schema_reader *r, const struct schema *s, const char *key, void **item,
+		    const struct schema_field **f)
+{
+	void **keys;
+
+	if ((*f = find_field(s, key)))
+		return OK;
+	for (const struct schema_field *k = s->fields; k < s->fields + s->nfields; k++) {
+		if (k->kind != SCHEMA_KEYS || !(*f = find_field(k->sub, key)))
+			continue;
+		keys = member(*item, k);
+		if (!*keys) {
+			*keys = arena_alloc(r->arena, k->sub->size);
+			if (!*keys)
+				return ERR_NOMEM;
+			*item = *keys;
+			return schema_defaults(r, k->sub, *keys);
+		}
+		*item = *keys;
+		return OK;
+	}
+	return OK;
 }
 
 static void fault_unknown_key(const struct schema_reader *r, const struct schema *s, const struct doc_node *n)
 {
 	const char *near = schema_nearest(n->key, next_key, s);
 	char path[FAULT_PATH_BYTES], keys[ALLOWED_BYTES] = "";
+	const struct schema_field *f;
 
-	for (size_t i = 0; i < s->nfields && !near; i++) {
-		if (s->fields[i].kind == SCHEMA_LATER)
+	for (size_t i = 0; !near && (f = schema_field_at(s, i)); i++) {
+		if (f->kind == SCHEMA_LATER)
 			continue;
 		append(keys, sizeof(keys), keys[0] ? ", " : "");
-		append(keys, sizeof(keys), s->fields[i].key);
+		append(keys, sizeof(keys), f->key);
 	}
 	faults_add_in(r->faults, n->file, n->key_line, n->key_column, doc_path(n, NULL, path, sizeof(path)),
 		      "is not a key of a %s, %s%s%s", s->name,
@@ -358,7 +399,7 @@ static void check_keys(const struct schema_reader *r, const struct schema *s, co
 	char allowed[ALLOWED_BYTES];
 
 	for (const struct schema_field *f = s->fields; f < s->fields + s->nfields; f++) {
-		const struct doc_node *n = doc_get(map, f->key);
+		const struct doc_node *n = f->kind == SCHEMA_KEYS ? NULL : doc_get(map, f->key);
 		bool fits = !f->only || (kind && f->only & 1u << kind->value);
 
 		if (n && f->only && kind && !fits)
@@ -376,6 +417,7 @@ static int read_map(const struct schema_reader *r, const struct schema *s, const
 {
 	const struct schema_field *f;
 	char what[FOUND_BYTES];
+	void *at;
 	int rc;
 
 	if ((rc = schema_defaults(r, s, item)) < 0)
@@ -393,10 +435,12 @@ static int read_map(const struct schema_reader *r, const struct schema *s, const
 		/* A repeated key has its fault; only the first is read, for checks look it up by key. */
 		if (doc_get(map, n->key) != n)
 			continue;
-		f = find_field(s, n->key);
+		at = item;
+		if ((rc = find_key(r, s, n->key, &at, &f)) < 0)
+			return rc;
 		if (!f)
 			fault_unknown_key(r, s, n);
-		else if ((rc = read_field(r, f, n, item)) < 0)
+		else if ((rc = read_field(r, f, n, at)) < 0)
 			return rc;
 	}
 	check_keys(r, s, map);

@@ -163,6 +163,7 @@ int schema_scalar(const struct schema_reader *r, const struct schema_field *f, c
 		return read_text(r, f, text, at);
 	case SCHEMA_MAP:
 	case SCHEMA_MAPS:
+	case SCHEMA_KEYS:
 	case SCHEMA_LABELS:
 	case SCHEMA_OPTION:
 	case SCHEMA_ANY_MAP:
@@ -185,7 +186,7 @@ bool schema_takes_plain(const struct schema_reader *r, const struct schema_field
 	case SCHEMA_TIME:
 		return true;
 	default:
-		return r->format == DOC_YAML;
+		return r->format == DOC_YAML || (f->rule && f->rule->takes_number);
 	}
 }
 

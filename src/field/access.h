@@ -2,7 +2,7 @@
  * How views and computed tags reach the tags of the field side: which there are, what they hold, and writing them. On the field
  * thread only.
  *
- * A `struct field_tag *` is good until the next field_apply(); who keeps one finds it anew then (field.applied).
+ * A `struct tag *` is good until the next field_apply(); who keeps one finds it anew then (field.applied).
  */
 #ifndef FIELD_ACCESS_H
 #define FIELD_ACCESS_H
@@ -11,7 +11,7 @@
 #include "field/field.h"
 #include "tags/value.h"
 
-struct field_tag;
+struct tag;
 
 struct field_tag_info {
 	const char *device, *tag, *unit; /* unit: NULL when it has none */
@@ -20,24 +20,24 @@ struct field_tag_info {
 };
 
 /* Each tag, attributes of channels among them, in order of configuration. */
-void field_visit_tags(struct field *f, void (*tag)(void *arg, struct field_tag *t), void *arg);
+void field_visit_tags(struct field *f, void (*tag)(void *arg, struct tag *t), void *arg);
 
 /* NULL: no such tag. */
-struct field_tag *field_find_tag(struct field *f, const char *device, const char *tag);
-struct field_tag_info field_tag_info(const struct field_tag *t);
+struct tag *field_find_tag(struct field *f, const char *device, const char *tag);
+struct field_tag_info field_tag_info(const struct tag *t);
 
 /*
  * What was read last, published or not; text and bytes are borrowed until the loop's next turn. Before the first answer it is
  * bad with reason offline.
  */
-struct tag_sample field_tag_now(const struct field_tag *t);
+struct tag_sample field_tag_now(const struct tag *t);
 
 /* ---- who wants to see every sample, and each new configuration ---- */
 
 struct field_watcher {
 	struct list node;
 	/* A sample was read or found bad, before any policy of publishing. May not change the configuration. May be NULL. */
-	void (*sample)(struct field_watcher *w, struct field_tag *t, const struct tag_sample *s);
+	void (*sample)(struct field_watcher *w, struct tag *t, const struct tag_sample *s);
 	/* field_apply() is done: handles of before are gone. May be NULL. */
 	void (*applied)(struct field_watcher *w);
 };
@@ -57,11 +57,11 @@ struct field_write {
 	void (*done)(struct field_write *w, const struct set_outcome *o);
 	void *owner;
 
-	struct field_job *job; /* the field side's */
+	struct job *job; /* the field side's */
 };
 
 /* Range and access are checked first; then it is queued on the line. */
-void field_write(struct field *f, struct field_tag *t, struct field_write *w);
+void field_write(struct field *f, struct tag *t, struct field_write *w);
 
 /* The asker is gone: done() is not called. A write that is queued or under way is carried out all the same. */
 void field_write_forget(struct field_write *w);

@@ -2,6 +2,7 @@
  * One unit on a line: its tags and groups, when they are read, and whether it answers.
  */
 #include <assert.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,91 +10,15 @@
 #include "base/log.h"
 #include "field/internal.h"
 
+#define BLOCK_DOUBLINGS_MAX 20u         /* of the back-off of a block that stays without an answer */
+#define GOLDEN_PART         2654435769u /* of 2^32 */
+
 static struct loop *loop_of(const struct device *d)
 {
 	return d->line->field->loop;
 }
 
 /* ---- making ---- */
-
-static bool has_tag(const struct config_device *cfg, const char *name)
-{
-	for (size_t i = 0; i < cfg->ntags; i++)
-		if (strcmp(cfg->tags[i].name, name) == 0)
-			return true;
-	return false;
-}
-
-static int add_attribute(struct device *d, const struct config_tag *channel, const struct source_attribute *a)
-{
-	size_t size = strlen(channel->name) + 1 + strlen(a->name) + 1;
-	struct config_tag *tag = &d->extras[d->nextras];
-	char *name = malloc(size);
-
-	if (!name)
-		return ERR_NOMEM;
-	snprintf(name, size, "%s.%s", channel->name, a->name);
-	if (has_tag(d->cfg, name)) { /* the user has a tag of that name: theirs */
-		free(name);
-		return OK;
-	}
-	*tag = (struct config_tag){
-		.name = name,
-		.address = {.area = a->area,
-			    .number = (uint16_t)(channel->address.number * SOURCE_CHANNEL_REGS + a->offset),
-			    .bit = -1},
-		.type = a->type,
-		.order = value_type_default_order(a->type),
-		.length = a->length,
-		.scale = 1,
-		.group = channel->group,
-	};
-	d->nextras++;
-	return OK;
-}
-
-static int add_attributes(struct device *d)
-{
-	const struct source *source = d->line->source;
-	int rc;
-
-	if (source->nattributes == 0)
-		return OK;
-	d->extras = calloc(d->cfg->ntags * source->nattributes, sizeof(*d->extras));
-	if (!d->extras && d->cfg->ntags)
-		return ERR_NOMEM;
-	for (size_t i = 0; i < d->cfg->ntags; i++)
-		for (size_t k = 0; k < source->nattributes; k++)
-			if (source->attributes[k].area == d->cfg->tags[i].address.area &&
-			    (rc = add_attribute(d, &d->cfg->tags[i], &source->attributes[k])) < 0)
-				return rc;
-	return OK;
-}
-
-static const char *unit_of(const struct device *d, enum config_area area, uint16_t number)
-{
-	const struct source *source = d->line->source;
-
-	return source->ops->channel_unit ? source->ops->channel_unit(source, area, number) : NULL;
-}
-
-/* The channel's own unit, unless the configuration names another. */
-static const char *extra_unit(const struct device *d, const struct config_tag *extra)
-{
-	uint16_t channel = extra->address.number / SOURCE_CHANNEL_REGS;
-	const struct source *source = d->line->source;
-
-	for (size_t k = 0; k < source->nattributes; k++)
-		if (source->attributes[k].area == extra->address.area &&
-		    source->attributes[k].offset == extra->address.number % SOURCE_CHANNEL_REGS &&
-		    !source->attributes[k].has_unit)
-			return NULL;
-	for (size_t i = 0; i < d->cfg->ntags; i++)
-		if (d->cfg->tags[i].address.area == extra->address.area &&
-		    d->cfg->tags[i].address.number == channel && d->cfg->tags[i].unit)
-			return d->cfg->tags[i].unit;
-	return unit_of(d, extra->address.area, channel);
-}
 
 static int make_tags(struct device *d)
 {
@@ -108,20 +33,27 @@ static int make_tags(struct device *d)
 		bool is_extra = i >= d->cfg->ntags;
 
 		tag_init(t, is_extra ? &d->extras[i - d->cfg->ntags] : &d->cfg->tags[i]);
-		if (is_extra)
-			t->unit = extra_unit(d, t->cfg);
-		else if (!t->unit)
-			t->unit = unit_of(d, t->cfg->address.area, t->cfg->address.number);
-		if (t->cfg->address.area == CONFIG_AREA_AI && !is_extra)
-			t->start = (uint16_t)(t->start * SOURCE_CHANNEL_REGS);
+		t->device = d;
+		t->now = (struct tag_sample){.quality = QUALITY_BAD, .reason = REASON_OFFLINE};
+		rack_place_tag(d, t, is_extra);
 		if (t->cfg->scale_tag_name) {
 			t->scale_by = &d->tags[t->cfg->scale_tag];
 			d->tags[t->cfg->scale_tag].is_scale = true;
 		}
-		if (tag_text_max(t) && !(t->text = malloc(tag_text_max(t) + 1)))
+		if (t->text_max && !(t->text = malloc(2 * (t->text_max + 1u))))
 			return ERR_NOMEM;
 	}
 	return OK;
+}
+
+/* Last, for a tag that joined has to leave. */
+static int join_paces(struct device *d)
+{
+	int rc = OK;
+
+	for (size_t i = 0; i < d->ntags && rc == OK; i++)
+		rc = pace_join(d->line->field, &d->tags[i]);
+	return rc;
 }
 
 static void group_due(struct loop_timer *timer);
@@ -135,15 +67,20 @@ static int make_group(struct device *d, size_t index, struct plan_item *items)
 	g->device = d;
 	g->cfg = &d->cfg->groups[index];
 	loop_timer_init(&g->timer, group_due);
+	list_init(&g->unsent);
+	g->first_tag = d->ntags;
 	for (size_t i = 0; i < d->ntags; i++) {
 		const struct tag *t = &d->tags[i];
 
-		if (t->cfg->group == index)
-			items[n++] = (struct plan_item){.area = (uint8_t)t->cfg->address.area,
-							.is_bits = t->is_bits,
-							.start = t->start,
-							.count = t->count,
-							.tag = (uint32_t)i};
+		if (t->cfg->group != index)
+			continue;
+		g->first_tag = i < g->first_tag ? i : g->first_tag;
+		g->end_tags = i + 1;
+		items[n++] = (struct plan_item){.area = (uint8_t)t->cfg->address.area,
+						.is_bits = t->is_bits,
+						.start = t->start,
+						.count = t->count,
+						.tag = (uint32_t)i};
 	}
 	rules = (struct plan_rules){
 		.max_gap = d->cfg->max_gap, .max_block = d->cfg->max_block, .one_by_one = d->cfg->one_by_one};
@@ -173,7 +110,23 @@ static void probe_due(struct loop_timer *timer)
 	line_wake(d->line);
 }
 
-int device_create(struct line *line, const struct config_device *cfg, struct device **out)
+/* What the device does not say is its line's. */
+static void take_settings(struct device *d)
+{
+	const struct config_device *cfg = d->cfg;
+	const struct line *l = d->line;
+
+	d->timeout_ms = cfg->timeout_ms ? cfg->timeout_ms : l->timeout_ms;
+	d->attempts_max = cfg->retries == CONFIG_RETRIES_UNSET ? l->attempts_max : cfg->retries + 1;
+	d->silence_us = cfg->silence_ms * 1000;
+	d->backoff_first_ms = cfg->backoff.first_ms ? cfg->backoff.first_ms : l->backoff_first_ms;
+	d->backoff_max_ms = cfg->backoff.max_ms ? cfg->backoff.max_ms : l->backoff_max_ms;
+	if (d->backoff_max_ms < d->backoff_first_ms)
+		d->backoff_max_ms = d->backoff_first_ms;
+}
+
+int device_create(struct line *line, const struct gateway_config *gateway, const struct config_device *cfg,
+		  struct device **out)
 {
 	struct device *d = calloc(1, sizeof(*d));
 	int rc;
@@ -184,7 +137,9 @@ int device_create(struct line *line, const struct config_device *cfg, struct dev
 	d->cfg = cfg;
 	list_init(&d->node);
 	loop_timer_init(&d->backoff_timer, probe_due);
-	if ((rc = add_attributes(d)) < 0 || (rc = make_tags(d)) < 0 || (rc = make_groups(d)) < 0) {
+	take_settings(d);
+	if ((rc = rack_add_attributes(d)) < 0 || (rc = make_tags(d)) < 0 || (rc = make_groups(d)) < 0 ||
+	    (rc = topics_create(d, gateway)) < 0 || (rc = join_paces(d)) < 0) {
 		device_destroy(d);
 		return rc;
 	}
@@ -192,10 +147,20 @@ int device_create(struct line *line, const struct config_device *cfg, struct dev
 	return OK;
 }
 
+void device_forget_waits(struct device *d)
+{
+	for (size_t i = 0; d->tags && i < d->ntags; i++)
+		pace_leave(&d->tags[i]);
+	for (size_t i = 0; d->groups && i < d->cfg->ngroups; i++)
+		if (d->groups[i].device)
+			list_remove(&d->groups[i].unsent);
+}
+
 void device_destroy(struct device *d)
 {
 	if (!d)
 		return;
+	device_forget_waits(d);
 	for (size_t i = 0; d->groups && i < d->cfg->ngroups; i++)
 		plan_destroy(&d->groups[i].plan);
 	for (size_t i = 0; d->tags && i < d->ntags; i++)
@@ -203,6 +168,7 @@ void device_destroy(struct device *d)
 	for (size_t i = 0; i < d->nextras; i++)
 		free((void *)(uintptr_t)d->extras[i].name);
 	refused_fini(&d->refused);
+	free(d->topics);
 	free(d->groups);
 	free(d->tags);
 	free(d->extras);
@@ -221,8 +187,7 @@ void device_repoint(struct device *d, const struct config_device *cfg)
 		if (cfg->tags[i].unit)
 			d->tags[i].unit = cfg->tags[i].unit;
 	}
-	for (size_t i = 0; i < d->nextras; i++)
-		d->tags[cfg->ntags + i].unit = extra_unit(d, &d->extras[i]);
+	rack_repoint(d);
 }
 
 struct tag *device_tag(struct device *d, const char *name, size_t len)
@@ -249,7 +214,7 @@ static bool is_wanted(struct group *g, const struct plan_block *b, uint64_t now)
 	const struct refused_range *range;
 
 	if (!b->is_refused)
-		return true;
+		return b->silent_until <= now;
 	for (size_t i = b->first; i < b->first + b->nitems; i++)
 		publish_bad(g->device, &g->device->tags[g->plan.items[i].tag], REASON_EXCEPTION);
 	range = refused_tag(&g->device->refused, b->area, b->start, (uint32_t)b->start + b->count);
@@ -268,6 +233,12 @@ static void replan(struct group *g, uint64_t now)
 		g->planned = refused->version;
 }
 
+void group_is_pending(struct group *g)
+{
+	g->may_wait = true;
+	line_wake(g->device->line);
+}
+
 static void scan_begin(struct group *g)
 {
 	uint64_t now = loop_now_ms(loop_of(g->device));
@@ -278,19 +249,34 @@ static void scan_begin(struct group *g)
 	g->begun_at = now;
 	for (size_t i = 0; i < g->plan.nblocks; i++)
 		g->plan.blocks[i].is_pending = is_wanted(g, &g->plan.blocks[i], now);
-	line_wake(g->device->line);
+	group_is_pending(g);
+}
+
+/* The device does not answer to it, but to others: it is not worth a time-out in each scan. */
+void group_block_silent(struct group *g, size_t block)
+{
+	const struct device *d = g->device;
+	struct plan_block *b = &g->plan.blocks[block];
+	uint64_t wait = (uint64_t)d->backoff_first_ms << b->silences;
+
+	b->attempts = 0;
+	if (b->silences < BLOCK_DOUBLINGS_MAX)
+		b->silences++;
+	b->silent_until = loop_now_ms(loop_of(d)) + (wait < d->backoff_max_ms ? wait : d->backoff_max_ms);
 }
 
 /* A block was read or refused. The scan it was of is done with the last one, and late when that took longer than an interval. */
 void scan_progress(struct group *g)
 {
-	uint64_t took = loop_now_ms(loop_of(g->device)) - g->begun_at;
+	uint64_t now = loop_now_ms(loop_of(g->device)), took = now - g->begun_at;
 
 	if (!g->is_open || is_scanning(g))
 		return;
 	g->is_open = false;
+	scan_ended(&g->times, now);
 	if (took > g->cfg->scan_ms && took - g->cfg->scan_ms > g->device->counters.late_ms)
 		g->device->counters.late_ms = took - g->cfg->scan_ms;
+	group_flush(g);
 }
 
 /* A scan that is still going on is not joined by another: it counts as late, and the next start is the next of the grid. */
@@ -302,6 +288,7 @@ static void group_due(struct loop_timer *timer)
 
 	if (is_scanning(g)) {
 		g->device->counters.late++;
+		g->times.late++;
 	} else {
 		scan_begin(g);
 	}
@@ -312,8 +299,8 @@ static void group_due(struct loop_timer *timer)
 }
 
 /*
- * Begin to scan: everything at once now, so that values are there soon; then each group on its own grid, the
- * groups of a line spread over their interval.
+ * Begin to scan: everything at once now, so that values are there soon; then each group on its own grid. The golden ratio spreads
+ * any number of groups of a line over their interval, and one more falls into the widest gap.
  */
 static void groups_start(struct device *d)
 {
@@ -322,7 +309,8 @@ static void groups_start(struct device *d)
 
 	for (size_t i = 0; i < d->cfg->ngroups; i++) {
 		struct group *g = &d->groups[i];
-		uint64_t share = g->cfg->scan_ms - (uint64_t)g->cfg->scan_ms * (g->ordinal % 8) / 8;
+		uint32_t part = g->ordinal * GOLDEN_PART; /* of 2^32; it wraps */
+		uint64_t share = g->cfg->scan_ms - ((uint64_t)g->cfg->scan_ms * part >> 32);
 
 		if (g->plan.nitems == 0)
 			continue;
@@ -332,9 +320,11 @@ static void groups_start(struct device *d)
 	}
 }
 
-static void block_stop(struct plan_block *b)
+static void forget_block(struct plan_block *b)
 {
 	b->is_pending = false;
+	b->attempts = b->silences = 0;
+	b->silent_until = 0;
 	plan_search_end(b);
 }
 
@@ -342,10 +332,26 @@ static void groups_stop(struct device *d)
 {
 	for (size_t i = 0; i < d->cfg->ngroups; i++) {
 		d->groups[i].is_open = false;
+		scan_interrupted(&d->groups[i].times);
+		group_flush_soon(&d->groups[i]);
 		loop_timer_cancel(loop_of(d), &d->groups[i].timer);
 		for (size_t b = 0; b < d->groups[i].plan.nblocks; b++)
-			block_stop(&d->groups[i].plan.blocks[b]);
+			forget_block(&d->groups[i].plan.blocks[b]);
 	}
+}
+
+static bool block_waits(const struct plan_block *b)
+{
+	return b->is_pending && !b->is_in_flight;
+}
+
+static bool group_waits(struct group *g)
+{
+	for (size_t i = 0; g->may_wait && i < g->plan.nblocks; i++)
+		if (block_waits(&g->plan.blocks[i]))
+			return true;
+	g->may_wait = false;
+	return false;
 }
 
 static bool group_next_block(struct group *g, size_t *block)
@@ -353,7 +359,7 @@ static bool group_next_block(struct group *g, size_t *block)
 	for (size_t i = 0; i < g->plan.nblocks; i++) {
 		size_t b = (g->next_block + i) % g->plan.nblocks;
 
-		if (!g->plan.blocks[b].is_pending || g->plan.blocks[b].is_in_flight)
+		if (!block_waits(&g->plan.blocks[b]))
 			continue;
 		g->next_block = b + 1;
 		*block = b;
@@ -370,41 +376,117 @@ bool device_has_blocks(const struct device *d)
 	return false;
 }
 
-/* Any block will do to see whether the device is there; each probe takes another. */
-static bool probe_block(struct device *d, struct group **g, size_t *block)
+bool device_waits(const struct device *d)
 {
-	size_t total = 0, at;
+	for (size_t i = 0; d->state != DEVICE_OFFLINE && i < d->cfg->ngroups; i++)
+		if (group_waits(&d->groups[i]))
+			return true;
+	return false;
+}
+
+static size_t count_blocks(const struct device *d)
+{
+	size_t total = 0;
 
 	for (size_t i = 0; i < d->cfg->ngroups; i++)
 		total += d->groups[i].plan.nblocks;
+	return total;
+}
+
+static void block_at(struct device *d, size_t at, struct group **g, size_t *block)
+{
+	size_t i = 0;
+
+	while (at >= d->groups[i].plan.nblocks)
+		at -= d->groups[i++].plan.nblocks;
+	*g = &d->groups[i];
+	*block = at;
+}
+
+static unsigned block_bits(const struct plan_block *b)
+{
+	return b->count * (b->is_bits ? 1u : 16u);
+}
+
+static size_t smallest_block(struct device *d, size_t total)
+{
+	unsigned least = UINT_MAX;
+	size_t best = 0;
+
+	for (size_t at = 0; at < total; at++) {
+		struct group *g;
+		size_t b;
+
+		block_at(d, at, &g, &b);
+		if (block_bits(&g->plan.blocks[b]) >= least)
+			continue;
+		least = block_bits(&g->plan.blocks[b]);
+		best = at;
+	}
+	return best;
+}
+
+/* Its smallest block, which is answered soonest; every other time another, because the device may not answer to that one. */
+bool device_probe_block(struct device *d, struct group **g, size_t *block)
+{
+	size_t total = count_blocks(d), turn = d->next_probe++;
+
 	if (total == 0)
 		return false;
-	at = d->next_probe++ % total;
-	for (size_t i = 0; i < d->cfg->ngroups; at -= d->groups[i].plan.nblocks, i++)
-		if (at < d->groups[i].plan.nblocks) {
-			*g = &d->groups[i];
-			*block = at;
+	block_at(d, turn % 2 ? turn / 2 % total : smallest_block(d, total), g, block);
+	return true;
+}
+
+static uint64_t deadline(const struct group *g)
+{
+	return g->begun_at + g->cfg->scan_ms;
+}
+
+/* Does `a` go before `b`? */
+static bool goes_first(const struct group *a, const struct group *b, bool is_late)
+{
+	return is_late ? a->turn_us < b->turn_us : deadline(a) < deadline(b);
+}
+
+static bool is_any_late(struct device *d)
+{
+	uint64_t now = loop_now_ms(loop_of(d));
+
+	for (size_t i = 0; i < d->cfg->ngroups; i++)
+		if (group_waits(&d->groups[i]) && deadline(&d->groups[i]) < now)
 			return true;
-		}
 	return false;
+}
+
+/* In turn where groups are equal. */
+static struct group *group_in_turn(struct device *d)
+{
+	bool is_late = is_any_late(d);
+	struct group *best = NULL;
+
+	for (size_t i = 0; i < d->cfg->ngroups; i++) {
+		struct group *g = &d->groups[(d->next_group + i) % d->cfg->ngroups];
+
+		if (!group_waits(g))
+			continue;
+		g->turn_us = g->turn_us > d->group_turn_us ? g->turn_us : d->group_turn_us;
+		if (!best || goes_first(g, best, is_late))
+			best = g;
+	}
+	return best;
 }
 
 bool device_next_block(struct device *d, struct group **g, size_t *block)
 {
-	if (d->state == DEVICE_OFFLINE) {
-		if (!d->is_probe_due)
-			return false;
-		d->is_probe_due = false;
-		return probe_block(d, g, block);
-	}
-	for (size_t i = 0; i < d->cfg->ngroups; i++) {
-		*g = &d->groups[(d->next_group + i) % d->cfg->ngroups];
-		if (!group_next_block(*g, block))
-			continue;
-		d->next_group = (d->next_group + i + 1) % d->cfg->ngroups;
-		return true;
-	}
-	return false;
+	struct group *next = group_in_turn(d);
+
+	if (!next || !group_next_block(next, block))
+		return false;
+	if (next->turn_us > d->group_turn_us)
+		d->group_turn_us = next->turn_us;
+	d->next_group = (size_t)(next - d->groups) + 1;
+	*g = next;
+	return true;
 }
 
 /* ---- states ---- */
@@ -427,7 +509,7 @@ void device_error(struct device *d, const char *fmt, ...)
 
 void device_start(struct device *d)
 {
-	d->backoff_ms = d->line->backoff_first_ms;
+	d->backoff_ms = d->backoff_first_ms;
 	enter(d, DEVICE_CONNECTING);
 	groups_start(d);
 }
@@ -443,9 +525,10 @@ void device_online(struct device *d)
 {
 	bool was_offline = d->state == DEVICE_OFFLINE;
 
-	d->backoff_ms = d->line->backoff_first_ms;
+	d->backoff_ms = d->backoff_first_ms;
 	loop_timer_cancel(loop_of(d), &d->backoff_timer);
-	d->is_probe_due = false;
+	d->is_probe_due = d->is_probe_free = false;
+	d->short_probes = 0;
 	if (d->state == DEVICE_ONLINE)
 		return;
 	log_notice("field", "device \"%s\" on line \"%s\": online", d->cfg->name, d->line->cfg->name);
@@ -463,6 +546,7 @@ void device_offline(struct device *d, enum reason reason)
 	groups_stop(d);
 	line_forget_device(d->line, d);
 	d->reason = reason;
+	d->failures = 0;
 	if (d->state == DEVICE_OFFLINE) {
 		publish_status(d); /* for another reason, but offline since the same time */
 	} else {
@@ -484,6 +568,5 @@ void device_backoff(struct device *d)
 	uint64_t wait = d->backoff_ms - d->backoff_ms / 8;
 
 	loop_timer_set(loop_of(d), &d->backoff_timer, wait);
-	d->backoff_ms =
-		d->backoff_ms < d->line->backoff_max_ms / 2 ? d->backoff_ms * 2 : d->line->backoff_max_ms;
+	d->backoff_ms = d->backoff_ms < d->backoff_max_ms / 2 ? d->backoff_ms * 2 : d->backoff_max_ms;
 }

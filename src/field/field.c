@@ -9,7 +9,7 @@
 #include "field/internal.h"
 
 int field_create(struct loop *loop, struct tag_sink *sink, struct source_factory *factory,
-		 const struct payload_format *format, struct field **out)
+		 const payload_formats *formats, struct field **out)
 {
 	struct field *f = calloc(1, sizeof(*f));
 
@@ -18,8 +18,18 @@ int field_create(struct loop *loop, struct tag_sink *sink, struct source_factory
 	f->loop = loop;
 	f->sink = sink;
 	f->factory = factory;
-	f->format = format;
+	f->formats = formats;
+	f->payload = malloc(PAYLOAD_BUFFER);
+	if (!f->payload) {
+		free(f);
+		return ERR_NOMEM;
+	}
+	f->payload_size = f->payload_room = PAYLOAD_BUFFER;
 	list_init(&f->lines);
+	list_init(&f->watchers);
+	list_init(&f->paces);
+	list_init(&f->unsent);
+	loop_timer_init(&f->unsent_timer, groups_flush);
 	*out = f;
 	return OK;
 }
@@ -53,6 +63,9 @@ struct change {
 	struct line **lines;
 	struct device **devices;
 	bool *is_new_device;
+	uint8_t *payload; /* a larger buffer, or NULL */
+	size_t payload_size, payload_room;
+	struct list gone; /* devices that were stopped, until their topics are cleared */
 };
 
 static void change_free(struct change *c, const struct gateway_config *cfg, bool with_new)
@@ -66,6 +79,7 @@ static void change_free(struct change *c, const struct gateway_config *cfg, bool
 	free(c->lines);
 	free(c->devices);
 	free(c->is_new_device);
+	free(c->payload);
 }
 
 static int prepare_line(struct field *f, const struct config_line *cfg, bool may_keep, struct line **out)
@@ -80,8 +94,8 @@ static int prepare_line(struct field *f, const struct config_line *cfg, bool may
 	return line_create(f, cfg, out);
 }
 
-static int prepare_device(const struct config_device *cfg, struct line *line, struct device **out,
-			  bool *is_new)
+static int prepare_device(const struct gateway_config *gateway, const struct config_device *cfg,
+			  struct line *line, struct device **out, bool *is_new)
 {
 	struct device *old = line->is_kept ? find_device(line, cfg->name) : NULL;
 	int rc;
@@ -91,14 +105,39 @@ static int prepare_device(const struct config_device *cfg, struct line *line, st
 		*out = old;
 		return OK;
 	}
-	rc = device_create(line, cfg, out);
+	rc = device_create(line, gateway, cfg, out);
 	*is_new = rc == OK;
 	return rc;
 }
 
+static bool has_group_messages(const struct gateway_config *cfg)
+{
+	for (size_t i = 0; i < cfg->ndevices; i++)
+		for (size_t k = 0; k < cfg->devices[i].ngroups; k++)
+			if (cfg->devices[i].groups[k].message != CONFIG_MESSAGE_TAGS)
+				return true;
+	return false;
+}
+
+/* A message of a group may be as large as a packet; it is split when that is not enough. */
+static int prepare_payload(struct field *f, const struct gateway_config *cfg, struct change *c)
+{
+	size_t packet = cfg->broker.max_packet_size, room = PAYLOAD_BUFFER;
+
+	if (has_group_messages(cfg))
+		room = packet > 2 * PACKET_OVERHEAD ? packet - PACKET_OVERHEAD : packet / 2;
+	c->payload_room = room < PAYLOAD_LARGEST ? room : PAYLOAD_LARGEST;
+	c->payload_size = c->payload_room > PAYLOAD_BUFFER ? c->payload_room : PAYLOAD_BUFFER;
+	if (c->payload_size <= f->payload_size)
+		return OK;
+	c->payload = malloc(c->payload_size);
+	return c->payload ? OK : ERR_NOMEM;
+}
+
 static int prepare(struct field *f, const struct gateway_config *cfg, struct change *c)
 {
-	bool may_keep = f->cfg && strcmp(f->cfg->gateway.root, cfg->gateway.root) == 0;
+	bool may_keep = f->cfg && strcmp(f->cfg->gateway.root, cfg->gateway.root) == 0 &&
+			strcmp(f->cfg->gateway.name, cfg->gateway.name) == 0;
 	int rc = OK;
 
 	*c = (struct change){
@@ -106,12 +145,15 @@ static int prepare(struct field *f, const struct gateway_config *cfg, struct cha
 		.devices = calloc(cfg->ndevices + 1, sizeof(struct device *)),
 		.is_new_device = calloc(cfg->ndevices + 1, sizeof(bool)),
 	};
+	list_init(&c->gone);
 	if (!c->lines || !c->devices || !c->is_new_device)
 		rc = ERR_NOMEM;
+	if (rc == OK)
+		rc = prepare_payload(f, cfg, c);
 	for (size_t i = 0; rc == OK && i < cfg->nlines; i++)
 		rc = prepare_line(f, &cfg->lines[i], may_keep, &c->lines[i]);
 	for (size_t i = 0; rc == OK && i < cfg->ndevices; i++)
-		rc = prepare_device(&cfg->devices[i], c->lines[cfg->devices[i].line], &c->devices[i],
+		rc = prepare_device(cfg, &cfg->devices[i], c->lines[cfg->devices[i].line], &c->devices[i],
 				    &c->is_new_device[i]);
 	return rc;
 }
@@ -129,37 +171,33 @@ static void forget_marks(struct field *f)
 
 /* ---- the change, which cannot fail ---- */
 
-static const struct config_device *config_device(const struct gateway_config *cfg, const char *name)
+/* Its topics are the new ones' now; what is retained of it goes when these are there. */
+static void retire(struct device *d, struct list *gone)
 {
-	for (size_t i = 0; i < cfg->ndevices; i++)
-		if (strcmp(cfg->devices[i].name, name) == 0)
-			return &cfg->devices[i];
-	return NULL;
+	line_stop_device(d->line, d);
+	topics_leave(d);
+	access_leave(d);
+	device_forget_waits(d);
+	list_append(gone, &d->node);
 }
 
-static bool still_has(struct change *c, const struct gateway_config *cfg, const char *device, const char *tag)
+static bool has_line(const struct gateway_config *cfg, const char *name)
 {
-	for (size_t i = 0; i < cfg->ndevices; i++)
-		if (strcmp(cfg->devices[i].name, device) == 0)
-			return device_tag(c->devices[i], tag, strlen(tag)) != NULL;
+	for (size_t i = 0; i < cfg->nlines; i++)
+		if (strcmp(cfg->lines[i].name, name) == 0)
+			return true;
 	return false;
 }
 
-/* An empty retained message removes what subscribers would otherwise find for ever. f->cfg is still the old one. */
-static void clear_topics(struct field *f, struct device *d, const struct gateway_config *cfg,
-			 struct change *c)
+static void clear_line_topic(struct field *f, struct line *l, const struct gateway_config *cfg)
 {
 	bool same_root = strcmp(f->cfg->gateway.root, cfg->gateway.root) == 0;
 
-	for (size_t i = 0; i < d->ntags; i++)
-		if (!(same_root && still_has(c, cfg, d->cfg->name, d->tags[i].cfg->name)) &&
-		    topic_compose(f, d->cfg->name, d->tags[i].cfg->name))
-			publish(f, f->topic, true, span_of(NULL, 0));
-	if (!(same_root && config_device(cfg, d->cfg->name)) && topic_compose(f, d->cfg->name, "_status"))
+	if (!(same_root && has_line(cfg, l->cfg->name)) && line_topic(f, l))
 		publish(f, f->topic, true, span_of(NULL, 0));
 }
 
-static void remove_old(struct field *f, const struct gateway_config *cfg, struct change *c)
+static void remove_old(struct field *f, const struct gateway_config *cfg, struct list *gone)
 {
 	list_for_each (line_node, &f->lines) {
 		struct line *l = container_of(line_node, struct line, node);
@@ -167,25 +205,22 @@ static void remove_old(struct field *f, const struct gateway_config *cfg, struct
 		list_for_each (node, &l->devices) {
 			struct device *d = container_of(node, struct device, node);
 
-			if (d->is_kept)
-				continue;
-			line_stop_device(l, d);
-			clear_topics(f, d, cfg, c);
-			device_destroy(d);
+			if (!d->is_kept)
+				retire(d, gone);
 		}
 		if (l->is_kept)
 			continue;
 		list_remove(&l->node);
+		clear_line_topic(f, l, cfg);
 		line_destroy(l);
 	}
 }
 
 static void take_new(struct field *f, const struct gateway_config *cfg, struct change *c)
 {
-	unsigned ordinal = 0;
-
 	for (size_t i = 0; i < cfg->nlines; i++) {
 		line_repoint(c->lines[i], &cfg->lines[i]);
+		c->lines[i]->ngroups = 0;
 		if (c->lines[i]->is_kept)
 			continue;
 		list_append(&f->lines, &c->lines[i]->node);
@@ -195,12 +230,36 @@ static void take_new(struct field *f, const struct gateway_config *cfg, struct c
 		struct device *d = c->devices[i];
 
 		for (size_t k = 0; k < cfg->devices[i].ngroups; k++)
-			d->groups[k].ordinal = ordinal++;
+			d->groups[k].ordinal = d->line->ngroups++;
 		device_repoint(d, &cfg->devices[i]);
 		if (!c->is_new_device[i])
 			continue;
 		list_append(&d->line->devices, &d->node);
+		access_enter(d);
+		topics_enter(d);
 		device_start(d);
+	}
+}
+
+static void take_payload(struct field *f, struct change *c)
+{
+	if (c->payload) {
+		free(f->payload);
+		f->payload = c->payload;
+		f->payload_size = c->payload_size;
+		c->payload = NULL;
+	}
+	f->payload_room = c->payload_room;
+}
+
+static void bury(struct field *f, struct list *gone)
+{
+	list_for_each (node, gone) {
+		struct device *d = container_of(node, struct device, node);
+
+		topics_clear(f, d);
+		list_remove(node);
+		device_destroy(d);
 	}
 }
 
@@ -211,31 +270,20 @@ int field_apply(struct field *f, const struct gateway_config *cfg)
 
 	if (rc < 0) {
 		change_free(&c, cfg, true);
+		pace_drop_unused(f);
 		forget_marks(f);
 		return rc;
 	}
-	remove_old(f, cfg, &c);
+	remove_old(f, cfg, &c.gone);
 	f->cfg = cfg;
+	take_payload(f, &c);
 	take_new(f, cfg, &c);
+	bury(f, &c.gone);
+	pace_drop_unused(f);
 	forget_marks(f);
+	access_applied(f);
 	change_free(&c, cfg, false);
 	return OK;
-}
-
-static void visit_line(const struct line *l, const struct field_visitor *v)
-{
-	struct field_line_state s = {.name = l->cfg->name, .waiting = l->njobs};
-	size_t connecting = 0;
-
-	for (struct list *n = l->devices.next; n != &l->devices; n = n->next) {
-		const struct device *d = container_of(n, struct device, node);
-
-		s.devices++;
-		s.online += d->state == DEVICE_ONLINE;
-		connecting += d->state == DEVICE_CONNECTING;
-	}
-	s.state = s.online ? "online" : connecting ? "connecting" : s.devices > 0 ? "offline" : "idle";
-	v->line(v->arg, &s);
 }
 
 void field_visit(const struct field *f, const struct field_visitor *v)
@@ -243,7 +291,9 @@ void field_visit(const struct field *f, const struct field_visitor *v)
 	for (struct list *n = f->lines.next; n != &f->lines; n = n->next) {
 		const struct line *l = container_of(n, struct line, node);
 
-		visit_line(l, v);
+		struct line_status s = line_status_of(l);
+
+		v->line(v->arg, &s);
 		for (struct list *k = l->devices.next; k != &l->devices; k = k->next) {
 			const struct device *d = container_of(k, struct device, node);
 			struct device_status status = device_status_of(d);
@@ -264,10 +314,17 @@ void field_destroy(struct field *f)
 			struct device *d = container_of(node, struct device, node);
 
 			line_stop_device(l, d);
+			topics_leave(d);
+			device_forget_waits(d);
 			device_destroy(d);
 		}
 		list_remove(&l->node);
 		line_destroy(l);
 	}
+	hmap_fini(&f->names);
+	pace_drop_unused(f);
+	hmap_fini(&f->tags);
+	loop_timer_cancel(f->loop, &f->unsent_timer);
+	free(f->payload);
 	free(f);
 }

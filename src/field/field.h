@@ -24,7 +24,7 @@ struct field;
 
 /* Everything is borrowed and outlives the field side. Starts without lines. ERR_NOMEM. */
 MUST_USE int field_create(struct loop *loop, struct tag_sink *sink, struct source_factory *factory,
-			  const struct payload_format *format, struct field **out);
+			  const payload_formats *formats, struct field **out);
 
 /*
  * Run what `cfg` says.  Lines and devices that are the same as before keep running with their state, counters and queued
@@ -36,16 +36,8 @@ MUST_USE int field_create(struct loop *loop, struct tag_sink *sink, struct sourc
 MUST_USE int field_apply(struct field *f, const struct gateway_config *cfg);
 
 /* How lines and devices do. All borrowed for the call. */
-struct field_line_state {
-	const char *name;
-	const char *
-		state; /* "idle" without devices; "offline" if none answers, "connecting" if none has yet, else "online" */
-	size_t devices, online;
-	size_t waiting; /* commands */
-};
-
 struct field_visitor {
-	void (*line)(void *arg, const struct field_line_state *l);
+	void (*line)(void *arg, const struct line_status *l);
 	void (*device)(void *arg, const char *name, const char *line, const struct device_status *d);
 	void *arg;
 };
@@ -56,7 +48,7 @@ void field_visit(const struct field *f, const struct field_visitor *v);
 /* Every queued command is answered "cancelled". Accepts NULL. */
 void field_destroy(struct field *f);
 
-/* A publish to {root}/{device}/{tag}/set; all borrowed for the call. */
+/* A publish to {topic}/set, the topic being a tag's; all borrowed for the call. */
 struct field_set {
 	const char *topic;
 	struct span payload;
@@ -69,7 +61,7 @@ struct field_set {
 
 /*
  * Carry out a command.  Exactly one result is published for it, in this call or later, whatever happens. ERR_TOPIC: not a
- * topic of a command below this root; nothing is published.
+ * topic of a command of this gateway; nothing is published.
  */
 MUST_USE int field_set(struct field *f, const struct field_set *set);
 

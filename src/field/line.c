@@ -1,12 +1,11 @@
 /*
- * A line owns the wire: what is sent next, and what an answer or its absence means.
+ * A line owns the wire: what an answer or its absence means. What is sent next: line_queue.c; silence: line_down.c.
  *
- * Order: commands, then probes and polls, in turn between devices.  An attempt that got no answer is repeated at
- * once; when all are used up the device is silent and only probed, so that a dead unit costs the others one time-out for each of
- * its back-offs.  When nobody takes the connection all devices are offline together, and one probe speaks for them.
+ * A poll that got no answer is repeated when it is its device's turn again, so that others are read in between. When a device used up
+ * its attempts in a row it is silent and only probed. When it answers other blocks meanwhile, it is the block that
+ * stays without an answer: that is bad alone, and left out for a while.
  */
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -19,192 +18,28 @@ static struct loop *loop_of(const struct line *l)
 }
 
 static void answered(struct source_request *r);
-static void pump(struct line *l);
 
 /* ---- slots ---- */
 
-static struct plan_block *block_of(const struct slot *s)
+struct plan_block *slot_block(const struct slot *s)
 {
 	return &s->group->plan.blocks[plan_block_at(&s->group->plan, s->first)];
 }
 
-static void slot_release(struct slot *s)
+void slot_release(struct slot *s)
 {
-	if (s->group)
-		block_of(s)->is_in_flight = false;
-	if (s->group)
+	if (s->group) {
+		slot_block(s)->is_in_flight = false;
+		s->device->turn_us -= s->charged_us; /* taken back: it had nothing */
 		scan_progress(s->group);
+	}
 	s->is_used = false;
+	s->charged_us = 0;
 	s->device = NULL;
 	s->group = NULL;
 	s->job = NULL;
+	s->pass = NULL;
 	s->line->nused--;
-}
-
-static struct slot *slot_take(struct line *l, struct device *d)
-{
-	struct slot *s = l->slots;
-
-	while (s->is_used)
-		s++;
-	assert(s < l->slots + l->nslots);
-	s->is_used = true;
-	s->is_probe = d->state == DEVICE_OFFLINE;
-	s->device = d;
-	s->group = NULL;
-	s->job = NULL;
-	s->attempts = 0;
-	s->req.unit = d->cfg->unit;
-	s->req.timeout_ms = l->timeout_ms;
-	l->nused++;
-	return s;
-}
-
-static void slot_submit(struct slot *s)
-{
-	s->line->source->ops->submit(s->line->source, &s->req);
-}
-
-static void poll_block(struct line *l, struct device *d, struct group *g, size_t block)
-{
-	struct plan_block *b = &g->plan.blocks[block];
-	struct plan_read read = plan_read_of(&g->plan, block);
-	struct slot *s = slot_take(l, d);
-
-	b->is_pending = false;
-	b->is_in_flight = true;
-	s->group = g;
-	s->first = b->first;
-	s->req.op = SOURCE_READ;
-	s->req.area = (enum config_area)b->area;
-	s->req.start = read.start;
-	s->req.count = read.count;
-	slot_submit(s);
-}
-
-static bool pump_job(struct line *l)
-{
-	struct job *job = jobs_next(l);
-	struct slot *s;
-
-	if (!job)
-		return false;
-	s = slot_take(l, job->device);
-	job_start(s, job);
-	slot_submit(s);
-	return true;
-}
-
-/* The device that was served goes behind the others. */
-static bool pump_poll(struct line *l)
-{
-	list_for_each (node, &l->devices) {
-		struct device *d = container_of(node, struct device, node);
-		struct group *g;
-		size_t block;
-
-		if (!device_next_block(d, &g, &block))
-			continue;
-		list_remove(&d->node);
-		list_append(&l->devices, &d->node);
-		poll_block(l, d, g, block);
-		return true;
-	}
-	return false;
-}
-
-/* Commands first; but whoever sends them without end does not stop the polls. */
-static bool pump_one(struct line *l)
-{
-	if (l->jobs_in_a_row < JOBS_IN_A_ROW && pump_job(l)) {
-		l->jobs_in_a_row++;
-		return true;
-	}
-	l->jobs_in_a_row = 0;
-	return pump_poll(l) || pump_job(l);
-}
-
-static void pump(struct line *l)
-{
-	while (l->nused < l->nslots && pump_one(l))
-		;
-}
-
-static void pump_now(struct loop_timer *timer)
-{
-	pump(container_of(timer, struct line, pump_timer));
-}
-
-void line_wake(struct line *l)
-{
-	if (!loop_timer_pending(&l->pump_timer))
-		loop_timer_set(loop_of(l), &l->pump_timer, 0);
-}
-
-/* ---- down and up ---- */
-
-static void line_backoff(struct line *l)
-{
-	loop_timer_set(loop_of(l), &l->backoff_timer,
-		       l->backoff_ms - l->backoff_ms / 8); /* as device_backoff() */
-	l->backoff_ms = l->backoff_ms < l->backoff_max_ms / 2 ? l->backoff_ms * 2 : l->backoff_max_ms;
-}
-
-static void line_down(struct line *l)
-{
-	char place[ERROR_TEXT_MAX / 2];
-
-	if (l->cfg->host)
-		snprintf(place, sizeof(place), "%s:%u", l->cfg->host, l->cfg->port);
-	else
-		snprintf(place, sizeof(place), "%s", l->cfg->path ? l->cfg->path : l->cfg->name);
-	if (!l->is_down)
-		log_warning("field", "line \"%s\": no connection to %s", l->cfg->name, place);
-	l->is_down = true;
-	list_for_each (node, &l->devices) {
-		struct device *d = container_of(node, struct device, node);
-
-		device_error(d, "no connection to %s", place);
-		loop_timer_cancel(loop_of(l), &d->backoff_timer);
-		d->is_probe_due = false;
-		d->backoff_ms = l->backoff_first_ms;
-		device_offline(d, REASON_OFFLINE);
-	}
-	if (!loop_timer_pending(&l->backoff_timer))
-		line_backoff(l);
-}
-
-/* The first device that has something to read; pump_poll() turns the list. */
-static void line_probe(struct loop_timer *timer)
-{
-	struct line *l = container_of(timer, struct line, backoff_timer);
-
-	list_for_each (node, &l->devices) {
-		struct device *d = container_of(node, struct device, node);
-
-		if (!device_has_blocks(d))
-			continue;
-		d->is_probe_due = true;
-		pump(l);
-		return;
-	}
-}
-
-/* Somebody is there again: ask all others at once, but for those that are in a back-off of their own. */
-static void line_up(struct line *l, const struct device *probed)
-{
-	l->backoff_ms = l->backoff_first_ms;
-	if (!l->is_down)
-		return;
-	l->is_down = false;
-	loop_timer_cancel(loop_of(l), &l->backoff_timer);
-	log_notice("field", "line \"%s\": connected again", l->cfg->name);
-	list_for_each (node, &l->devices) {
-		struct device *d = container_of(node, struct device, node);
-
-		if (d != probed && !loop_timer_pending(&d->backoff_timer))
-			d->is_probe_due = true;
-	}
 }
 
 /* ---- answers ---- */
@@ -222,6 +57,7 @@ static void publish_read(struct slot *s, const struct plan_read *read)
 		struct tag_sample sample = tag_decode(t, &s->req.data, (unsigned)item->start - read->start,
 						      s->req.answered_ms, &scratch);
 
+		rack_judge(s->device, t, &sample);
 		publish_sample(s->device, t, &sample);
 	}
 }
@@ -234,7 +70,7 @@ static void items_bad(struct slot *s, size_t first, size_t n, enum reason reason
 
 static void block_bad(struct slot *s, enum reason reason)
 {
-	struct plan_block *b = block_of(s);
+	struct plan_block *b = slot_block(s);
 
 	plan_search_end(b);
 	items_bad(s, b->first, b->nitems, reason);
@@ -259,7 +95,9 @@ static void remember_refused(struct slot *s, const struct plan_finding *found)
 
 static void block_settled(struct slot *s, bool is_again, const struct plan_finding *found)
 {
-	block_of(s)->is_pending = is_again;
+	slot_block(s)->is_pending = is_again;
+	if (is_again)
+		group_is_pending(s->group);
 	if (found->is_found)
 		remember_refused(s, found);
 }
@@ -300,6 +138,7 @@ static void note_exception(struct slot *s)
 	struct device *d = s->device;
 
 	d->counters.exceptions++;
+	d->counters.by_exception[s->req.exception < DIAG_EXCEPTIONS ? s->req.exception : 0]++;
 	device_error(d, "exception %u (%s), %s %u items from %u", s->req.exception,
 		     modbus_exception_text(s->req.exception),
 		     s->req.op != SOURCE_READ ? "writing" : "reading", s->req.count, s->req.start);
@@ -311,6 +150,7 @@ static void device_spoke(struct slot *s)
 	struct device *d = s->device;
 
 	line_up(s->line, d);
+	d->failures = 0;
 	if (s->req.rc == OK) {
 		d->counters.ok++;
 		d->last_ok_ms = s->req.answered_ms;
@@ -324,11 +164,19 @@ static void device_spoke(struct slot *s)
 			return;
 		}
 	} else if (s->req.rc == OK) {
+		slot_block(s)->attempts = slot_block(s)->silences = 0;
 		block_read(s);
 	} else {
 		block_refused(s);
 	}
 	slot_release(s);
+}
+
+static enum reason silence_reason(int rc)
+{
+	return rc == ERR_CLOSED                              ? REASON_OFFLINE
+	       : rc == ERR_MALFORMED || rc == ERR_UNEXPECTED ? REASON_CRC
+							     : REASON_TIMEOUT;
 }
 
 static void device_silent(struct slot *s)
@@ -337,37 +185,95 @@ static void device_silent(struct slot *s)
 	struct device *d = s->device;
 
 	slot_release(s);
-	device_offline(d, rc == ERR_CLOSED                              ? REASON_OFFLINE
-			  : rc == ERR_MALFORMED || rc == ERR_UNEXPECTED ? REASON_CRC
-									: REASON_TIMEOUT);
+	device_offline(d, silence_reason(rc));
 	device_backoff(d);
 }
 
-static void no_answer(struct slot *s)
+static void note_silence(struct slot *s)
 {
 	struct device *d = s->device;
 
 	if (s->req.rc == ERR_REMOTE) {
 		note_exception(s);
-	} else {
-		if (s->req.rc == ERR_TIMEOUT)
-			d->counters.timeouts++;
-		else
-			d->counters.errors++;
-		device_error(d, "%s", err_text(s->req.rc));
+		return;
 	}
-	if (s->is_probe && s->req.rc == ERR_CLOSED && s->attempts++ == 0) {
-		slot_submit(s); /* a peer that was restarted breaks the old connection when we use it */
-	} else if (s->is_probe) {
-		line_up(s->line,
-			d); /* if it was down: somebody took the connection, or the next probes will tell */
-		slot_release(s);
-		device_backoff(d);
-	} else if (++s->attempts < s->line->attempts_max) {
-		slot_submit(s);
-	} else {
+	if (s->req.rc == ERR_TIMEOUT)
+		d->counters.timeouts++;
+	else if (s->req.rc == ERR_MALFORMED || s->req.rc == ERR_UNEXPECTED)
+		d->counters.crc++;
+	else
+		d->counters.errors++;
+	device_error(d, "%s", err_text(s->req.rc));
+}
+
+static void retry_now(struct slot *s)
+{
+	s->device->counters.retries++;
+	slot_submit(s);
+}
+
+/* Requests that were on the wire together are lost together, and count once. */
+static bool is_worth_more(struct slot *s)
+{
+	struct device *d = s->device;
+
+	if (s->submitted_us >= d->failed_at) {
+		d->failures++;
+		d->failed_at = loop_now_us(loop_of(s->line));
+	}
+	return d->failures < d->attempts_max;
+}
+
+/* When it is this device's turn again. */
+static void poll_again(struct slot *s)
+{
+	s->device->counters.retries++;
+	slot_block(s)->is_pending = true;
+	group_is_pending(s->group);
+	slot_release(s);
+}
+
+static void poll_unanswered(struct slot *s)
+{
+	struct group *g = s->group;
+	size_t b = plan_block_at(&g->plan, s->first);
+
+	if (!is_worth_more(s)) {
 		device_silent(s);
+	} else if (++g->plan.blocks[b].attempts < s->device->attempts_max) {
+		poll_again(s);
+	} else { /* the device answers others: else its attempts were used up before */
+		block_bad(s, silence_reason(s->req.rc));
+		group_block_silent(g, b);
+		slot_release(s);
 	}
+}
+
+static void probe_unanswered(struct slot *s, uint32_t busy_us)
+{
+	struct device *d = s->device;
+
+	if (s->req.rc == ERR_CLOSED && s->attempts++ == 0) {
+		retry_now(s); /* a peer that was restarted breaks the old connection when we use it */
+		return;
+	}
+	probe_failed(s, busy_us);
+	line_up(s->line, d); /* if it was down: somebody took the connection, or the next probes will tell */
+	slot_release(s);
+	device_backoff(d);
+}
+
+static void no_answer(struct slot *s, uint32_t busy_us)
+{
+	note_silence(s);
+	if (s->is_probe)
+		probe_unanswered(s, busy_us);
+	else if (!s->job)
+		poll_unanswered(s);
+	else if (++s->attempts < s->device->attempts_max)
+		retry_now(s);
+	else
+		device_silent(s);
 }
 
 /* The request itself cannot be sent: nothing went to the device, and nothing ever will. */
@@ -391,47 +297,114 @@ static bool is_unit_absent(const struct slot *s)
 			   s->req.exception == MODBUS_EXCEPTION_GATEWAY_TARGET_FAILED);
 }
 
-static bool is_worth_another(struct slot *s)
+static bool is_busy_there(const struct slot *s)
 {
-	return s->req.exception == MODBUS_EXCEPTION_SERVER_DEVICE_BUSY && !s->is_probe &&
-	       ++s->attempts < s->line->attempts_max;
+	return s->req.exception == MODBUS_EXCEPTION_SERVER_DEVICE_BUSY && !s->is_probe;
 }
 
-static void answered(struct source_request *r)
+/* It said that it is busy: later, if there are attempts left. */
+static bool is_tried_again(struct slot *s)
 {
-	struct slot *s = container_of(r, struct slot, req);
-	struct line *l = s->line;
+	if (!is_busy_there(s))
+		return false;
+	if (s->job && ++s->attempts < s->device->attempts_max)
+		retry_now(s);
+	else if (s->group && ++slot_block(s)->attempts < s->device->attempts_max)
+		poll_again(s);
+	else
+		return false;
+	return true;
+}
 
-	switch (r->rc) {
+static void device_answered(struct slot *s, uint32_t busy_us)
+{
+	switch (s->req.rc) {
 	case OK:
 		device_spoke(s);
 		break;
 	case ERR_REMOTE:
 		if (is_unit_absent(s))
-			no_answer(s);
-		else if (is_worth_another(s))
-			slot_submit(s);
-		else
+			no_answer(s, busy_us);
+		else if (!is_tried_again(s))
 			device_spoke(s);
 		break;
 	case ERR_IO:
 		slot_release(s);
-		line_down(l);
+		line_down(s->line);
 		break;
 	case ERR_TIMEOUT:
 	case ERR_CLOSED:
 	case ERR_MALFORMED:
 	case ERR_UNEXPECTED:
 	case ERR_NOMEM: /* of ours, but it may pass like the others */
-		no_answer(s);
+		no_answer(s, busy_us);
 		break;
 	default:
 		not_sent(s);
 	}
-	pump(l);
+}
+
+static void count_outcome(struct slot *s)
+{
+	struct line_counters *c = &s->line->counters;
+	int rc = s->req.rc;
+
+	if (rc == OK || rc == ERR_REMOTE)
+		c->answered++;
+	else if (rc == ERR_TIMEOUT)
+		c->timeouts++;
+	else if (rc == ERR_MALFORMED || rc == ERR_UNEXPECTED)
+		c->crc++;
+	else
+		c->errors++;
+	if (s->device && !s->pass && (rc == OK || rc == ERR_REMOTE) && s->req.response_us)
+		response_add(&s->device->response, s->req.response_us);
+}
+
+/* How long it held the wire, if its driver does not know: since it was handed over. */
+static uint32_t busy_of(const struct slot *s)
+{
+	uint64_t us = loop_now_us(loop_of(s->line)) - s->submitted_us;
+
+	if (s->req.busy_us)
+		return s->req.busy_us;
+	return us < UINT32_MAX ? (uint32_t)us : UINT32_MAX;
+}
+
+static void answered(struct source_request *r)
+{
+	struct slot *s = container_of(r, struct slot, req);
+	struct line *l = s->line;
+	uint32_t busy_us = busy_of(s);
+
+	count_outcome(s);
+	queue_account(s, busy_us);
+	if (s->pass)
+		pass_answered(s);
+	else
+		device_answered(s, busy_us);
+	line_pump(l);
 }
 
 /* ---- life ---- */
+
+static void window_begin(struct line *l)
+{
+	l->window = l->counters;
+	l->window_at_us = loop_now_us(loop_of(l));
+}
+
+static void window_end(struct line *l)
+{
+	uint64_t us = (loop_now_us(loop_of(l)) - l->window_at_us) * l->nslots;
+	uint64_t busy = l->counters.busy_us - l->window.busy_us;
+
+	if (us == 0)
+		return;
+	l->utilisation = (uint32_t)(busy < us ? busy * 1000 / us : 1000);
+	window_begin(l);
+	publish_line(l);
+}
 
 /* Counters of a device that works change all the time: at most every ten seconds. */
 static void status_due(struct loop_timer *timer)
@@ -444,6 +417,7 @@ static void status_due(struct loop_timer *timer)
 		if (memcmp(&d->counters, &d->shown, sizeof(d->shown)) != 0)
 			publish_status(d);
 	}
+	window_end(l);
 	loop_timer_set(loop_of(l), &l->status_timer, STATUS_INTERVAL_MS);
 }
 
@@ -458,9 +432,10 @@ int line_create(struct field *f, const struct config_line *cfg, struct line **ou
 	list_init(&l->node);
 	list_init(&l->devices);
 	list_init(&l->jobs);
-	loop_timer_init(&l->backoff_timer, line_probe);
+	passes_init(l);
+	line_down_init(l);
+	line_queue_init(l);
 	loop_timer_init(&l->status_timer, status_due);
-	loop_timer_init(&l->pump_timer, pump_now);
 	line_repoint(l, cfg);
 	l->nslots = cfg->max_in_flight ? cfg->max_in_flight : 1;
 	assert(l->nslots <= SOURCE_IN_FLIGHT_MAX);
@@ -488,7 +463,9 @@ void line_repoint(struct line *l, const struct config_line *cfg)
 
 void line_start(struct line *l)
 {
+	window_begin(l);
 	loop_timer_set(loop_of(l), &l->status_timer, STATUS_INTERVAL_MS);
+	publish_line(l);
 }
 
 void line_forget_device(struct line *l, struct device *d)
@@ -498,6 +475,10 @@ void line_forget_device(struct line *l, struct device *d)
 
 		if (!s->is_used || s->device != d)
 			continue;
+		if (s->pass) { /* it is the foreign master's, and goes on without the device */
+			s->device = NULL;
+			continue;
+		}
 		l->source->ops->cancel(l->source, &s->req);
 		slot_release(s);
 	}
@@ -509,9 +490,7 @@ void line_stop_device(struct line *l, struct device *d)
 	line_forget_device(l, d);
 	jobs_fail(d, "cancelled", "cancelled");
 	list_remove(&d->node);
-	/* It may have been the one that was asked whether the line is back: then another is. */
-	if (l->is_down && !loop_timer_pending(&l->backoff_timer))
-		loop_timer_set(loop_of(l), &l->backoff_timer, 0);
+	line_device_gone(l);
 	line_wake(l);
 }
 
@@ -519,10 +498,12 @@ void line_destroy(struct line *l)
 {
 	if (!l)
 		return;
+	passes_end(l);
 	assert(list_empty(&l->devices) && list_empty(&l->jobs) && l->nused == 0);
+	line_queue_stop(l);
 	loop_timer_cancel(loop_of(l), &l->backoff_timer);
+	loop_timer_cancel(loop_of(l), &l->probe_timer);
 	loop_timer_cancel(loop_of(l), &l->status_timer);
-	loop_timer_cancel(loop_of(l), &l->pump_timer);
 	l->source->ops->destroy(l->source);
 	free(l);
 }

@@ -1,5 +1,8 @@
 /*
  * Pass-through: requests of a foreign master on a line of ours, between our writes and our polls. On the field thread only.
+ *
+ * They go onto the wire as they are, once each: a foreign master repeats by itself. Each owner has its turn, however many requests
+ * it has waiting; polls that wait keep at least a fifth of the wire's time, as beside our own writes (line_queue.c).
  */
 #ifndef FIELD_PASS_H
 #define FIELD_PASS_H
@@ -8,34 +11,43 @@
 #include "field/field.h"
 #include "field/source.h"
 
+#define PASS_MAX       256u /* that wait on a line */
+#define PASS_OWNER_MAX 16u  /* of one owner: as many transactions as a Modbus/TCP server must be ready for */
+
 /* Embedded by who asks; the line's from field_pass() until done() or field_pass_cancel(). */
 struct field_pass {
 	/* the asker's */
 	uint8_t unit;
 	uint8_t pdu[SOURCE_PDU_MAX]; /* the request; with OK the answer, which may be an exception */
-	uint16_t pdu_len;
-	uint32_t
-		timeout_ms; /* 0: the line's; waiting in the queue counts, so a master that has given up is not served late */
+	uint16_t pdu_len;            /* 0 with OK: it went to all units, and none answers */
 	/*
-	 * Once, never from inside field_pass(). rc as in struct source_request: OK; ERR_TIMEOUT, ERR_MALFORMED, ERR_UNEXPECTED, ERR_CLOSED
-	 * (the target did not answer: 0x0B); ERR_IO (nobody takes the line's connection), ERR_NOT_FOUND (no such line or it
-	 * is going away: 0x0A); ERR_FULL (its queue is: 0x06).
+	 * 0: the unit's, or the line's. Waiting in the queue counts, so a master that has given up is not served late; on the wire it has
+	 * this time or the line's, whichever is shorter.
+	 */
+	uint32_t timeout_ms;
+	/*
+	 * Once, never from inside field_pass(); may ask again. rc as in struct source_request: OK; ERR_TIMEOUT, ERR_MALFORMED,
+	 * ERR_UNEXPECTED, ERR_CLOSED (the target did not answer: 0x0B); ERR_IO (nobody takes the line's connection),
+	 * ERR_NOT_FOUND (the line is going away: 0x0A); ERR_RANGE, ERR_UNSUPPORTED, ERR_NOMEM (not sent).
 	 */
 	void (*done)(struct field_pass *p);
 	void *owner;
 	int rc;
 
-	struct list node; /* the line's */
-	struct line *line;
+	/* the line's */
+	struct list node;
+	struct line *line; /* NULL: it is not queued */
 	uint64_t expires_at;
+	uint64_t round;
+	bool is_sent;
 };
 
 /*
- * Queue it on a line. Among the pass-through requests of a line, each `owner` has its turn.
- * ERR_NOT_FOUND, ERR_UNSUPPORTED (a rack), ERR_FULL: done() is not called then.
+ * Queue it on a line. A round of the queue has one request of each `owner`.
+ * ERR_NOT_FOUND, ERR_UNSUPPORTED (a rack), ERR_RANGE (pdu_len), ERR_FULL: done() is not called then.
  */
 MUST_USE int field_pass(struct field *f, const char *line, struct field_pass *p);
-void field_pass_cancel(
-	struct field_pass *p); /* done() is not called; nothing happens to one that is not queued */
+/* done() is not called; nothing happens to one that is not queued. What is on the wire already is sent to its end. */
+void field_pass_cancel(struct field_pass *p);
 
 #endif

@@ -47,6 +47,9 @@ struct plan_block {
 	bool is_rest : 1;    /* what came after a refused tag: likely to be refused at its beginning again */
 	bool is_pending : 1; /* the caller's: waits to be read in this scan */
 	bool is_in_flight : 1; /* the caller's: its request is with the source */
+	uint8_t attempts;      /* the caller's: without an answer since the last one */
+	uint8_t silences;      /* the caller's: how often in a row its attempts were used up */
+	uint64_t silent_until; /* the caller's: not read before, monotonic ms */
 };
 
 struct plan_rules {

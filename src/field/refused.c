@@ -55,6 +55,26 @@ void refused_fini(struct refused *r)
 	*r = (struct refused){0};
 }
 
+bool refused_is_due(const struct refused_range *tag, uint64_t now_ms)
+{
+	return now_ms - tag->at_ms >= tag->wait_ms;
+}
+
+/* Refused when it was time to try it: wait longer. Sooner (a block that was planned before) says nothing new. */
+static void known_again(struct refused *r, struct refused_range *known, enum refused_kind kind,
+			uint64_t now_ms)
+{
+	if (refused_is_due(known, now_ms)) {
+		known->at_ms = now_ms;
+		known->wait_ms =
+			known->wait_ms < REFUSED_WAIT_MAX_MS / 2 ? 2 * known->wait_ms : REFUSED_WAIT_MAX_MS;
+	}
+	if (known->kind != kind) {
+		known->kind = (uint8_t)kind;
+		changed(r);
+	}
+}
+
 int refused_add(struct refused *r, unsigned area, uint32_t start, uint32_t end, enum refused_kind kind,
 		uint64_t now_ms)
 {
@@ -63,13 +83,7 @@ int refused_add(struct refused *r, unsigned area, uint32_t start, uint32_t end, 
 
 	assert(start < end && end <= REFUSED_NO_LIMIT);
 	if (known) {
-		known->at_ms = now_ms;
-		known->wait_ms =
-			known->wait_ms < REFUSED_WAIT_MAX_MS / 2 ? 2 * known->wait_ms : REFUSED_WAIT_MAX_MS;
-		if (known->kind != kind) {
-			known->kind = (uint8_t)kind;
-			changed(r);
-		}
+		known_again(r, known, kind, now_ms);
 		return OK;
 	}
 	if (r->n == r->room) {
@@ -103,11 +117,6 @@ void refused_remove(struct refused *r, unsigned area, uint32_t start, uint32_t e
 	memmove(known, known + 1, (size_t)(r->ranges + r->n - (known + 1)) * sizeof(*known));
 	r->n--;
 	changed(r);
-}
-
-bool refused_is_due(const struct refused_range *tag, uint64_t now_ms)
-{
-	return now_ms - tag->at_ms >= tag->wait_ms;
 }
 
 void refused_expire(struct refused *r, uint64_t now_ms)

@@ -16,7 +16,7 @@
 
 #define REFUSED_NO_LIMIT 65536u /* one past the last address */
 
-#define REFUSED_WAIT_FIRST_MS 60000u /* a refused tag is tried again so long after, then twice as long, ... */
+#define REFUSED_WAIT_FIRST_MS 10000u /* a refused tag is tried again so long after, then twice as long, ... */
 #define REFUSED_WAIT_MAX_MS   3600000u
 
 enum refused_kind {
@@ -43,7 +43,7 @@ struct refused {
 
 void refused_fini(struct refused *r);
 
-/* A range that is known is made younger, and waits twice as long. ERR_NOMEM: nothing changed. `start` < `end` <= REFUSED_NO_LIMIT. */
+/* A range that is known and due is made younger, and waits twice as long. ERR_NOMEM: nothing changed. `start` < `end` <= REFUSED_NO_LIMIT. */
 MUST_USE int refused_add(struct refused *r, unsigned area, uint32_t start, uint32_t end,
 			 enum refused_kind kind, uint64_t now_ms);
 

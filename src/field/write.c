@@ -7,8 +7,9 @@
 
 #include "field/internal.h"
 
-/* Where a result goes, before and after there is a job. */
+/* Where a result goes, before and after there is a job: to a topic, or to who called field_write(). */
 struct asker {
+	struct field_write *write;
 	const char *topic;
 	const char *response_topic;
 	struct span correlation;
@@ -17,15 +18,21 @@ struct asker {
 
 static void answer(struct field *f, const struct asker *a, struct set_outcome *o)
 {
-	struct tag_message m = {.qos = 1, .content_type = f->format->content_type};
-	struct wr w = wr_of(f->payload, sizeof(f->payload));
+	struct tag_message m = {.qos = 1, .content_type = json_of(f)->content_type};
+	struct wr w = wr_of(f->payload, f->payload_size);
 	char result_topic[TOPIC_BUFFER];
 
 	o->id = a->id;
 	o->ts_ms = o->ts_ms ? o->ts_ms : loop_wall_ms(f->loop);
-	f->format->encode_result(&w, o);
+	if (a->write)
+		a->write->job = NULL;
+	if (a->write)
+		a->write->done(a->write, o);
+	if (!a->topic)
+		return;
+	json_of(f)->encode_result(&w, o);
 	assert(!w.bad); /* id, value and sentence are bounded far below the buffer */
-	m.payload = span_of(f->payload, sizeof(f->payload) - w.left);
+	m.payload = span_of(f->payload, f->payload_size - w.left);
 	m.topic = a->response_topic;
 	m.correlation_data = a->correlation;
 	if (!m.topic) {
@@ -48,14 +55,15 @@ static void refuse(struct field *f, const struct asker *a, const char *error, co
 static void job_end(struct job *job, struct set_outcome *o)
 {
 	struct line *l = job->device->line;
-	struct asker a = {.topic = job->topic,
+	struct asker a = {.write = job->write,
+			  .topic = job->topic,
 			  .response_topic = job->response_topic,
 			  .correlation = job->correlation,
 			  .id = job->id};
 
 	list_remove(&job->node);
 	l->njobs--;
-	answer(l->field, &a, o);
+	answer(l->field, &a, o); /* may queue another */
 	free(job);
 }
 
@@ -127,7 +135,7 @@ void job_start(struct slot *s, struct job *job)
 	s->req.start = t->start;
 	s->req.count = t->count;
 	s->req.data = (union source_data){0};
-	if (!t->is_bits && modbus_format_is_partial(&t->format)) {
+	if (tag_is_partial(t)) {
 		job->phase = JOB_READS; /* the other bits of its registers stay as they are */
 		s->req.op = SOURCE_READ;
 		return;
@@ -144,7 +152,7 @@ static void poll_soon(struct device *d, const struct tag *t)
 	for (size_t b = 0; b < g->plan.nblocks; b++)
 		for (size_t i = 0; i < g->plan.blocks[b].nitems; i++)
 			if (g->plan.items[g->plan.blocks[b].first + i].tag == index)
-				g->plan.blocks[b].is_pending = true;
+				g->plan.blocks[b].is_pending = g->may_wait = true;
 }
 
 bool job_answered(struct slot *s)
@@ -191,7 +199,8 @@ static const char *stow(char **room, const void *bytes, size_t len)
 
 static struct job *job_create(const struct asker *a)
 {
-	size_t topic_len = strlen(a->topic), response_len = a->response_topic ? strlen(a->response_topic) : 0;
+	size_t topic_len = a->topic ? strlen(a->topic) : 0,
+	       response_len = a->response_topic ? strlen(a->response_topic) : 0;
 	struct job *job =
 		malloc(sizeof(*job) + topic_len + response_len + a->correlation.len + a->id.len + 4);
 	char *room;
@@ -201,7 +210,8 @@ static struct job *job_create(const struct asker *a)
 	*job = (struct job){0};
 	list_init(&job->node);
 	room = (char *)(job + 1);
-	job->topic = stow(&room, a->topic, topic_len);
+	if (a->topic)
+		job->topic = stow(&room, a->topic, topic_len);
 	if (a->response_topic)
 		job->response_topic = stow(&room, a->response_topic, response_len);
 	if (a->correlation.p)
@@ -227,43 +237,41 @@ static struct device *find_device(struct field *f, const char *name, size_t len)
 	return NULL;
 }
 
-/* The two levels between root and "set". */
-static int split_topic(const struct field *f, const char *topic, struct span *device, struct span *tag)
+/* Whose command it is: a tag's {topic}/set; or *t is NULL, and it is {root}/{device}/{tag}/set of none there is. */
+static int find_target(struct field *f, const char *topic, struct tag **t, struct span *device)
 {
 	const char *root = f->cfg ? f->cfg->gateway.root : "", *at = topic + strlen(root), *slash;
+	size_t len = strlen(topic);
 
-	if (!f->cfg || strncmp(topic, root, strlen(root)) != 0 || *at != '/' ||
-	    strlen(topic) + 8 > TOPIC_BUFFER)
+	if (!f->cfg || len < 5 || strcmp(topic + len - 4, "/set") != 0 || len + 8 > TOPIC_BUFFER)
 		return ERR_TOPIC;
-	at++;
-	slash = strchr(at, '/');
-	if (!slash || slash == at)
+	*t = topics_find(f, span_of(topic, len - 4));
+	if (*t)
+		return OK;
+	if (strncmp(topic, root, strlen(root)) != 0 || *at != '/')
+		return ERR_TOPIC;
+	slash = strchr(++at, '/');
+	if (!slash || slash == at || strchr(slash + 1, '/') != topic + len - 4 ||
+	    slash + 1 == topic + len - 4)
 		return ERR_TOPIC;
 	*device = span_of(at, (size_t)(slash - at));
-	at = slash + 1;
-	slash = strchr(at, '/');
-	if (!slash || slash == at || strcmp(slash, "/set") != 0)
-		return ERR_TOPIC;
-	*tag = span_of(at, (size_t)(slash - at));
 	return OK;
 }
 
 /*
- * Nobody but the gateway publishes below its root (PRODUCT.md, "Topics and payloads") or below $: an answer is no way around
+ * Nobody but the gateway publishes on its topics (PRODUCT.md, "Topics and payloads") or below $: an answer is no way around
  * that, and goes to {topic}/result then.
  */
-static bool may_answer_at(const struct field *f, const char *topic)
+static bool may_answer_at(struct field *f, const char *topic)
 {
-	const char *root = f->cfg->gateway.root;
-	size_t n = strlen(root);
-
-	return topic[0] && topic[0] != '$' && !strpbrk(topic, "+#") &&
-	       !(strncmp(topic, root, n) == 0 && (topic[n] == '/' || topic[n] == '\0'));
+	return topic[0] && topic[0] != '$' && !strpbrk(topic, "+#") && !topics_are_own(f, topic);
 }
 
-static void queue_job(struct field *f, const struct asker *a, struct device *d, struct tag *t,
-		      const struct modbus_value *raw, const struct field_set *set)
+/* expiry_ms: from now; NULL: it never expires */
+static void queue_job(struct field *f, const struct asker *a, struct tag *t, const struct modbus_value *raw,
+		      const uint32_t *expiry_ms)
 {
+	struct device *d = t->device;
 	struct job *job;
 
 	if (d->line->njobs >= JOBS_MAX) {
@@ -278,59 +286,81 @@ static void queue_job(struct field *f, const struct asker *a, struct device *d, 
 	job->device = d;
 	job->tag = t;
 	job->value = *raw;
-	job->has_expiry = set->has_expiry;
-	job->expires_at = loop_now_ms(f->loop) + set->expiry_ms;
+	job->has_expiry = expiry_ms != NULL;
+	job->expires_at = expiry_ms ? loop_now_ms(f->loop) + *expiry_ms : 0;
+	job->write = a->write;
+	if (a->write)
+		a->write->job = job;
 	list_append(&d->line->jobs, &job->node);
 	d->line->njobs++;
 	line_wake(d->line);
 }
 
 /* NULL, or why the device will not be asked. */
-static const char *check(struct field *f, struct span device, struct span tag, struct device **d,
-			 struct tag **t, char *text)
+static const char *check(const struct tag *t, const struct tag_value *v, struct modbus_value *raw, char *text)
 {
-	*d = find_device(f, (const char *)device.p, device.len);
-	*t = *d ? device_tag(*d, (const char *)tag.p, tag.len) : NULL;
-	if (!*t) {
-		snprintf(text, SET_FAULT_MAX, "no such %s", *d ? "tag" : "device");
-		return "unknown_tag";
-	}
-	if (!(*t)->cfg->writable)
+	if (!t->cfg->writable)
 		return "read_only";
-	if ((*d)->state == DEVICE_OFFLINE) {
-		snprintf(text, SET_FAULT_MAX, "%s", (*d)->last_error);
+	if (t->device->state == DEVICE_OFFLINE) {
+		snprintf(text, SET_FAULT_MAX, "%s", t->device->last_error);
 		return "offline";
 	}
-	return NULL;
+	return tag_command_check(t, v, raw, text);
+}
+
+static void carry_out(struct field *f, const struct asker *a, struct tag *t, const struct tag_value *v,
+		      const uint32_t *expiry_ms)
+{
+	char text[SET_FAULT_MAX] = "";
+	struct modbus_value raw;
+	const char *error = check(t, v, &raw, text);
+
+	if (error)
+		refuse(f, a, error, text);
+	else
+		queue_job(f, a, t, &raw, expiry_ms);
+}
+
+void field_write(struct field *f, struct tag *t, struct field_write *w)
+{
+	struct asker a = {.write = w};
+
+	w->job = NULL;
+	carry_out(f, &a, t, &w->value, w->has_expiry ? &w->expiry_ms : NULL);
+}
+
+void field_write_forget(struct field_write *w)
+{
+	if (w->job)
+		w->job->write = NULL;
+	w->job = NULL;
 }
 
 int field_set(struct field *f, const struct field_set *set)
 {
 	struct asker a = {
 		.topic = set->topic, .response_topic = set->response_topic, .correlation = set->correlation};
-	struct modbus_value raw;
+	const struct payload_format *format;
 	struct set_command command;
-	struct span device, tag;
+	struct span device = span_of(NULL, 0);
 	char text[SET_FAULT_MAX] = "";
-	const char *error = NULL;
-	struct device *d;
 	struct tag *t;
 	int rc;
 
-	if (split_topic(f, set->topic, &device, &tag) < 0)
+	if (find_target(f, set->topic, &t, &device) < 0)
 		return ERR_TOPIC;
 	if (a.response_topic && !may_answer_at(f, a.response_topic))
 		a.response_topic = NULL;
-	rc = f->format->decode_set(set->payload, &command, text);
+	format = t ? (*f->formats)[t->cfg->policy->payload] : json_of(f);
+	rc = format->decode_set(set->payload, &command, text);
 	if (command.has_id)
 		a.id = span_of(command.id, command.id_len);
 	if (rc < 0)
-		error = rc == ERR_RANGE ? "range" : "malformed";
-	else if (!(error = check(f, device, tag, &d, &t, text)))
-		error = tag_command_check(t, &command.value, &raw, text);
-	if (error)
-		refuse(f, &a, error, text);
+		refuse(f, &a, rc == ERR_RANGE ? "range" : "malformed", text);
+	else if (!t)
+		refuse(f, &a, "unknown_tag",
+		       find_device(f, (const char *)device.p, device.len) ? "no such tag" : "no such device");
 	else
-		queue_job(f, &a, d, t, &raw, set);
+		carry_out(f, &a, t, &command.value, set->has_expiry ? &set->expiry_ms : NULL);
 	return OK;
 }

@@ -137,6 +137,81 @@ static void a_request_that_cannot_be_encoded_fails_and_the_next_goes_on(void **s
 	world_close(&x);
 }
 
+static void other_function(struct peer *p, const struct modbus_adu *adu)
+{
+	static const uint8_t pdu[] = {4, 2, 0, 1};
+
+	peer_answer(p, adu->transaction, adu->unit, span_of(pdu, sizeof(pdu)));
+}
+
+static void raw_requests_bring_whatever_the_device_says(void **state)
+{
+	struct world x;
+	struct ask a;
+
+	(void)state;
+	world_open(&x, 1, NULL, NULL);
+	x.model.regs[5] = 0xBEEF;
+	a = reading(&x, 0, 0);
+	a.r.is_raw = true;
+	memcpy(a.r.pdu, (const uint8_t[]){3, 0, 5, 0, 1}, a.r.pdu_len = 5);
+	submit(&a);
+	world_run(&x, SECOND);
+	assert_done(&a, OK);
+	assert_int_equal(a.r.pdu_len, 4);
+	assert_int_equal(get_u16be(a.r.pdu + 2), 0xBEEF);
+	assert_true(a.r.busy_us > 0 && a.r.response_us > 0);
+	a.done = 0;
+	memcpy(a.r.pdu, (const uint8_t[]){0x41, 7}, a.r.pdu_len = 2);
+	submit(&a);
+	world_run(&x, SECOND);
+	assert_done(&a, OK);
+	assert_int_equal(a.r.pdu_len, 2);
+	assert_int_equal(a.r.pdu[0], 0xC1);
+	world_close(&x);
+	world_open(&x, 1, NULL, other_function);
+	a.done = 0;
+	memcpy(a.r.pdu, (const uint8_t[]){3, 0, 5, 0, 1}, a.r.pdu_len = 5);
+	submit(&a);
+	world_run(&x, SECOND);
+	assert_done(&a, ERR_UNEXPECTED);
+	world_close(&x);
+}
+
+struct seen {
+	struct modbus_trace trace;
+	unsigned sent, received;
+};
+
+static void on_frame(struct modbus_trace *t, bool is_sent, uint64_t at_us, struct span bytes,
+		     const char *note)
+{
+	struct seen *s = container_of(t, struct seen, trace);
+
+	assert_true(at_us > 0 && !note);
+	assert_int_equal(bytes.len, is_sent ? 12 : 11);
+	s->sent += is_sent;
+	s->received += !is_sent;
+}
+
+static void a_trace_shows_every_frame(void **state)
+{
+	struct seen seen = {.trace.frame = on_frame};
+	struct world x;
+	struct ask a;
+
+	(void)state;
+	world_open(&x, 1, NULL, NULL);
+	x.master->trace = &seen.trace;
+	a = reading(&x, 0, 1);
+	submit(&a);
+	world_run(&x, SECOND);
+	assert_done(&a, OK);
+	assert_int_equal(seen.sent, 1);
+	assert_int_equal(seen.received, 1);
+	world_close(&x);
+}
+
 static void refused_connections_fail_everything_queued_once(void **state)
 {
 	struct world x;
@@ -522,6 +597,8 @@ int main(void)
 		cmocka_unit_test(every_function_reaches_the_model),
 		cmocka_unit_test(exceptions_come_back_with_their_code),
 		cmocka_unit_test(a_request_that_cannot_be_encoded_fails_and_the_next_goes_on),
+		cmocka_unit_test(raw_requests_bring_whatever_the_device_says),
+		cmocka_unit_test(a_trace_shows_every_frame),
 		cmocka_unit_test(refused_connections_fail_everything_queued_once),
 		cmocka_unit_test(a_silent_device_times_out_and_keeps_its_connection),
 		cmocka_unit_test(a_peer_that_says_nothing_at_all_is_dialled_anew),

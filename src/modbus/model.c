@@ -100,6 +100,8 @@ static enum modbus_exception carry_out(const struct modbus_model_ops *ops, void 
 {
 	const struct modbus_fc_info *f = modbus_fc_info(req->fc);
 
+	if (ops->has_unit && !ops->has_unit(model, unit))
+		return MODBUS_EXCEPTION_GATEWAY_TARGET_FAILED;
 	switch (f->shape) {
 	case MODBUS_SHAPE_READ_BITS:
 	case MODBUS_SHAPE_READ_REGS:

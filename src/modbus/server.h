@@ -29,6 +29,8 @@
  * A function that is NULL is answered with "illegal function", unless it says otherwise.
  */
 struct modbus_model_ops {
+	/* Is there anybody? Who is not is answered for with "gateway target failed", whatever was asked. NULL: there is. */
+	bool (*has_unit)(void *model, uint8_t unit);
 	/* COIL or DISCRETE: fill `count` bits, packed as in union modbus_data; bits is zeroed before. */
 	enum modbus_exception (*read_bits)(void *model, uint8_t unit, enum modbus_area area, uint16_t address,
 					   uint16_t count, uint8_t *bits);

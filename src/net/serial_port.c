@@ -243,3 +243,10 @@ int serial_port_open(const struct serial_options *o, struct serial_told *told)
 	told->error = 0;
 	return fd;
 }
+
+void serial_port_close(int fd)
+{
+	/* Somebody else may have had it open before us, so that the next one would find it taken still. */
+	(void)ioctl(fd, TIOCNXCL);
+	close(fd);
+}

@@ -16,5 +16,6 @@ struct serial_told {
 
 /* A descriptor that is non-blocking, raw and locked; -1 with errno, which was logged unless told->error says that it was already. */
 int serial_port_open(const struct serial_options *o, struct serial_told *told);
+void serial_port_close(int fd);
 
 #endif

@@ -97,7 +97,7 @@ static void serial_close(struct stream *s)
 	struct stream_serial *t = serial_of(s);
 
 	serial_detach(s);
-	close(t->fd.fd);
+	serial_port_close(t->fd.fd);
 	free(t->path);
 	free(t);
 }

@@ -63,7 +63,7 @@ static void a_tag_is_the_json_of_the_product_page(void **state)
 		char buf[256];
 		struct wr w = wr_of(buf, sizeof(buf));
 
-		north_json.encode_tag(&w, &cases[i].sample, cases[i].unit);
+		north_json.encode_tag(&w, &cases[i].sample, &(struct payload_names){.unit = cases[i].unit});
 		assert_string_equal(text_of(&w, buf), cases[i].json);
 	}
 }
@@ -93,7 +93,7 @@ static void bytes_that_are_no_utf8_become_the_replacement_character(void **state
 
 		snprintf(want, sizeof(want), "{\"value\":\"%s\",\"ts\":1,\"quality\":\"good\"}",
 			 cases[i].out);
-		north_json.encode_tag(&w, &s, NULL);
+		north_json.encode_tag(&w, &s, &(struct payload_names){.unit = NULL});
 		assert_string_equal(text_of(&w, buf), want);
 	}
 }
@@ -126,36 +126,80 @@ static void a_result_says_what_was_written_or_why_not(void **state)
 
 static void a_status_has_state_times_and_counters(void **state)
 {
+	const struct device_counters counters = {.ok = 1,
+						 .timeouts = 2,
+						 .exceptions = 3,
+						 .errors = 4,
+						 .writes = 5,
+						 .late = 6,
+						 .late_ms = 7,
+						 .sent = 18,
+						 .retries = 8,
+						 .crc = 9,
+						 .by_exception = {[0] = 1, [2] = 2}};
+	struct response_times response = {0};
+	const struct scan_times times = {.count = 2, .sum_ms = 2001, .worst_ms = 1002, .late = 1};
+	const struct group_status group = {.name = "fast", .scan_ms = 1000, .times = &times};
 	struct device_status s = {.state = "online",
 				  .since_ms = 5,
 				  .last_ok_ms = 6,
-				  .ok = 1,
-				  .timeouts = 2,
-				  .exceptions = 3,
-				  .errors = 4,
-				  .writes = 5,
-				  .late = 6,
-				  .late_ms = 7};
-	char buf[256];
+				  .counters = &counters,
+				  .response = &response,
+				  .groups = &group,
+				  .ngroups = 1};
+	char buf[512];
 	struct wr w = wr_of(buf, sizeof(buf));
 
 	(void)state;
+	response_add(&response, 5000);
+	response_add(&response, 5001);
+	response_add(&response, 3000000);
 	north_json.encode_status(&w, &s);
 	assert_string_equal(
 		text_of(&w, buf),
 		"{\"state\":\"online\",\"since\":5,\"last_ok\":6,\"last_error\":null,\"ok\":1,"
-		"\"timeouts\":2,\"exceptions\":3,\"errors\":4,\"writes\":5,\"late\":6,\"late_ms\":7}");
+		"\"timeouts\":2,\"exceptions\":3,\"errors\":4,\"writes\":5,\"late\":6,\"late_ms\":7,"
+		"\"sent\":18,\"retries\":8,\"crc\":9,\"exception_codes\":{\"other\":1,\"2\":2},"
+		"\"response_ms\":{\"count\":3,\"mean\":1003.3,\"max\":3000.0,\"up_to\":{\"5\":1,"
+		"\"10\":1,\"more\":1}},\"groups\":{\"fast\":{\"scan_ms\":1000,\"average_ms\":1000.5,"
+		"\"worst_ms\":1002,\"late\":1}}}");
 	for (s.nrefused = 0; s.nrefused < 2; s.nrefused++)
 		snprintf(s.refused[s.nrefused].text, sizeof(s.refused[0].text), "coil:%zu", s.nrefused);
 	w = wr_of(buf, sizeof(buf));
 	north_json.encode_status(&w, &s);
-	assert_non_null(strstr(text_of(&w, buf), "\"late_ms\":7,\"refused\":[\"coil:0\",\"coil:1\"]}"));
+	assert_non_null(strstr(text_of(&w, buf), ",\"refused\":[\"coil:0\",\"coil:1\"]}"));
 	s.nrefused = 0;
 	s.last_ok_ms = 0;
 	s.last_error = "no answer in time";
+	s.more_groups = 7;
 	w = wr_of(buf, sizeof(buf));
 	north_json.encode_status(&w, &s);
 	assert_non_null(strstr(text_of(&w, buf), "\"last_ok\":null,\"last_error\":\"no answer in time\""));
+	assert_non_null(strstr(text_of(&w, buf), "}},\"more_groups\":7}"));
+}
+
+static void a_line_has_its_utilisation_and_counters(void **state)
+{
+	const struct line_counters counters = {
+		.sent = 20, .answered = 15, .timeouts = 2, .crc = 1, .errors = 2, .passed = 3};
+	const struct line_status s = {.name = "rs485-1",
+				      .state = "online",
+				      .devices = 2,
+				      .online = 1,
+				      .waiting = 4,
+				      .passes = 5,
+				      .utilisation = 423,
+				      .counters = &counters};
+	char buf[512];
+	struct wr w = wr_of(buf, sizeof(buf));
+
+	(void)state;
+	north_json.encode_line(&w, &s);
+	assert_string_equal(
+		text_of(&w, buf),
+		"{\"state\":\"online\",\"utilisation_percent\":42.3,\"devices\":2,\"online\":1,"
+		"\"commands_waiting\":4,\"passes_waiting\":5,\"sent\":20,\"answered\":15,\"timeouts\":2,"
+		"\"crc\":1,\"errors\":2,\"passed\":3}");
 }
 
 static void a_payload_that_does_not_fit_is_refused_not_cut(void **state)
@@ -167,19 +211,12 @@ static void a_payload_that_does_not_fit_is_refused_not_cut(void **state)
 	(void)state;
 	for (size_t room = 0; room < strlen("{\"value\":1,\"ts\":1,\"quality\":\"good\"}"); room++) {
 		w = wr_of(buf, room);
-		north_json.encode_tag(&w, &s, NULL);
+		north_json.encode_tag(&w, &s, &(struct payload_names){.unit = NULL});
 		assert_true(w.bad);
 	}
 	w = wr_of(buf, strlen("{\"value\":1,\"ts\":1,\"quality\":\"good\"}"));
-	north_json.encode_tag(&w, &s, NULL);
+	north_json.encode_tag(&w, &s, &(struct payload_names){.unit = NULL});
 	assert_false(w.bad);
-}
-
-static void formats_are_found_by_name(void **state)
-{
-	(void)state;
-	assert_ptr_equal(north_format_find("json"), &north_json);
-	assert_null(north_format_find("jso"));
 }
 
 int main(void)
@@ -189,8 +226,8 @@ int main(void)
 		cmocka_unit_test(bytes_that_are_no_utf8_become_the_replacement_character),
 		cmocka_unit_test(a_result_says_what_was_written_or_why_not),
 		cmocka_unit_test(a_status_has_state_times_and_counters),
+		cmocka_unit_test(a_line_has_its_utilisation_and_counters),
 		cmocka_unit_test(a_payload_that_does_not_fit_is_refused_not_cut),
-		cmocka_unit_test(formats_are_found_by_name),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,8 +9,10 @@
 
 #include "base/alloc_fail.h"
 #include "loop/loop_sim.h"
+#include "net/serial_sim.h"
 #include "net/stream_sim.h"
 #include "south/table.h"
+#include "wire/modbus_rtu.h"
 
 struct fixture {
 	struct sim_world *sim;
@@ -66,73 +68,6 @@ static int ask(struct source *s, struct source_request *r)
 	return r->rc;
 }
 
-static void a_rack_refuses_what_it_does_not_have(void **state)
-{
-	const struct {
-		enum config_area area;
-		unsigned start, count;
-		enum source_op op;
-		int rc;
-	} cases[] = {
-		{CONFIG_AREA_DI, 0, 4, SOURCE_READ, OK},
-		{CONFIG_AREA_DI, 0, 5, SOURCE_READ, ERR_RANGE},
-		{CONFIG_AREA_DI, 4, 1, SOURCE_READ, ERR_RANGE},
-		{CONFIG_AREA_DO, 3, 1, SOURCE_WRITE, OK},
-		{CONFIG_AREA_DO, 3, 2, SOURCE_WRITE, ERR_RANGE},
-		{CONFIG_AREA_DI, 0, 1, SOURCE_WRITE, ERR_RANGE},
-		{CONFIG_AREA_AI, 0, 1, SOURCE_WRITE, ERR_RANGE},
-		{CONFIG_AREA_AI, 3, 125, SOURCE_READ, OK},
-		{CONFIG_AREA_AI, 4, 125, SOURCE_READ, ERR_RANGE},
-	};
-	struct source *s;
-
-	(void)state;
-	assert_int_equal(sim_source_create(fx.loop, &s), OK);
-	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		struct source_request r = request(cases[i].area, cases[i].start, cases[i].count);
-
-		r.op = cases[i].op;
-		assert_int_equal(ask(s, &r), cases[i].rc);
-	}
-	s->ops->destroy(s);
-}
-
-static void a_block_from_the_middle_of_a_channel_is_that_part_of_the_whole(void **state)
-{
-	struct source_request all = request(CONFIG_AREA_AI, 0, 96), part = request(CONFIG_AREA_AI, 37, 30);
-	struct source *s;
-
-	(void)state;
-	assert_int_equal(sim_source_create(fx.loop, &s), OK);
-	s->ops->submit(s, &all);
-	s->ops->submit(s, &part); /* answered two milliseconds later: ai2's value moves slower than that */
-	(void)!sim_run(fx.sim, 100000, NULL, NULL);
-	assert_int_equal(fx.ndone, 2);
-	assert_memory_equal(&all.data.regs[64], &part.data.regs[64 - 37], 3 * sizeof(uint16_t));
-	assert_memory_equal(&all.data.regs[46], &part.data.regs[46 - 37],
-			    8 * sizeof(uint16_t)); /* the mode */
-	s->ops->destroy(s);
-}
-
-static void a_cancelled_request_is_not_answered(void **state)
-{
-	struct source_request a = request(CONFIG_AREA_DI, 0, 1), b = a;
-	struct source *s;
-
-	(void)state;
-	assert_int_equal(sim_source_create(fx.loop, &s), OK);
-	s->ops->submit(s, &a);
-	s->ops->submit(s, &b);
-	s->ops->cancel(s, &a);
-	(void)!sim_run(fx.sim, 100000, NULL, NULL);
-	assert_int_equal(fx.ndone, 1);
-	s->ops->submit(s, &a);
-	s->ops->cancel(s, &a);
-	(void)!sim_run(fx.sim, 100000, NULL, NULL);
-	assert_int_equal(fx.ndone, 1);
-	s->ops->destroy(s);
-}
-
 static int create_tcp(struct source **out)
 {
 	const struct config_line line = {.name = "l", .max_in_flight = 1};
@@ -169,7 +104,9 @@ static int create_port(struct source **out)
 
 static int create_rack(struct source **out)
 {
-	return sim_source_create(fx.loop, out);
+	const struct config_line line = {.name = "l", .type = CONFIG_LINE_SIM};
+
+	return south_factory.create(&south_factory, fx.loop, &line, out);
 }
 
 static void a_failing_allocation_makes_no_source(void **state)
@@ -192,6 +129,93 @@ static void a_failing_allocation_makes_no_source(void **state)
 			s->ops->destroy(s);
 			break;
 		}
+}
+
+/* ---- a serial line ---- */
+
+struct rig {
+	struct sim_bus *bus;
+	struct source *source;
+	struct sim_bus_device unit;
+	struct source_trace trace;
+	uint8_t got[64]; /* by the unit */
+	size_t ngot, nframes;
+};
+
+static struct rig rig;
+
+/* Answers a mask write as asked, exception 1 to the rest. */
+static void unit_frame(struct sim_bus_device *d, const uint8_t *bytes, size_t len)
+{
+	static const uint8_t exception[] = {0x83, 1};
+	struct span pdu = span_of(bytes + 1, len - 3);
+	uint8_t out[64];
+
+	assert_true(len < sizeof(rig.got));
+	memcpy(rig.got, bytes, rig.ngot = len);
+	if (bytes[1] != 0x16)
+		pdu = span_of(exception, 2);
+	assert_int_equal(modbus_rtu_encode(bytes[0], pdu, out, sizeof(out), &len), OK);
+	assert_int_equal(sim_bus_say(d, out, len, 1000), OK);
+}
+
+static void on_frame(struct source_trace *t, bool is_sent, uint64_t at_us, struct span bytes,
+		     const char *note)
+{
+	(void)t;
+	(void)is_sent;
+	assert_true(at_us > 0 && bytes.len > 4 && !note);
+	rig.nframes++;
+}
+
+static void rig_open(void)
+{
+	const struct config_line line = {.name = "l",
+					 .type = CONFIG_LINE_MODBUS_RTU,
+					 .baud = 9600,
+					 .data_bits = 8,
+					 .parity = CONFIG_PARITY_EVEN,
+					 .stop_bits = 1};
+	struct dialer *dialer;
+
+	rig = (struct rig){.unit.frame = unit_frame, .trace.frame = on_frame};
+	assert_int_equal(sim_bus_create(fx.sim, 9600, 11, &rig.bus), OK);
+	sim_bus_add(rig.bus, &rig.unit);
+	assert_int_equal(sim_bus_dialer(rig.bus, &dialer), OK);
+	assert_int_equal(modbus_rtu_source_create(fx.loop, &line, dialer, &rig.source), OK);
+	rig.source->trace = &rig.trace;
+}
+
+static void rig_close(void)
+{
+	rig.source->ops->destroy(rig.source);
+	sim_bus_remove(&rig.unit);
+	sim_bus_destroy(rig.bus);
+}
+
+static void masks_and_raw_requests_go_out_as_they_are(void **state)
+{
+	struct source_request r = request(CONFIG_AREA_HOLDING, 4, 1);
+
+	(void)state;
+	rig_open();
+	r.unit = 7;
+	r.op = SOURCE_MASK;
+	r.and_mask = 0xF2;
+	r.or_mask = 0x25;
+	assert_int_equal(ask(rig.source, &r), OK);
+	assert_memory_equal(rig.got, ((const uint8_t[]){7, 0x16, 0, 4, 0, 0xF2, 0, 0x25}), 8);
+	assert_true(r.busy_us > 20 * 1145 && r.response_us > 11000 && r.response_us < r.busy_us);
+	r.op = SOURCE_READ;
+	assert_int_equal(ask(rig.source, &r), ERR_REMOTE);
+	assert_int_equal(r.exception, 1);
+	r.op = SOURCE_RAW;
+	memcpy(r.pdu, (const uint8_t[]){3, 0, 0, 0, 1}, r.pdu_len = 5);
+	assert_int_equal(ask(rig.source, &r), OK);
+	assert_int_equal(r.pdu_len, 2);
+	assert_int_equal(r.pdu[0], 0x83);
+	assert_int_equal(rig.nframes, 6);
+	rig_close();
 }
 
 static void nobody_there_is_an_input_output_error(void **state)
@@ -228,11 +252,8 @@ static void every_type_of_line_has_a_driver(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(a_rack_refuses_what_it_does_not_have, setup, teardown),
-		cmocka_unit_test_setup_teardown(
-			a_block_from_the_middle_of_a_channel_is_that_part_of_the_whole, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_cancelled_request_is_not_answered, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_failing_allocation_makes_no_source, setup, teardown),
+		cmocka_unit_test_setup_teardown(masks_and_raw_requests_go_out_as_they_are, setup, teardown),
 		cmocka_unit_test_setup_teardown(nobody_there_is_an_input_output_error, setup, teardown),
 		cmocka_unit_test_setup_teardown(every_type_of_line_has_a_driver, setup, teardown),
 	};

@@ -2,20 +2,28 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "net/stream_serial.h"
 #include "tools/modbus_options.h"
 #include "tools/modbus_sim.h"
 
 #define R          (1u << MODBUS_READ)
 #define W          (1u << MODBUS_WRITE)
 #define S          (1u << MODBUS_SERVE)
+#define N          (1u << MODBUS_SCAN)
 #define READ_WRITE (R | W)
-#define ALL        (R | W | S)
+#define MASTERS    (R | W | N)
+#define ALL        (R | W | S | N)
+
+#define LAST_UNIT 247u /* of a serial line; SL 2.2 */
 
 /* What is known while arguments are read; checked together at the end. */
 struct parsing {
 	enum modbus_command command;
 	struct modbus_options *o;
-	const char *type, *order, *port;
+	const char *type, *order, *port, *mode;
+	const char
+		*of_a_line; /* an option that was given and is for serial lines, or for ports; NULL: none */
+	const char *of_a_port;
 	bool high;
 };
 
@@ -64,6 +72,81 @@ static int take_unit(struct parsing *p, const char *text)
 	if (!number(text, 0, 255, &n))
 		return fault(p, "unit \"%s\": a number from 0 to 255 is wanted", text);
 	p->o->unit = (uint8_t)n;
+	return OK;
+}
+
+static int take_units(struct parsing *p, const char *text)
+{
+	if (modbus_parse_units(text, &p->o->units) < 0)
+		return fault(p, "units \"%s\": numbers from 0 to 255 are wanted, such as 1, 1-10 or 1,3,5-9",
+			     text);
+	return OK;
+}
+
+static int take_mode(struct parsing *p, const char *text)
+{
+	for (unsigned m = 0; m < MODBUS_MODES; m++) {
+		if (strcmp(text, modbus_mode_info((enum modbus_mode)m)->name) != 0)
+			continue;
+		p->o->mode = (enum modbus_mode)m;
+		p->mode = text;
+		return OK;
+	}
+	fault(p, "there is no mode \"%s\"; modes are:", text);
+	for (unsigned m = 0; m < MODBUS_MODES; m++)
+		fprintf(stderr, "  %-14s  %s\n", modbus_mode_info((enum modbus_mode)m)->name,
+			modbus_mode_info((enum modbus_mode)m)->help);
+	return ERR_RANGE;
+}
+
+static int take_baud(struct parsing *p, const char *text)
+{
+	p->of_a_line = "--baud";
+	if (modbus_parse_bauds(text, p->o->bauds, &p->o->nbauds) == OK &&
+	    (p->o->nbauds == 1 || p->command == MODBUS_SCAN))
+		return OK;
+	return fault(p, "baud \"%s\": a number from %u to %u is wanted%s", text, SERIAL_BAUD_MIN,
+		     SERIAL_BAUD_MAX,
+		     p->command == MODBUS_SCAN ? ", or several with commas: 9600,19200" : "");
+}
+
+static int take_parity(struct parsing *p, const char *text)
+{
+	p->of_a_line = "--parity";
+	if (modbus_parse_parities(text, p->o->parities, &p->o->nparities) == OK &&
+	    (p->o->nparities == 1 || p->command == MODBUS_SCAN))
+		return OK;
+	return fault(p, "parity \"%s\": even, odd or none is wanted%s", text,
+		     p->command == MODBUS_SCAN ? ", or several with commas: even,none" : "");
+}
+
+/* One of two numbers of bits. */
+static int take_bits(struct parsing *p, const char *name, const char *text, unsigned low, unsigned *bits)
+{
+	uint64_t n;
+
+	p->of_a_line = name;
+	if (!number(text, low, low + 1, &n))
+		return fault(p, "%s \"%s\": %u or %u is wanted", name, text, low, low + 1);
+	*bits = (unsigned)n;
+	return OK;
+}
+
+static int take_data_bits(struct parsing *p, const char *text)
+{
+	return take_bits(p, "--data-bits", text, 7, &p->o->data_bits);
+}
+
+static int take_stop_bits(struct parsing *p, const char *text)
+{
+	return take_bits(p, "--stop-bits", text, 1, &p->o->stop_bits);
+}
+
+static int take_rs485(struct parsing *p, const char *text)
+{
+	(void)text;
+	p->of_a_port = "--rs485";
+	p->o->is_rs485 = true;
 	return OK;
 }
 
@@ -182,11 +265,22 @@ static int take_help(struct parsing *p, const char *text)
 }
 
 static const struct option options[] = {
-	{'p', "port", "PORT", READ_WRITE, take_port, "TCP port (502)"},
+	{'m', "mode", "MODE", ALL, take_mode,
+	 "tcp, rtu, ascii, rtu-over-tcp, ascii-over-tcp (rtu for a path, else tcp)"},
+	{'p', "port", "PORT", MASTERS, take_port, "TCP port (502)"},
 	{'p', "port", "PORT", S, take_port, "TCP port to listen at (1502); 0: any free one"},
 	{0, "address", "ADDRESS", S, take_listen, "address to listen at (127.0.0.1)"},
 	{'a', "unit", "UNIT", READ_WRITE, take_unit, "unit id of the device, 0 to 255 (1)"},
-	{'a', "unit", "UNIT", S, take_unit, "unit id to answer for (1); 0 and 255 are answered too"},
+	{'a', "units", "UNITS", S, take_units,
+	 "unit ids to answer for: 1-3,7 (1); over TCP 0 and 255 are the first"},
+	{'a', "units", "UNITS", N, take_units, "unit ids to ask: 1-32,100 (1-247)"},
+	{'b', "baud", "BAUD", READ_WRITE | S, take_baud, "speed of the line (19200)"},
+	{'b', "baud", "BAUD,...", N, take_baud, "speeds to try, one after the other (19200)"},
+	{'P', "parity", "PARITY", READ_WRITE | S, take_parity, "even, odd, none (even)"},
+	{'P', "parity", "PARITY,...", N, take_parity, "parities to try, one after the other (even)"},
+	{'d', "data-bits", "N", ALL, take_data_bits, "7 or 8 (8)"},
+	{'s', "stop-bits", "N", ALL, take_stop_bits, "1 or 2 (1)"},
+	{0, "rs485", NULL, ALL, take_rs485, "the port's driver switches direction by RTS, high to send"},
 	{'t', "type", "TYPE", READ_WRITE, take_type,
 	 "type of the values (uint16; bool for coils, inputs and bits)"},
 	{'o', "order", "ORDER", READ_WRITE, take_order, "order of bytes and registers (ABCD)"},
@@ -197,6 +291,8 @@ static const struct option options[] = {
 	{'1', "once", NULL, R, take_once, "read once (the default)"},
 	{0, "json", NULL, R, take_json, "print one JSON object a value and line"},
 	{'W', "timeout", "TIME", READ_WRITE, take_timeout, "how long to wait for an answer (1s)"},
+	{'W', "timeout", "TIME", N, take_timeout,
+	 "how long to wait for each unit (100ms and the line's time; tcp 1s)"},
 	{0, "seed", "N", S, take_seed, "another course of the moving values (1)"},
 	{0, "registers", "N", S, take_registers, "free writable registers from holding:100 on (100)"},
 	{'h', "help", NULL, ALL, take_help, "say this"},
@@ -204,9 +300,21 @@ static const struct option options[] = {
 
 #define NOPTIONS (sizeof(options) / sizeof(options[0]))
 
+const struct modbus_mode_info *modbus_mode_info(enum modbus_mode mode)
+{
+	static const struct modbus_mode_info modes[MODBUS_MODES] = {
+#define MODBUS_MODE_AS_INFO(id, text, serial, framed, ascii, people) \
+	[MODBUS_MODE_##id] = {(text), (serial), (framed), (ascii), (people)},
+		MODBUS_MODE_TABLE(MODBUS_MODE_AS_INFO)
+#undef MODBUS_MODE_AS_INFO
+	};
+
+	return &modes[mode];
+}
+
 const char *modbus_command_name(enum modbus_command command)
 {
-	static const char *const names[MODBUS_COMMANDS] = {"read", "write", "serve"};
+	static const char *const names[MODBUS_COMMANDS] = {"read", "write", "serve", "scan"};
 
 	return names[command];
 }
@@ -214,9 +322,10 @@ const char *modbus_command_name(enum modbus_command command)
 void modbus_options_usage(enum modbus_command command, FILE *to)
 {
 	static const char *const forms[MODBUS_COMMANDS] = {
-		"read HOST[:PORT] ADDRESS [OPTION...]",
-		"write HOST[:PORT] ADDRESS VALUE... [OPTION...]",
-		"serve [OPTION...]",
+		"read HOST[:PORT]|PATH ADDRESS [OPTION...]",
+		"write HOST[:PORT]|PATH ADDRESS VALUE... [OPTION...]",
+		"serve [PATH] [OPTION...]",
+		"scan HOST[:PORT]|PATH [OPTION...]",
 	};
 
 	fprintf(to, "Usage: lineside modbus %s\n", forms[command]);
@@ -380,18 +489,77 @@ static int check_port(struct parsing *p)
 	return OK;
 }
 
+/* What was given against what is spoken. */
+static int check_mode(struct parsing *p)
+{
+	const struct modbus_mode_info *m = modbus_mode_info(p->o->mode);
+
+	if (m->is_serial && p->port)
+		return fault(p, "--port is for TCP, not for the port %s", p->o->host);
+	if (!m->is_framed && p->of_a_line)
+		return fault(p, "%s is for serial lines, not for mode %s", p->of_a_line, m->name);
+	if (!m->is_serial && p->of_a_port)
+		return fault(p, "%s is for serial ports, not for mode %s", p->of_a_port, m->name);
+	if (!m->is_serial && !p->of_a_line)
+		p->o->bauds[0] = 0; /* of what is behind a connection nothing is known */
+	return OK;
+}
+
+/* Where the device is: a host, or a port of this machine, which has a slash in its name. */
+static int check_place(struct parsing *p, const char *text)
+{
+	struct modbus_options *o = p->o;
+
+	if (!p->mode && strchr(text, '/'))
+		o->mode = MODBUS_MODE_RTU;
+	if (!modbus_mode_info(o->mode)->is_serial && modbus_parse_host(text, o->host, &o->port) < 0)
+		return fault(
+			p,
+			"host \"%s\": a name or address is wanted, with :PORT if need be, or the path of a "
+			"serial port",
+			text);
+	if (modbus_mode_info(o->mode)->is_serial) {
+		if (strlen(text) >= MODBUS_HOST_MAX)
+			return fault(p, "path \"%s\": it is too long", text);
+		strcpy(o->host, text);
+	}
+	return check_mode(p);
+}
+
+static int check_serve(struct parsing *p, int nwords, char **words)
+{
+	int rc;
+
+	if (nwords > 1)
+		return fault(p, "\"%s\" is one argument too many", words[1]);
+	if ((rc = check_port(p)) < 0)
+		return rc;
+	if (nwords == 0)
+		return modbus_mode_info(p->o->mode)->is_serial
+			       ? fault(p, "the PATH of the serial port is missing; --help shows how")
+			       : check_mode(p);
+	if ((rc = check_place(p, words[0])) < 0)
+		return rc;
+	return modbus_mode_info(p->o->mode)->is_serial
+		       ? OK
+		       : fault(p, "\"%s\" is one argument too many; --address and --port say where to listen",
+			       words[0]);
+}
+
 static int check_words(struct parsing *p, int nwords, char **words)
 {
 	struct modbus_options *o = p->o;
 	int rc;
 
 	if (p->command == MODBUS_SERVE)
-		return nwords ? fault(p, "\"%s\" is one argument too many", words[0]) : check_port(p);
-	if (nwords < 2)
+		return check_serve(p, nwords, words);
+	if (nwords < 1 || (nwords < 2 && p->command != MODBUS_SCAN))
 		return fault(p, "%s is missing; --help shows how", nwords ? "ADDRESS" : "HOST");
-	if (modbus_parse_host(words[0], o->host, &o->port) < 0)
-		return fault(p, "host \"%s\": a name or address is wanted, with :PORT if need be", words[0]);
-	if ((rc = check_port(p)) < 0 || (rc = check_address(p, words[1])) < 0 || (rc = check_format(p)) < 0)
+	if ((rc = check_place(p, words[0])) < 0 || (rc = check_port(p)) < 0)
+		return rc;
+	if (p->command == MODBUS_SCAN)
+		return nwords > 1 ? fault(p, "\"%s\" is one argument too many", words[1]) : OK;
+	if ((rc = check_address(p, words[1])) < 0 || (rc = check_format(p)) < 0)
 		return rc;
 	if (p->command == MODBUS_READ && nwords > 2)
 		return fault(p, "\"%s\" is one argument too many; -c reads more values", words[2]);
@@ -405,6 +573,14 @@ static int check_words(struct parsing *p, int nwords, char **words)
 	return check_extent(p);
 }
 
+static void default_units(struct modbus_options *o, enum modbus_command command)
+{
+	unsigned last = command == MODBUS_SCAN ? LAST_UNIT : 1;
+
+	for (unsigned unit = 1; unit <= last; unit++)
+		modbus_units_add(&o->units, unit);
+}
+
 int modbus_options_parse(enum modbus_command command, int argc, char **argv, struct modbus_options *out)
 {
 	struct parsing p = {.command = command, .o = out};
@@ -412,7 +588,13 @@ int modbus_options_parse(enum modbus_command command, int argc, char **argv, str
 	int rc;
 
 	*out = (struct modbus_options){
-		.timeout_ms = 1000,
+		.timeout_ms = command == MODBUS_SCAN ? 0 : 1000,
+		.bauds = {MODBUS_BAUD},
+		.nbauds = 1,
+		.parities = {SERIAL_PARITY_EVEN},
+		.nparities = 1,
+		.data_bits = 8,
+		.stop_bits = 1,
 		.count = 1,
 		.listen = "127.0.0.1",
 		.seed = 1,
@@ -420,6 +602,7 @@ int modbus_options_parse(enum modbus_command command, int argc, char **argv, str
 		.port = command == MODBUS_SERVE ? MODBUS_SERVE_PORT : MODBUS_TCP_PORT,
 		.unit = 1,
 	};
+	default_units(out, command);
 	if ((rc = take_options(&p, argc, argv, &nwords)) < 0)
 		return rc;
 	return out->help ? OK : check_words(&p, nwords, argv);

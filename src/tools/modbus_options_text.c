@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "net/stream_serial.h"
 #include "tools/modbus_options.h"
 
 #define TIME_MAX_MS 86400000.0
@@ -66,4 +67,124 @@ int modbus_parse_host(const char *text, char host[MODBUS_HOST_MAX], uint16_t *po
 	memcpy(host, text, (size_t)(end - text));
 	host[end - text] = 0;
 	return colon ? parse_port(colon + 1, port) : OK;
+}
+
+/* ---- lists ---- */
+
+/* A number at *text, which is moved behind it. */
+static MUST_USE int parse_number(const char **text, unsigned long max, unsigned long *n)
+{
+	char *end;
+
+	if (**text < '0' || **text > '9')
+		return ERR_MALFORMED;
+	errno = 0;
+	*n = strtoul(*text, &end, 10);
+	if (errno || *n > max)
+		return ERR_RANGE;
+	*text = end;
+	return OK;
+}
+
+/* The comma before another element, or the end: then *more is false. */
+static MUST_USE int parse_comma(const char **text, bool *more)
+{
+	*more = **text == ',';
+	if (*more)
+		(*text)++;
+	return *more || **text == 0 ? OK : ERR_MALFORMED;
+}
+
+int modbus_parse_units(const char *text, struct modbus_units *units)
+{
+	struct modbus_units got = {0};
+	bool more = true;
+	int rc;
+
+	while (more) {
+		unsigned long first, last;
+
+		if ((rc = parse_number(&text, 255, &first)) < 0)
+			return rc;
+		last = first;
+		if (*text == '-') {
+			text++;
+			if ((rc = parse_number(&text, 255, &last)) < 0)
+				return rc;
+		}
+		if (last < first)
+			return ERR_RANGE;
+		for (; first <= last; first++)
+			modbus_units_add(&got, (unsigned)first);
+		if ((rc = parse_comma(&text, &more)) < 0)
+			return rc;
+	}
+	*units = got;
+	return OK;
+}
+
+int modbus_parse_bauds(const char *text, uint32_t bauds[MODBUS_BAUDS_MAX], unsigned *n)
+{
+	bool more = true;
+	int rc;
+
+	for (*n = 0; more; (*n)++) {
+		unsigned long baud;
+
+		if (*n == MODBUS_BAUDS_MAX)
+			return ERR_FULL;
+		if ((rc = parse_number(&text, SERIAL_BAUD_MAX, &baud)) < 0)
+			return rc;
+		if (baud < SERIAL_BAUD_MIN)
+			return ERR_RANGE;
+		bauds[*n] = (uint32_t)baud;
+		if ((rc = parse_comma(&text, &more)) < 0)
+			return rc;
+	}
+	return OK;
+}
+
+static const char *const parity_names[] = {
+	[SERIAL_PARITY_NONE] = "none", [SERIAL_PARITY_EVEN] = "even", [SERIAL_PARITY_ODD] = "odd"};
+
+int modbus_parse_parities(const char *text, int parities[3], unsigned *n)
+{
+	bool more = true;
+	int rc;
+
+	for (*n = 0; more; (*n)++) {
+		size_t len = strcspn(text, ",");
+		int parity = 0;
+
+		while (parity < 3 &&
+		       (strlen(parity_names[parity]) != len || memcmp(text, parity_names[parity], len) != 0))
+			parity++;
+		if (parity == 3 || *n == 3)
+			return ERR_MALFORMED;
+		parities[*n] = parity;
+		text += len;
+		if ((rc = parse_comma(&text, &more)) < 0)
+			return rc;
+	}
+	return OK;
+}
+
+const char *modbus_parity_name(int parity)
+{
+	return parity_names[parity];
+}
+
+unsigned modbus_char_bits(const struct modbus_options *o)
+{
+	return 1 + o->data_bits + (o->parities[0] != SERIAL_PARITY_NONE) + o->stop_bits;
+}
+
+const char *modbus_format_line(const struct modbus_options *o, char *buf, size_t size)
+{
+	static const char letters[] = {
+		[SERIAL_PARITY_NONE] = 'N', [SERIAL_PARITY_EVEN] = 'E', [SERIAL_PARITY_ODD] = 'O'};
+
+	snprintf(buf, size, "%u %u%c%u", (unsigned)o->bauds[0], o->data_bits, letters[o->parities[0]],
+		 o->stop_bits);
+	return buf;
 }

@@ -1,7 +1,9 @@
 #include "tools/modbus_session.h"
 
+#include <limits.h>
 #include <stdio.h>
 
+#include "net/stream_serial.h"
 #include "net/stream_tcp.h"
 
 /* What to try after each exception. */
@@ -43,7 +45,14 @@ static void explain_timeout(const struct modbus_session *s, const char *where)
 {
 	unsigned ms = s->o->timeout_ms;
 
-	if (modbus_master_connected(s->master))
+	if (modbus_mode_info(s->o->mode)->is_serial)
+		fprintf(stderr,
+			"lineside modbus %s: %s: unit %u gives no answer within %u ms\n"
+			"Check that the device is on, wiring (A and B), speed and parity (-b, -P), the unit "
+			"id (-a); a slow "
+			"device needs a longer time (-W). \"lineside modbus scan\" looks for units.\n",
+			s->command, where, s->o->unit, ms);
+	else if (modbus_master_connected(s->master))
 		fprintf(stderr,
 			"lineside modbus %s: %s: unit %u gives no answer within %u ms\n"
 			"Check the unit id (-a); a slow device needs a longer time (-W).\n",
@@ -55,11 +64,40 @@ static void explain_timeout(const struct modbus_session *s, const char *where)
 			s->command, where, ms);
 }
 
-static void explain(const struct modbus_session *s, int rc)
+static void explain_garbage(const struct modbus_session *s, const char *where, int rc)
 {
-	char where[MODBUS_HOST_MAX + 16];
+	const struct modbus_mode_info *mode = modbus_mode_info(s->o->mode);
 
-	snprintf(where, sizeof(where), "%s port %u", s->o->host, (unsigned)s->o->port);
+	fprintf(stderr, "lineside modbus %s: %s: what came back is %s\n", s->command, where, err_text(rc));
+	if (mode->is_serial)
+		fprintf(stderr,
+			"Check speed and parity (-b, -P), that only one device has this unit id, that no "
+			"other master is on the line, and its termination.\n");
+	else if (mode->is_framed)
+		fprintf(stderr, "Does the other side speak %s through TCP? Mode tcp is Modbus/TCP (-m).\n",
+			mode->is_ascii ? "ASCII" : "RTU");
+	else
+		fprintf(stderr, "Is this a Modbus/TCP device? Serial servers often speak Modbus RTU over TCP "
+				"instead (-m rtu-over-tcp).\n");
+}
+
+static void explain_io(const struct modbus_session *s, const char *where)
+{
+	if (modbus_mode_info(s->o->mode)->is_serial)
+		fprintf(stderr, "lineside modbus %s: %s: the port cannot be opened or is gone\n", s->command,
+			where);
+	else
+		fprintf(stderr,
+			"lineside modbus %s: %s: cannot connect\n"
+			"Check the name or address, that the device is on, and the port (-p).\n",
+			s->command, where);
+}
+
+void modbus_session_explain(const struct modbus_session *s, int rc)
+{
+	char where[MODBUS_PLACE_MAX];
+
+	modbus_describe_place(s->o, where, sizeof(where));
 	switch (rc) {
 	case ERR_REMOTE:
 		explain_refusal(s);
@@ -68,10 +106,7 @@ static void explain(const struct modbus_session *s, int rc)
 		explain_timeout(s, where);
 		return;
 	case ERR_IO:
-		fprintf(stderr,
-			"lineside modbus %s: %s: cannot connect\n"
-			"Check the name or address, that the device is on, and the port (-p).\n",
-			s->command, where);
+		explain_io(s, where);
 		return;
 	case ERR_CLOSED:
 		fprintf(stderr,
@@ -81,11 +116,7 @@ static void explain(const struct modbus_session *s, int rc)
 		return;
 	case ERR_MALFORMED:
 	case ERR_UNEXPECTED:
-		fprintf(stderr,
-			"lineside modbus %s: %s: what came back is %s\n"
-			"Is this a Modbus/TCP device? Serial servers often speak Modbus RTU over TCP "
-			"instead.\n",
-			s->command, where, err_text(rc));
+		explain_garbage(s, where, rc);
 		return;
 	default:
 		fprintf(stderr, "lineside modbus %s: %s: %s\n", s->command, where, err_text(rc));
@@ -93,17 +124,63 @@ static void explain(const struct modbus_session *s, int rc)
 	}
 }
 
+const char *modbus_describe_place(const struct modbus_options *o, char *buf, size_t size)
+{
+	char line[32];
+
+	if (modbus_mode_info(o->mode)->is_serial)
+		snprintf(buf, size, "%s at %s", o->host, modbus_format_line(o, line, sizeof(line)));
+	else
+		snprintf(buf, size, "%s port %u", o->host, (unsigned)o->port);
+	return buf;
+}
+
+int modbus_dialer_create(const struct modbus_options *o, struct dialer **out)
+{
+	/* As transceivers want it: RTS high while sending. */
+	static const struct serial_direction by_rts = {.rts_on_send = true};
+	const struct serial_options serial = {
+		.path = o->host,
+		.baud = o->bauds[0],
+		.parity = o->parities[0],
+		.data_bits = o->data_bits,
+		.stop_bits = o->stop_bits,
+		.direction = o->is_rs485 ? &by_rts : NULL,
+	};
+
+	if (modbus_mode_info(o->mode)->is_serial)
+		return dialer_serial_create(&serial, out);
+	return dialer_tcp_create(o->host, o->port, out);
+}
+
+static MUST_USE int create_master(struct modbus_session *s, struct dialer *dialer)
+{
+	const struct modbus_mode_info *mode = modbus_mode_info(s->o->mode);
+	const struct modbus_master_rtu_options line = {
+		.is_ascii = mode->is_ascii,
+		.baud = s->o->bauds[0],
+		.char_bits = modbus_char_bits(s->o),
+	};
+	/* Who scans meets many that are silent, and knows why. */
+	const struct modbus_master_tcp_options tcp = {.quiet_timeouts = s->is_patient ? UINT_MAX : 0};
+
+	if (mode->is_framed)
+		return modbus_master_rtu_create(s->loop, dialer, &line, &s->master);
+	return modbus_master_tcp_create(s->loop, dialer, &tcp, &s->master);
+}
+
 int modbus_session_open(enum modbus_command command, const struct modbus_options *o, struct modbus_session *s)
 {
 	struct dialer *dialer = NULL;
 	int rc;
 
-	*s = (struct modbus_session){.o = o, .command = modbus_command_name(command)};
+	*s = (struct modbus_session){
+		.o = o, .command = modbus_command_name(command), .is_patient = command == MODBUS_SCAN};
 	if ((rc = loop_create(&s->loop)) < 0)
 		goto failed;
-	if ((rc = dialer_tcp_create(o->host, o->port, &dialer)) < 0)
+	if ((rc = modbus_dialer_create(o, &dialer)) < 0)
 		goto failed;
-	if ((rc = modbus_master_tcp_create(s->loop, dialer, NULL, &s->master)) < 0)
+	if ((rc = create_master(s, dialer)) < 0)
 		goto failed;
 	return OK;
 failed:
@@ -127,15 +204,16 @@ static void on_done(struct modbus_request *r)
 	*(bool *)r->owner = true;
 }
 
-int modbus_session_do(struct modbus_session *s, const struct modbus_req *req)
+int modbus_session_ask(struct modbus_session *s, const struct modbus_req *req, uint8_t unit,
+		       uint32_t timeout_ms)
 {
 	bool done = false;
 	int rc = OK;
 
 	s->request = (struct modbus_request){
-		.unit = s->o->unit,
+		.unit = unit,
 		.req = *req,
-		.timeout_ms = s->o->timeout_ms,
+		.timeout_ms = timeout_ms,
 		.done = on_done,
 		.owner = &done,
 	};
@@ -143,10 +221,15 @@ int modbus_session_do(struct modbus_session *s, const struct modbus_req *req)
 	while (!done && rc == OK)
 		rc = loop_turn(s->loop, -1);
 	modbus_master_cancel(s->master, &s->request); /* when the loop failed; else it is idle */
-	if (rc == OK)
-		rc = s->request.rc;
+	return rc < 0 ? rc : s->request.rc;
+}
+
+int modbus_session_do(struct modbus_session *s, const struct modbus_req *req)
+{
+	int rc = modbus_session_ask(s, req, s->o->unit, s->o->timeout_ms);
+
 	if (rc < 0)
-		explain(s, rc);
+		modbus_session_explain(s, rc);
 	return rc;
 }
 

@@ -1,5 +1,5 @@
 /*
- * A device of moving registers for `lineside modbus serve`: a small power meter with a relay. Pure but for its
+ * Devices of moving registers for `lineside modbus serve`: small power meters with a relay. Pure but for its
  * state: time comes with each step, chance from a seed, so a course can be repeated. No allocation after create.
  */
 #ifndef TOOLS_MODBUS_SIM_H
@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-#include "modbus/server.h"
+#include "modbus/slave.h"
 
 #define MODBUS_SIM_SCRATCH 100u /* first free register */
 
@@ -33,11 +33,16 @@
 struct modbus_sim;
 
 /*
- * A device at `unit` (0 and 255 are answered as well, others with "gateway target failed") with `scratch` free
- * registers from MODBUS_SIM_SCRATCH on. ERR_NOMEM.
+ * A device at each of `units` (one at least), each with a course of its own; 0 and 255 mean the first of them, others are
+ * answered with "gateway target failed". `scratch` free registers from MODBUS_SIM_SCRATCH on. ERR_NOMEM.
  */
-MUST_USE int modbus_sim_create(uint64_t seed, uint8_t unit, unsigned scratch, struct modbus_sim **out);
+MUST_USE int modbus_sim_create(uint64_t seed, const struct modbus_units *units, unsigned scratch,
+			       struct modbus_sim **out);
 void modbus_sim_destroy(struct modbus_sim *sim); /* accepts NULL */
+
+/* Who counts what the devices tell as theirs (diagnostics); without, they have counted nothing. */
+void modbus_sim_count_with(struct modbus_sim *sim, void (*counters)(void *arg, struct modbus_counters *out),
+			   void *arg);
 
 /* Move everything to `ms` since the start; never back. */
 void modbus_sim_step(struct modbus_sim *sim, uint64_t ms);

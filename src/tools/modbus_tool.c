@@ -11,9 +11,10 @@ static const struct {
 	int (*run)(const struct modbus_options *o);
 	const char *summary;
 } commands[MODBUS_COMMANDS] = {
-	[MODBUS_READ] = {modbus_tool_read, "read values of a Modbus/TCP device"},
-	[MODBUS_WRITE] = {modbus_tool_write, "write values to a Modbus/TCP device"},
-	[MODBUS_SERVE] = {modbus_tool_serve, "be a Modbus/TCP device with moving registers"},
+	[MODBUS_READ] = {modbus_tool_read, "read values of a Modbus device"},
+	[MODBUS_WRITE] = {modbus_tool_write, "write values to a Modbus device"},
+	[MODBUS_SERVE] = {modbus_tool_serve, "be one or more Modbus devices with moving registers"},
+	[MODBUS_SCAN] = {modbus_tool_scan, "find the units of a serial line, or behind a gateway"},
 };
 
 static void print_formats(void)
@@ -44,7 +45,7 @@ static int help_of(enum modbus_command c)
 		printf("\nThe device:\n");
 		modbus_sim_print_map(stdout, 100);
 		printf("\nIt stops at SIGTERM and SIGINT.\n");
-	} else {
+	} else if (c != MODBUS_SCAN) {
 		print_formats();
 	}
 	return fflush(stdout) == 0 ? 0 : 1;
@@ -81,6 +82,6 @@ int tool_modbus(int argc, char **argv)
 		return help();
 	fprintf(stderr, *word ? "lineside modbus: there is no command \"%s\"; " : "lineside modbus:%s ",
 		word);
-	fprintf(stderr, "commands are read, write and serve (--help)\n");
+	fprintf(stderr, "commands are read, write, serve and scan (--help)\n");
 	return TOOL_USAGE;
 }

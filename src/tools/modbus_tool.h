@@ -10,5 +10,6 @@
 int modbus_tool_read(const struct modbus_options *o);
 int modbus_tool_write(const struct modbus_options *o);
 int modbus_tool_serve(const struct modbus_options *o);
+int modbus_tool_scan(const struct modbus_options *o);
 
 #endif

@@ -1,6 +1,6 @@
 /*
  * A libmodbus server as a device: 200 of each on stdin (coils, discrete inputs, input registers, holding registers, as
- * numbers), its port on stdout, one client at a time, until it is killed.
+ * numbers), its port on stdout, one client at a time, until it is killed. With the path of a serial port as argument it is unit 1 there.
  */
 #include <arpa/inet.h>
 #include <modbus.h>
@@ -34,7 +34,24 @@ static int fill16(uint16_t *to)
 	return 0;
 }
 
-int main(void)
+static int serve_port(const char *path, modbus_mapping_t *map)
+{
+	modbus_t *ctx = modbus_new_rtu(path, 9600, 'N', 8, 1);
+	uint8_t query[MODBUS_RTU_MAX_ADU_LENGTH];
+
+	if (!ctx || modbus_set_slave(ctx, 1) < 0 || modbus_connect(ctx) < 0)
+		return 1;
+	printf("0\n");
+	fflush(stdout);
+	for (;;) {
+		int n = modbus_receive(ctx, query);
+
+		if (n > 0 && modbus_reply(ctx, query, n, map) < 0)
+			return 1;
+	}
+}
+
+int main(int argc, char **argv)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t len = sizeof(address);
@@ -46,6 +63,8 @@ int main(void)
 	if (!map || !ctx || fd < 0 || fill8(map->tab_bits) || fill8(map->tab_input_bits) ||
 	    fill16(map->tab_input_registers) || fill16(map->tab_registers))
 		return 1;
+	if (argc > 1)
+		return serve_port(argv[1], map);
 	if (bind(fd, (struct sockaddr *)&address, len) < 0 || listen(fd, 8) < 0 ||
 	    getsockname(fd, (struct sockaddr *)&address, &len) < 0)
 		return 1;

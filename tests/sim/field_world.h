@@ -18,7 +18,7 @@
 /* What a topic had last, as a broker's retained store and a subscriber would see it. */
 struct seen {
 	char topic[160];
-	char payload[512];
+	char payload[4096];
 	char correlation[64];
 	bool retain;
 	unsigned count; /* messages, cleared ones too */
@@ -53,9 +53,12 @@ struct world {
 	struct gateway_config *cfg;
 	struct sim_device devices[WORLD_DEVICES];
 	unsigned ndevices;
+	struct source *source; /* the test's, of the line whose host is "bus"; NULL: none */
+	void *bus;             /* what it is part of */
 	struct seen seen[WORLD_TOPICS];
 	unsigned nseen;
 	unsigned nmessages;
+	void (*published)(struct world *w, const struct tag_message *m); /* the test's, or NULL */
 };
 
 struct world *world_create(uint64_t seed);

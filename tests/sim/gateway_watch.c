@@ -5,8 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SLACK_MS      250u  /* for the network's delays and some commands in between */
-#define ROUGH_TAIL_MS 1000u /* what a rough network still carries when it is calm again */
+#include "field/refused.h"
+
+#define BEGIN_MS      3600000u /* virtual time begins here */
+#define SLACK_MS      250u     /* for the network's delays and some commands in between */
+#define ROUGH_TAIL_MS 1000u    /* what a rough network still carries when it is calm again */
 
 /* ---- the log ---- */
 
@@ -147,6 +150,11 @@ static void check_message(struct gw *g, const struct tag_message *m)
 	}
 	if (!m->retain)
 		gw_broken(g, "%s without RETAIN", m->topic);
+	if (strncmp(rest, "_gateway/line/", 14) == 0) {
+		if (!strstr(json, "\"utilisation_percent\":"))
+			gw_broken(g, "%s is no status of a line: %s", m->topic, json);
+		return;
+	}
 	if (strncmp(rest, "rack/", 5) == 0) {
 		check_rack(g, m, json);
 		return;
@@ -314,20 +322,34 @@ void gw_reconsider(struct gw *g, struct gw_device *d)
 	d->deadline_us = now_us + MS(wait_ms);
 }
 
+/*
+ * A tag that was refused is tried again after longer and longer, so it may stay bad for as long as it was refused before, and the
+ * first wait.
+ */
+static bool is_far_right(const struct gw_device *d, bool is_good, uint64_t now_us)
+{
+	uint64_t settled_us = d->far_since_us + MS(4 * scan_ms(d) + SLACK_MS);
+	uint64_t refused_us = d->far_since_us ? d->far_since_us - MS(BEGIN_MS) : 0; /* at most */
+
+	if (now_us <= settled_us)
+		return true;
+	if (d->unit->is_far_refused)
+		return !is_good;
+	return is_good || now_us <= settled_us + refused_us + MS(REFUSED_WAIT_FIRST_MS);
+}
+
 static void watch_well(struct gw *g, const struct gw_device *d)
 {
 	uint64_t now_us = sim_now_us(g->world);
-	bool is_far_refused = d->unit->is_far_refused;
 
 	for (unsigned c = 0; c < CELLS; c++) {
 		const struct gw_tag *t = &d->tags[c];
 		uint64_t last_us = t->at_us > d->line->busy_until_us ? t->at_us : d->line->busy_until_us;
 
 		if (c == CELL_FAR) {
-			if (d->has_far && now_us > d->far_since_us + MS(4 * scan_ms(d) + SLACK_MS) &&
-			    t->is_good == is_far_refused)
+			if (d->has_far && !is_far_right(d, t->is_good, now_us))
 				gw_broken(g, "%s/far is %s, and is%s refused", d->name,
-					  t->is_good ? "good" : "bad", is_far_refused ? "" : " not");
+					  t->is_good ? "good" : "bad", d->unit->is_far_refused ? "" : " not");
 			continue;
 		}
 		if (!t->is_good)

@@ -1,0 +1,242 @@
+#include "field/pass.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "config/io_config.h"
+#include "field/internal.h"
+
+static struct loop *loop_of(const struct line *l)
+{
+	return l->field->loop;
+}
+
+static struct line *find_line(struct field *f, const char *name)
+{
+	list_for_each (node, &f->lines) {
+		struct line *l = container_of(node, struct line, node);
+
+		if (strcmp(l->cfg->name, name) == 0)
+			return l;
+	}
+	return NULL;
+}
+
+static struct device *device_of(struct line *l, uint8_t unit)
+{
+	list_for_each (node, &l->devices) {
+		struct device *d = container_of(node, struct device, node);
+
+		if (d->cfg->unit == unit)
+			return d;
+	}
+	return NULL;
+}
+
+/* ---- the queue ---- */
+
+static void pass_end(struct field_pass *p, int rc)
+{
+	struct line *l = p->line;
+
+	if (!p->is_sent)
+		l->npasses--;
+	list_remove(&p->node);
+	p->line = NULL;
+	p->rc = rc;
+	p->done(p);
+}
+
+static void passes_expire(struct loop_timer *timer)
+{
+	struct line *l = container_of(timer, struct line, pass_timer);
+	uint64_t now = loop_now_ms(loop_of(l)), next = UINT64_MAX;
+	struct list late;
+
+	list_init(&late);
+	list_for_each (node, &l->passes) {
+		struct field_pass *p = container_of(node, struct field_pass, node);
+
+		if (p->expires_at <= now) {
+			list_remove(node);
+			list_append(&late, node);
+		} else if (p->expires_at < next) {
+			next = p->expires_at;
+		}
+	}
+	if (next != UINT64_MAX)
+		loop_timer_set(loop_of(l), &l->pass_timer, next - now);
+	while (!list_empty(&late)) /* done() may cancel another of them */
+		pass_end(container_of(list_first(&late), struct field_pass, node), ERR_TIMEOUT);
+}
+
+void passes_init(struct line *l)
+{
+	list_init(&l->passes);
+	loop_timer_init(&l->pass_timer, passes_expire);
+}
+
+/* The round of an owner's next request: one behind its last, and never the one that is being served. */
+static bool find_round(struct line *l, const void *owner, uint64_t *round)
+{
+	unsigned waiting = 0;
+
+	*round = l->pass_round + 1;
+	list_for_each (node, &l->passes) {
+		const struct field_pass *p = container_of(node, struct field_pass, node);
+
+		if (p->owner != owner)
+			continue;
+		waiting++;
+		*round = p->round >= *round ? p->round + 1 : *round;
+	}
+	return waiting < PASS_OWNER_MAX;
+}
+
+/* In order of their rounds, and within one of their arrival. */
+static void enqueue(struct line *l, struct field_pass *p)
+{
+	struct list *at = &l->passes;
+
+	while (at->prev != &l->passes && container_of(at->prev, struct field_pass, node)->round > p->round)
+		at = at->prev;
+	list_insert_before(at, &p->node);
+	l->npasses++;
+}
+
+static void expire_at(struct line *l, uint64_t at, uint64_t now)
+{
+	if (!loop_timer_pending(&l->pass_timer) || l->pass_timer.due_ms > at)
+		loop_timer_set(loop_of(l), &l->pass_timer, at - now);
+}
+
+static uint32_t timeout_of(struct line *l, uint8_t unit)
+{
+	const struct device *d = device_of(l, unit);
+
+	return d ? d->timeout_ms : l->timeout_ms;
+}
+
+int field_pass(struct field *f, const char *line, struct field_pass *p)
+{
+	struct line *l = find_line(f, line);
+	uint64_t now = loop_now_ms(f->loop);
+
+	if (!l)
+		return ERR_NOT_FOUND;
+	if (config_line_is_rack(l->cfg))
+		return ERR_UNSUPPORTED;
+	if (p->pdu_len < 1 || p->pdu_len > SOURCE_PDU_MAX)
+		return ERR_RANGE;
+	if (l->npasses >= PASS_MAX || !find_round(l, p->owner, &p->round))
+		return ERR_FULL;
+	p->line = l;
+	p->is_sent = false;
+	p->rc = OK;
+	p->expires_at = now + (p->timeout_ms ? p->timeout_ms : timeout_of(l, p->unit));
+	enqueue(l, p);
+	expire_at(l, p->expires_at, now);
+	line_wake(l);
+	return OK;
+}
+
+void field_pass_cancel(struct field_pass *p)
+{
+	struct line *l = p->line;
+
+	if (!l)
+		return;
+	for (unsigned i = 0; p->is_sent && i < l->nslots; i++)
+		if (l->slots[i].is_used && l->slots[i].pass == p) {
+			l->source->ops->cancel(l->source, &l->slots[i].req);
+			slot_release(&l->slots[i]);
+			line_wake(l);
+		}
+	if (!p->is_sent)
+		l->npasses--;
+	list_remove(&p->node);
+	p->line = NULL;
+}
+
+void passes_fail(struct line *l, int rc)
+{
+	struct list all;
+
+	list_init(&all);
+	list_splice(&all, &l->passes);
+	while (!list_empty(&all)) /* what done() asks anew is not among them */
+		pass_end(container_of(list_first(&all), struct field_pass, node), rc);
+}
+
+void passes_end(struct line *l)
+{
+	for (unsigned i = 0; i < l->nslots; i++) {
+		struct slot *s = &l->slots[i];
+		struct field_pass *p = s->is_used ? s->pass : NULL;
+
+		if (!p)
+			continue;
+		l->source->ops->cancel(l->source, &s->req);
+		slot_release(s);
+		pass_end(p, ERR_NOT_FOUND);
+	}
+	passes_fail(l, ERR_NOT_FOUND);
+	loop_timer_cancel(loop_of(l), &l->pass_timer);
+}
+
+/* ---- on the wire ---- */
+
+struct field_pass *pass_next(struct line *l)
+{
+	/* Nobody takes its connection, and it is not yet time to ask again. */
+	if (l->is_down && loop_timer_pending(&l->backoff_timer))
+		passes_fail(l, ERR_IO);
+	return list_empty(&l->passes) ? NULL : container_of(list_first(&l->passes), struct field_pass, node);
+}
+
+void pass_start(struct slot *s, struct field_pass *p)
+{
+	struct line *l = s->line;
+	uint32_t timeout_ms = timeout_of(l, p->unit);
+
+	list_remove(&p->node);
+	l->npasses--;
+	l->pass_round = p->round;
+	p->is_sent = true;
+	s->pass = p;
+	s->device = device_of(l, p->unit);
+	s->req.op = SOURCE_RAW;
+	s->req.unit = p->unit;
+	s->req.timeout_ms = p->timeout_ms && p->timeout_ms < timeout_ms ? p->timeout_ms : timeout_ms;
+	s->req.silence_us = s->device ? s->device->silence_us : 0;
+	memcpy(s->req.pdu, p->pdu, p->pdu_len);
+	s->req.pdu_len = p->pdu_len;
+}
+
+/* Whoever answers a foreign master answers us too. */
+static void seen(struct device *d)
+{
+	if (d && d->state == DEVICE_OFFLINE)
+		d->is_probe_due = d->is_probe_free = true;
+}
+
+void pass_answered(struct slot *s)
+{
+	struct field_pass *p = s->pass;
+	struct line *l = s->line;
+	int rc = s->req.rc;
+
+	l->counters.passed++;
+	if (rc == OK) {
+		memcpy(p->pdu, s->req.pdu, s->req.pdu_len);
+		p->pdu_len = s->req.pdu_len;
+		if (p->pdu_len)
+			seen(s->device);
+	}
+	slot_release(s);
+	if (rc == ERR_IO)
+		line_down(l);
+	else if (rc == OK)
+		line_up(l, NULL);
+	pass_end(p, rc);
+}

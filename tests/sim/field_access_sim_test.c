@@ -1,0 +1,177 @@
+/*
+ * Tags as views see them, and writes that are answered by a call.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "field/access.h"
+#include "field_world.h"
+
+static const char yaml[] =
+	"gateway: {name: plant1}\n"
+	"lines: [{name: press, type: modbus-tcp, host: press}, {name: gone, type: modbus-tcp, host: gone, "
+	"timeout: 100ms}]\n"
+	"devices:\n"
+	"  - {name: m, line: press, tags: [\n"
+	"      {name: a, address: 'holding:0', type: int16, access: rw, min: 0, max: 500, deadband: 100},\n"
+	"      {name: b, address: 'holding:1', type: int16},\n"
+	"      {name: s, address: 'holding:10', type: string, length: 4, access: rw}]}\n"
+	"  - {name: x, line: gone, tags: [{name: a, address: 'holding:0', type: int16, access: rw}]}\n";
+
+struct asker {
+	struct field_write w;
+	unsigned answers;
+	bool ok;
+	char error[32];
+	struct tag_value value;
+};
+
+static void done(struct field_write *w, const struct set_outcome *o)
+{
+	struct asker *a = w->owner;
+
+	a->answers++;
+	a->ok = o->ok;
+	a->value = o->value;
+	snprintf(a->error, sizeof(a->error), "%s", o->error ? o->error : "");
+}
+
+static void ask(struct world *w, struct asker *a, const char *device, const char *tag, int64_t value)
+{
+	*a = (struct asker){.w = {.value = tag_int(value), .done = done, .owner = a}};
+	field_write(w->field, field_find_tag(w->field, device, tag), &a->w);
+}
+
+static void name_tag(void *arg, struct tag *t)
+{
+	char *names = arg;
+	struct field_tag_info info = field_tag_info(t);
+
+	snprintf(names + strlen(names), 64 - strlen(names), "%s/%s on %s;", info.device, info.tag, info.line);
+}
+
+static void tags_are_found_and_visited_in_order_and_hold_what_was_read_last(void **state)
+{
+	struct world *w = world_create(40);
+	struct sim_device *d = world_device(w, "press");
+	char names[64] = "";
+
+	(void)state;
+	d->regs[0] = 7;
+	world_apply(w, yaml);
+	assert_int_equal(field_tag_now(field_find_tag(w->field, "m", "a")).reason, REASON_OFFLINE);
+	world_run(w, 1500);
+	field_visit_tags(w->field, name_tag, names);
+	assert_string_equal(names, "m/a on press;m/b on press;m/s on press;x/a on gone;");
+	assert_null(field_find_tag(w->field, "m", "c"));
+	assert_null(field_find_tag(w->field, "y", "a"));
+	d->regs[0] = 70; /* within the dead-band: not published, but known */
+	world_run(w, 1500);
+	assert_true(world_has(w, "plant1/m/a", "\"value\":7,"));
+	assert_int_equal(field_tag_now(field_find_tag(w->field, "m", "a")).value.i, 70);
+	world_destroy(w);
+}
+
+static void a_write_is_answered_once_by_a_call(void **state)
+{
+	struct world *w = world_create(41);
+	struct sim_device *d = world_device(w, "press");
+	struct asker good, range, fixed, offline, cancelled;
+
+	(void)state;
+	world_apply(w, yaml);
+	world_run(w, 3000);
+	ask(w, &good, "m", "a", 300);
+	ask(w, &range, "m", "a", 501);
+	ask(w, &fixed, "m", "b", 1);
+	ask(w, &offline, "x", "a", 1);
+	assert_string_equal(range.error, "range");
+	assert_string_equal(fixed.error, "read_only");
+	assert_string_equal(offline.error, "offline");
+	assert_int_equal(good.answers, 0);
+	world_run(w, 1000);
+	assert_true(good.ok);
+	assert_int_equal(good.value.i, 300);
+	assert_int_equal(d->regs[0], 300);
+	device_hang(d);
+	ask(w, &cancelled, "m", "a", 5);
+	field_destroy(w->field);
+	w->field = NULL;
+	assert_string_equal(cancelled.error, "cancelled");
+	assert_int_equal(good.answers + range.answers + fixed.answers + offline.answers + cancelled.answers,
+			 5);
+	world_destroy(w);
+}
+
+static void a_write_that_nobody_waits_for_is_carried_out_all_the_same(void **state)
+{
+	struct world *w = world_create(42);
+	struct sim_device *d = world_device(w, "press");
+	struct asker a;
+
+	(void)state;
+	world_apply(w, yaml);
+	world_run(w, 1000);
+	ask(w, &a, "m", "a", 9);
+	field_write_forget(&a.w);
+	world_run(w, 1000);
+	assert_int_equal(a.answers, 0);
+	assert_int_equal(d->regs[0], 9);
+	world_destroy(w);
+}
+
+struct watch {
+	struct field_watcher watcher;
+	unsigned samples, applied;
+};
+
+static void on_sample(struct field_watcher *f, struct tag *t, const struct tag_sample *s)
+{
+	struct watch *x = container_of(f, struct watch, watcher);
+
+	x->samples += strcmp(field_tag_info(t).tag, "b") == 0 && s->quality == QUALITY_GOOD;
+}
+
+static void on_applied(struct field_watcher *f)
+{
+	container_of(f, struct watch, watcher)->applied++;
+}
+
+static void a_watcher_sees_every_sample_and_each_configuration(void **state)
+{
+	struct world *w = world_create(43);
+	struct watch x = {.watcher = {.sample = on_sample, .applied = on_applied}};
+
+	(void)state;
+	world_device(w, "press");
+	field_watch(w->field, &x.watcher);
+	world_apply(w, yaml);
+	world_run(w, 5500);
+	assert_int_equal(x.applied, 1);
+	assert_in_range(x.samples, 5, 7);
+	field_unwatch(&x.watcher);
+	world_run(w, 5000);
+	assert_in_range(x.samples, 5, 7);
+	world_destroy(w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(tags_are_found_and_visited_in_order_and_hold_what_was_read_last),
+		cmocka_unit_test(a_write_is_answered_once_by_a_call),
+		cmocka_unit_test(a_write_that_nobody_waits_for_is_carried_out_all_the_same),
+		cmocka_unit_test(a_watcher_sees_every_sample_and_each_configuration),
+	};
+
+	log_set_level(LOG_ERROR);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
