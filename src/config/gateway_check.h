@@ -54,6 +54,10 @@ void gateway_check_value(struct checker *c, const struct doc_node *node, const s
 void gateway_check_scale_tags(struct checker *c, const struct doc_node *list, struct config_device *dev,
 			      const struct name_set *names);
 
+/* What is written on it; after gateway_check_tags(). */
+void gateway_check_writes(struct checker *c, const struct doc_node *node, const struct config_device *dev,
+			  const struct config_line *line);
+
 /* The uplinks: what they refer to, and what their URL is made of. */
 MUST_USE int gateway_check_uplinks(struct checker *c, const struct doc_node *list);
 

@@ -260,6 +260,7 @@ struct config_tag {
 	bool high_byte;        /* int8, uint8: the high byte of the register */
 	bool writable;
 	uint8_t bits;    /* integers: so many from address.bit on are the value; 0: all */
+	bool verify;     /* read back after a write */
 	uint16_t length; /* bytes of a string or bytes value, 1..VALUE_BYTES_MAX; else 0 */
 	double scale;    /* finite, not 0 */
 	double offset;
@@ -277,6 +278,13 @@ struct config_tag {
 	size_t group;                    /* index into the device's groups */
 	struct config_policy_keys *keys; /* NULL: none */
 	const struct config_policy *policy;
+};
+
+/* With which functions a device is written. */
+enum config_write {
+	CONFIG_WRITE_AUTO,     /* 5 and 6 for one item, 15 and 16 for several */
+	CONFIG_WRITE_SINGLE,   /* 5 and 6 only, one register after the other */
+	CONFIG_WRITE_MULTIPLE, /* 15 and 16 only */
 };
 
 #define CONFIG_RETRIES_UNSET UINT32_MAX
@@ -297,6 +305,8 @@ struct config_device {
 	int string_order;                      /* of its strings and bytes that name none */
 	const char *template_name, *tags_file; /* where its keys come from besides; NULL: none */
 	bool one_by_one;                       /* each tag has a request of its own */
+	int write;                             /* enum config_write */
+	bool mask_write;                       /* it takes function 22 */
 	struct config_group *groups;
 	size_t ngroups; /* at least 1 */
 	struct config_tag *tags;
@@ -392,6 +402,9 @@ MUST_USE int gateway_config_parse(const char *name, const void *bytes, size_t le
  * device "rack". ERR_NOMEM.
  */
 MUST_USE int gateway_config_default(struct gateway_config **out);
+
+/* Unit 0 of a serial line, that is all units: they can be written, and none answers. */
+bool config_device_is_broadcast(const struct config_device *device, const struct config_line *line);
 
 /* Accepts NULL. */
 void gateway_config_destroy(struct gateway_config *cfg);

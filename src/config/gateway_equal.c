@@ -98,12 +98,12 @@ static bool tag_equal(const struct config_tag *a, const struct config_tag *b)
 	return text_equal(a->name, b->name) && a->address.area == b->address.area &&
 	       a->address.number == b->address.number && a->address.bit == b->address.bit &&
 	       a->type == b->type && a->order == b->order && a->high_byte == b->high_byte &&
-	       a->bits == b->bits && a->writable == b->writable && a->length == b->length &&
-	       a->scale == b->scale && a->offset == b->offset && a->min == b->min && a->max == b->max &&
-	       text_equal(a->unit, b->unit) && a->group == b->group && a->has_invalid == b->has_invalid &&
-	       a->invalid == b->invalid && map_equal(a->map, b->map) && labels_equal(a, b) &&
-	       text_equal(a->scale_tag_name, b->scale_tag_name) && a->scale_tag == b->scale_tag &&
-	       config_policy_equal(a->policy, b->policy);
+	       a->bits == b->bits && a->writable == b->writable && a->verify == b->verify &&
+	       a->length == b->length && a->scale == b->scale && a->offset == b->offset && a->min == b->min &&
+	       a->max == b->max && text_equal(a->unit, b->unit) && a->group == b->group &&
+	       a->has_invalid == b->has_invalid && a->invalid == b->invalid && map_equal(a->map, b->map) &&
+	       labels_equal(a, b) && text_equal(a->scale_tag_name, b->scale_tag_name) &&
+	       a->scale_tag == b->scale_tag && config_policy_equal(a->policy, b->policy);
 }
 
 bool config_device_equal(const struct config_device *a, const struct config_device *b)
@@ -112,7 +112,8 @@ bool config_device_equal(const struct config_device *a, const struct config_devi
 	    a->timeout_ms != b->timeout_ms || a->retries != b->retries || a->silence_ms != b->silence_ms ||
 	    a->backoff.first_ms != b->backoff.first_ms || a->backoff.max_ms != b->backoff.max_ms ||
 	    a->max_gap != b->max_gap || a->max_block != b->max_block || a->one_by_one != b->one_by_one ||
-	    a->ngroups != b->ngroups || a->ntags != b->ntags)
+	    a->write != b->write || a->mask_write != b->mask_write || a->ngroups != b->ngroups ||
+	    a->ntags != b->ntags)
 		return false;
 	for (size_t i = 0; i < a->ngroups; i++)
 		if (!group_equal(&a->groups[i], &b->groups[i]))

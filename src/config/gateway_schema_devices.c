@@ -121,6 +121,7 @@ static const struct schema_field tag_fields[] = {
 	{"group", "The group that reads it", SCHEMA_TEXT, TAG_AT(group_name), .rule = &rule_name,
 	 .unset = "the device's only group"},
 	{"access", "May it be written?", SCHEMA_ENUM, TAG_AT(writable), .words = access_words, .preset = "r"},
+	{"verify", "Read it back after a write, and compare", SCHEMA_BOOL, TAG_AT(verify), .preset = "false"},
 	{"min", "Least value that may be written", SCHEMA_NUMBER, TAG_AT(min),
 	 .unset = "what the type holds"},
 	{"max", "Largest value that may be written", SCHEMA_NUMBER, TAG_AT(max),
@@ -143,6 +144,13 @@ static void tag_init(void *item)
 
 const struct schema gateway_tag_schema = {"tag", sizeof(struct config_tag), TABLE(tag_fields),
 					  .init = tag_init};
+
+static const struct schema_word write_words[] = {
+	{"auto", CONFIG_WRITE_AUTO},
+	{"single", CONFIG_WRITE_SINGLE},
+	{"multiple", CONFIG_WRITE_MULTIPLE},
+	{NULL, 0},
+};
 
 #define DEVICE_AT(member) SCHEMA_AT(struct config_device, member)
 
@@ -171,6 +179,12 @@ static const struct schema_field device_fields[] = {
 	 DEVICE_AT(order), .words = device_order_words, .unset = "the most significant byte first"},
 	{"string_order", "Order of the bytes of its strings and bytes values, where a tag names none",
 	 SCHEMA_ENUM, DEVICE_AT(string_order), .words = string_order_words, .unset = "AB"},
+	{"write",
+	 "With which functions it is written: 5 and 6 (single), 15 and 16 (multiple), or those that fit",
+	 SCHEMA_ENUM, DEVICE_AT(write), .words = write_words, .preset = "auto"},
+	{"mask_write",
+	 "It takes function 22: a bit or byte of a register is written without reading the rest before",
+	 SCHEMA_BOOL, DEVICE_AT(mask_write), .preset = "false"},
 	{"one_by_one", "Each tag is read by a request of its own, for devices that answer nothing else",
 	 SCHEMA_BOOL, DEVICE_AT(one_by_one), .preset = "false"},
 	{"timeout", "Time for its answers", SCHEMA_TIME, DEVICE_AT(timeout_ms), .min = 10,

@@ -72,7 +72,7 @@ static int make_group(struct device *d, size_t index, struct plan_item *items)
 	for (size_t i = 0; i < d->ntags; i++) {
 		const struct tag *t = &d->tags[i];
 
-		if (t->cfg->group != index)
+		if (t->cfg->group != index || d->is_broadcast) /* which can only be written */
 			continue;
 		g->first_tag = i < g->first_tag ? i : g->first_tag;
 		g->end_tags = i + 1;
@@ -135,6 +135,7 @@ int device_create(struct line *line, const struct gateway_config *gateway, const
 		return ERR_NOMEM;
 	d->line = line;
 	d->cfg = cfg;
+	d->is_broadcast = config_device_is_broadcast(cfg, line->cfg);
 	list_init(&d->node);
 	loop_timer_init(&d->backoff_timer, probe_due);
 	take_settings(d);
@@ -539,8 +540,11 @@ void device_online(struct device *d)
 
 void device_offline(struct device *d, enum reason reason)
 {
-	if (d->state == DEVICE_OFFLINE && d->reason == reason)
+	if (d->state == DEVICE_OFFLINE && d->reason == reason) {
+		jobs_fail(d, "offline",
+			  "offline"); /* to a device that is written without being asked first */
 		return;
+	}
 	log_warning("field", "device \"%s\" on line \"%s\": offline: %s", d->cfg->name, d->line->cfg->name,
 		    d->last_error);
 	groups_stop(d);

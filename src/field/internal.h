@@ -130,26 +130,24 @@ struct device {
 	bool is_probe_free;    /* nobody knows that it is silent: its connection was away */
 	unsigned short_probes; /* in a row */
 	size_t next_probe;
-	bool is_kept; /* during field_apply() */
+	bool is_broadcast; /* unit 0 of a serial line: all units, and none of them answers */
+	bool is_stopping;  /* it leaves its line */
+	bool is_kept;      /* during field_apply() */
 };
 
-enum job_phase { JOB_WAITS, JOB_READS, JOB_WRITES };
+enum job_phase { JOB_WAITS, JOB_READS, JOB_WRITES, JOB_VERIFIES };
 
-/* One write that was accepted. Who asked: a command's topics, or `write`; neither when they have gone. */
+/* One write that was accepted. */
 struct job {
 	struct list node; /* line->jobs, also while it is in a slot */
 	struct device *device;
 	struct tag *tag;
 	enum job_phase phase;
+	uint16_t nleft; /* registers still to write, one by one */
 	bool has_expiry;
 	uint64_t expires_at;
 	struct modbus_value value; /* raw */
-	/* one allocation with the job; texts are NUL terminated */
-	const char *topic;          /* NULL: not a command */
-	const char *response_topic; /* NULL: none */
-	struct span correlation;
-	struct span id;
-	struct field_write *write;
+	struct field_write *asker; /* NULL: it does not want to know */
 };
 
 struct slot {

@@ -486,6 +486,7 @@ void line_forget_device(struct line *l, struct device *d)
 
 void line_stop_device(struct line *l, struct device *d)
 {
+	d->is_stopping = true;
 	device_stop(d);
 	line_forget_device(l, d);
 	jobs_fail(d, "cancelled", "cancelled");
