@@ -110,6 +110,19 @@ static void a_json_file_takes_templates_too(void **state)
 	gateway_config_destroy(cfg);
 }
 
+static void names_of_topics_are_left_to_them(void **state)
+{
+	struct gateway_config *cfg =
+		load("f.yaml",
+		     LINES "templates: [{name: t, parameters: {site: north}, topic: "
+			   "\"${root}/${site}/${device}/${tag}\", tags: "
+			   "[{name: x, address: coil:0}]}]\ndevices: [{name: d, line: l, template: t}]\n");
+
+	(void)state;
+	assert_string_equal(cfg->devices[0].tags[0].policy->topic, "${root}/north/${device}/${tag}");
+	gateway_config_destroy(cfg);
+}
+
 static void what_is_wrong_names_the_template_and_the_device(void **state)
 {
 	static const struct {
@@ -212,6 +225,7 @@ int main(void)
 		cmocka_unit_test(a_device_has_what_its_template_says),
 		cmocka_unit_test(what_a_device_has_itself_stands_in_the_place_of_the_templates),
 		cmocka_unit_test(a_json_file_takes_templates_too),
+		cmocka_unit_test(names_of_topics_are_left_to_them),
 		cmocka_unit_test(what_is_wrong_names_the_template_and_the_device),
 		cmocka_unit_test(memory_may_end_anywhere),
 	};
