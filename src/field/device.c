@@ -40,7 +40,7 @@ static int make_tags(struct device *d)
 			t->scale_by = &d->tags[t->cfg->scale_tag];
 			d->tags[t->cfg->scale_tag].is_scale = true;
 		}
-		if (tag_text_max(t) && !(t->text = malloc(2 * (tag_text_max(t) + 1))))
+		if (t->text_max && !(t->text = malloc(2 * (t->text_max + 1u))))
 			return ERR_NOMEM;
 	}
 	return OK;
