@@ -43,6 +43,20 @@ MUST_USE int gateway_check_policies(struct checker *c, const struct doc_node *fi
 
 /* The topics that templates make of all tags and groups: how deep they are, and that each is there once. */
 MUST_USE int gateway_check_topics(struct checker *c, const struct doc_node *devices);
+bool config_is_bit_area(enum config_area a);
+
+/* What of a tag's numbers does not depend on its type. */
+void gateway_check_numbers(struct checker *c, const struct doc_node *node, struct config_tag *tag);
+/* What of a tag depends on its type, which is known: also what its address says beside the place. */
+void gateway_check_value(struct checker *c, const struct doc_node *node, const struct config_device *dev,
+			 struct config_tag *tag);
+/* When all tags of a device are known. `list` is that of its tags. */
+void gateway_check_scale_tags(struct checker *c, const struct doc_node *list, struct config_device *dev,
+			      const struct name_set *names);
+
+/* What is written on it; after gateway_check_tags(). */
+void gateway_check_writes(struct checker *c, const struct doc_node *node, const struct config_device *dev,
+			  const struct config_line *line);
 
 /* The uplinks: what they refer to, and what their URL is made of. */
 MUST_USE int gateway_check_uplinks(struct checker *c, const struct doc_node *list);

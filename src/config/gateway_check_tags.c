@@ -69,7 +69,7 @@ static void check_tag_group(struct checker *c, const struct doc_node *node, cons
 
 /* ---- what an area holds ---- */
 
-static bool is_bit_area(enum config_area a)
+bool config_is_bit_area(enum config_area a)
 {
 	return a == CONFIG_AREA_COIL || a == CONFIG_AREA_DISCRETE || a == CONFIG_AREA_DI ||
 	       a == CONFIG_AREA_DO || a == CONFIG_AREA_RELAY;
@@ -124,7 +124,7 @@ static bool check_area(struct checker *c, const struct doc_node *node, const str
 /* The type that the area has of itself, or CONFIG_TYPE_UNSET. */
 static enum value_type area_type(enum config_area a)
 {
-	if (is_bit_area(a))
+	if (config_is_bit_area(a))
 		return VALUE_TYPE_BOOL;
 	return config_area_is_rack(a) ? VALUE_TYPE_FLOAT64 : CONFIG_TYPE_UNSET;
 }
@@ -146,18 +146,6 @@ static void check_type(struct checker *c, const struct doc_node *node, struct co
 				 value_type_info(own)->name);
 }
 
-static void check_bit(struct checker *c, const struct doc_node *node, const struct config_tag *tag)
-{
-	bool is_bool = tag->type == VALUE_TYPE_BOOL, is_register = !is_bit_area(tag->address.area);
-
-	if (is_bool && is_register && tag->address.bit < 0)
-		schema_fault_key(c->r, node, "address", "a bool of a register needs its bit, such as %s:%u.0",
-				 config_area_text(tag->address.area), tag->address.number);
-	if (tag->address.bit >= 0 && (!is_bool || !is_register))
-		schema_fault_key(c->r, node, "address", "found bit %d, allowed only for a bool of a register",
-				 tag->address.bit);
-}
-
 static void check_span(struct checker *c, const struct doc_node *node, const struct config_tag *tag)
 {
 	unsigned registers = value_type_info(tag->type)->registers;
@@ -167,48 +155,6 @@ static void check_span(struct checker *c, const struct doc_node *node, const str
 	if (!config_area_is_rack(tag->address.area) && tag->address.number + registers > ADDRESSES)
 		schema_fault_key(c->r, node, "address", "%u registers from %u on end behind 65535", registers,
 				 tag->address.number);
-}
-
-/* ---- keys that apply to some types only ---- */
-
-static void check_order(struct checker *c, const struct doc_node *node, struct config_tag *tag)
-{
-	const struct value_type_info *type = value_type_info(tag->type);
-
-	if (tag->order == CONFIG_ORDER_UNSET) {
-		tag->order = value_type_default_order(tag->type);
-		return;
-	}
-	if (config_area_is_rack(tag->address.area) || tag->type == VALUE_TYPE_BOOL ||
-	    !value_type_takes_order(tag->type, tag->order))
-		schema_fault_key(c->r, node, "order", "found \"%s\", which does not fit %s",
-				 byte_order_info(tag->order)->name,
-				 config_area_is_rack(tag->address.area) ? "a channel of a rack" : type->name);
-}
-
-static void check_applies(struct checker *c, const struct doc_node *node, const struct config_tag *tag)
-{
-	enum value_kind kind = value_type_info(tag->type)->kind;
-	bool is_number = kind == VALUE_KIND_INT || kind == VALUE_KIND_UINT || kind == VALUE_KIND_FLOAT;
-	bool is_bytes = kind == VALUE_KIND_STRING || kind == VALUE_KIND_BYTES;
-	bool is_byte = tag->type == VALUE_TYPE_INT8 || tag->type == VALUE_TYPE_UINT8;
-	const struct {
-		const char *key;
-		bool applies;
-	} keys[] = {
-		{"byte", is_byte},         {"length", is_bytes},    {"scale", is_number},
-		{"offset", is_number},     {"deadband", is_number}, {"min", is_number},
-		{"max", is_number},        {"above", is_number},    {"below", is_number},
-		{"hysteresis", is_number},
-	};
-
-	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
-		if (!keys[i].applies && doc_get(node, keys[i].key))
-			schema_fault_key(c->r, node, keys[i].key, "does not apply to the type %s",
-					 value_type_info(tag->type)->name);
-	if (is_bytes && !doc_get(node, "length"))
-		schema_fault_key(c->r, node, "length", "found nothing, needed with the type %s: 1..%u bytes",
-				 value_type_info(tag->type)->name, VALUE_BYTES_MAX);
 }
 
 /* One request writes at most 123 registers (MODBUS Application Protocol V1.1b3, 6.12). */
@@ -237,28 +183,18 @@ static void check_writing(struct checker *c, const struct doc_node *node, const 
 					 "applies only with access: rw, or a deadband in percent beside it");
 }
 
-static void check_numbers(struct checker *c, const struct doc_node *node, const struct config_tag *tag)
-{
-	if (tag->scale == 0)
-		schema_fault_key(c->r, node, "scale", "found 0, allowed: any other number");
-	if (tag->min > tag->max)
-		schema_fault_key(c->r, node, "max", "found %.15g, allowed: no less than min, %.15g", tag->max,
-				 tag->min);
-}
-
 static void check_tag(struct checker *c, const struct doc_node *node, struct config_tag *tag,
-		      const struct config_line *line)
+		      const struct config_device *dev, const struct config_line *line)
 {
-	check_numbers(c, node, tag);
+	gateway_check_numbers(c, node, tag);
 	if (tag->address.bit == CONFIG_BIT_UNSET || !line || !check_area(c, node, tag, line))
 		return;
 	check_type(c, node, tag);
+	if (tag->type != CONFIG_TYPE_UNSET)
+		gateway_check_value(c, node, dev, tag);
 	check_writing(c, node, tag);
 	if (tag->type == CONFIG_TYPE_UNSET)
 		return;
-	check_bit(c, node, tag);
-	check_order(c, node, tag);
-	check_applies(c, node, tag);
 	check_span(c, node, tag);
 	gateway_limit_output(line, tag);
 }
@@ -267,7 +203,9 @@ static void check_tag(struct checker *c, const struct doc_node *node, struct con
 static int no_tags(struct checker *c, const struct doc_node *node, struct config_device *dev,
 		   const struct config_line *line)
 {
-	if (!line || !dev->ngroups)
+	bool is_elsewhere = doc_get(node, "template") || doc_get(node, "tags_file");
+
+	if (!line || !dev->ngroups || (is_elsewhere && faults_any(c->r->faults)))
 		return OK;
 	if (!config_line_is_rack(line)) {
 		schema_fault_key(c->r, node, "tags", "found nothing, allowed: a list of maps");
@@ -301,7 +239,8 @@ int gateway_check_tags(struct checker *c, const struct doc_node *node, struct co
 			continue;
 		gateway_check_unique(c, &names, n, dev->tags[n->index].name, n->index, "tag of this device");
 		check_tag_group(c, n, dev, &groups, &dev->tags[n->index]);
-		check_tag(c, n, &dev->tags[n->index], line);
+		check_tag(c, n, &dev->tags[n->index], dev, line);
 	}
+	gateway_check_scale_tags(c, list, dev, &names);
 	return OK;
 }

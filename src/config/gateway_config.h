@@ -229,9 +229,28 @@ const char *config_area_text(enum config_area area);
 
 struct config_address {
 	enum config_area area;
-	uint16_t number;
-	int8_t bit; /* 0..15 of a register, -1: none */
+	uint16_t number; /* from 0 */
+	int8_t bit;      /* 0..15 of a register, 0..63 of a bit field's value; -1: none */
+	/* What was written along, for the checks only: the tag has its result */
+	int16_t unit;   /* -1: none */
+	int16_t detail; /* the bit, or the length of a string; -1: none */
+	int order;      /* enum byte_order; CONFIG_ORDER_UNSET: none */
 };
+
+#define CONFIG_ORDER_UNSET BYTE_ORDER_COUNT
+#define CONFIG_ADDRESS_NONE                                                      \
+	{                                                                        \
+		.bit = -1, .unit = -1, .detail = -1, .order = CONFIG_ORDER_UNSET \
+	}
+
+/* From what a device holds to a value, by two points of a straight line. */
+struct config_map {
+	double raw[2];   /* different */
+	double value[2]; /* different */
+	bool clamp; /* a value beyond them is published as the nearer of the two, and refused when written */
+};
+
+struct schema_label; /* config/schema.h: a number and its text */
 
 struct config_tag {
 	const char *name;
@@ -240,16 +259,32 @@ struct config_tag {
 	enum byte_order order; /* fits the type; the type's own when not set */
 	bool high_byte;        /* int8, uint8: the high byte of the register */
 	bool writable;
+	uint8_t bits;    /* integers: so many from address.bit on are the value; 0: all */
+	bool verify;     /* read back after a write */
 	uint16_t length; /* bytes of a string or bytes value, 1..VALUE_BYTES_MAX; else 0 */
 	double scale;    /* finite, not 0 */
 	double offset;
 	double min;       /* -INFINITY when not set */
 	double max;       /* INFINITY when not set */
 	const char *unit; /* NULL when not set */
+	double invalid;   /* with has_invalid: what the device holds for "no value" */
+	bool has_invalid;
+	const struct config_map *map;      /* NULL: by scale and offset */
+	const struct schema_label *labels; /* of an enumeration, ordered by number */
+	size_t nlabels;
+	const char *scale_tag_name; /* the value is raw * scale * 10^that tag, + offset; NULL: without */
+	size_t scale_tag;           /* index into the device's tags */
 	const char *group_name;
 	size_t group;                    /* index into the device's groups */
 	struct config_policy_keys *keys; /* NULL: none */
 	const struct config_policy *policy;
+};
+
+/* With which functions a device is written. */
+enum config_write {
+	CONFIG_WRITE_AUTO,     /* 5 and 6 for one item, 15 and 16 for several */
+	CONFIG_WRITE_SINGLE,   /* 5 and 6 only, one register after the other */
+	CONFIG_WRITE_MULTIPLE, /* 15 and 16 only */
 };
 
 #define CONFIG_RETRIES_UNSET UINT32_MAX
@@ -266,7 +301,12 @@ struct config_device {
 	uint32_t silence_ms;           /* before each request to it, beyond its line's */
 	uint16_t max_gap;              /* registers nobody asked for that a block may contain */
 	uint16_t max_block;            /* registers in one read, 1..125; of coils sixteen times as many */
-	bool one_by_one;               /* each tag has a request of its own */
+	int order; /* of its numbers that name none; CONFIG_ORDER_UNSET: the most significant byte first */
+	int string_order;                      /* of its strings and bytes that name none */
+	const char *template_name, *tags_file; /* where its keys come from besides; NULL: none */
+	bool one_by_one;                       /* each tag has a request of its own */
+	int write;                             /* enum config_write */
+	bool mask_write;                       /* it takes function 22 */
 	struct config_group *groups;
 	size_t ngroups; /* at least 1 */
 	struct config_tag *tags;
@@ -338,6 +378,21 @@ struct gateway_config {
  */
 MUST_USE int gateway_config_load(const char *path, struct gateway_config **out, struct faults *faults);
 
+struct doc;
+
+/*
+ * A file as a document (config/doc.h), its devices as they stand there.
+ *   out     on OK a document to destroy
+ * Returns as above; OK also with faults that leave a tree.
+ */
+MUST_USE int gateway_document_load(const char *path, struct doc **out, struct faults *faults);
+
+/*
+ * Check a document: what devices take from templates and tables is put into it, faults are added. `name` as below. Returns OK also
+ * then; ERR_NOMEM.
+ */
+MUST_USE int gateway_document_check(const char *name, struct doc *doc, struct faults *faults);
+
 /* The same of bytes in memory; `name` stands in faults, and its ending says whether they are JSON. */
 MUST_USE int gateway_config_parse(const char *name, const void *bytes, size_t len,
 				  struct gateway_config **out, struct faults *faults);
@@ -347,6 +402,9 @@ MUST_USE int gateway_config_parse(const char *name, const void *bytes, size_t le
  * device "rack". ERR_NOMEM.
  */
 MUST_USE int gateway_config_default(struct gateway_config **out);
+
+/* Unit 0 of a serial line, that is all units: they can be written, and none answers. */
+bool config_device_is_broadcast(const struct config_device *device, const struct config_line *line);
 
 /* Accepts NULL. */
 void gateway_config_destroy(struct gateway_config *cfg);

@@ -289,8 +289,7 @@ static void addresses_hold_what_their_area_has(void **state)
 {
 #define ADDRESS_RULE                                                                                      \
 	"allowed: area:number or area:number.bit, area coil, discrete, input or holding (di, do, relay, " \
-	"ai, ao, rtd or tc of a "                                                                         \
-	"rack), number 0..65535, bit 0..15"
+	"ai, ao, rtd or tc of a rack), number 0..65535; or 40001, 400001, 1!400001.3#BL, counted from 1"
 	static const struct row rows[] = {
 		{TAG("address: holding:65535, type: uint16"), NULL},
 		{TAG("address: holding:65534, type: float32"), NULL},
@@ -302,7 +301,7 @@ static void addresses_hold_what_their_area_has(void **state)
 		{TAG("address: holding:65536, type: uint16"),
 		 "devices[0].tags[0].address: found \"holding:65536\", " ADDRESS_RULE},
 		{TAG("address: holding:7.16, type: bool"),
-		 "devices[0].tags[0].address: found \"holding:7.16\", " ADDRESS_RULE},
+		 "devices[0].tags[0].address: found bit 16, allowed in one register: 0..15"},
 		{TAG("address: holding7, type: bool"),
 		 "devices[0].tags[0].address: found \"holding7\", " ADDRESS_RULE},
 		{TAG("address: 'holding:', type: bool"),
@@ -320,10 +319,10 @@ static void addresses_hold_what_their_area_has(void **state)
 		 "devices[0].tags[0].address: 125 registers from 65412 on end behind 65535"},
 		{TAG("address: holding:7, type: bool"),
 		 "devices[0].tags[0].address: a bool of a register needs its bit, such as holding:7.0"},
-		{TAG("address: holding:7.1, type: int16"),
-		 "devices[0].tags[0].address: found bit 1, allowed only for a bool of a register"},
-		{TAG("address: coil:7.1"),
-		 "devices[0].tags[0].address: found bit 1, allowed only for a bool of a register"},
+		{TAG("address: holding:7.1, type: int16"), "devices[0].tags[0].address: found bit 1, allowed "
+							   "only for a bool of a register, or with bits"},
+		{TAG("address: coil:7.1"), "devices[0].tags[0].address: found bit 1, allowed only for a bool "
+					   "of a register, or with bits"},
 		{TAG("address: holding:7"),
 		 "devices[0].tags[0].type: found nothing, needed in the area holding"},
 		{TAG("address: coil:7, type: int16"),
@@ -478,7 +477,7 @@ static void an_uplink_is_taken_apart(void **state)
 
 static void features_to_come_are_refused_by_name(void **state)
 {
-	static const char *const keys[] = {"users", "roles", "templates", "views"};
+	static const char *const keys[] = {"users", "roles", "views"};
 	char text[64];
 
 	(void)state;
@@ -558,6 +557,8 @@ static const char full[] =
 	"    max_gap: 4\n"
 	"    max_block: 60\n"
 	"    one_by_one: true\n"
+	"    write: single\n"
+	"    mask_write: true\n"
 	"    groups:\n"
 	"      - {name: fast, scan: 100ms, publish: every_scan}\n"
 	"      - {name: slow, scan: 1min, publish: period, period: 10min}\n"
@@ -567,7 +568,8 @@ static const char full[] =
 	"fast, deadband: 0.5}\n"
 	"      - {name: s, address: \"input:20\", type: string, length: 16, group: slow, order: BA}\n"
 	"      - {name: b, address: \"input:20\", type: uint8, byte: high, group: slow}\n"
-	"      - {name: l, address: \"holding:30\", type: int16, access: rw, min: 0, max: 500, group: "
+	"      - {name: l, address: \"holding:30\", type: int16, access: rw, verify: true, min: 0, max: 500, "
+	"group: "
 	"fast}\n";
 
 static void check_full(const struct gateway_config *cfg)
@@ -601,7 +603,8 @@ static void check_full(const struct gateway_config *cfg)
 	assert_int_equal(cfg->devices[0].line, 1);
 	assert_int_equal(m->line, 0);
 	assert_int_equal(m->unit, 9);
-	assert_true(m->one_by_one);
+	assert_true(m->one_by_one && m->mask_write && m->write == CONFIG_WRITE_SINGLE);
+	assert_true(m->tags[3].verify);
 	assert_int_equal(m->groups[1].policy->publish, CONFIG_PUBLISH_PERIOD);
 	assert_int_equal(m->groups[1].policy->period_ms, 600000);
 	assert_int_equal(m->ntags, 4);
@@ -700,6 +703,9 @@ static void a_change_of_any_key_makes_a_device_differ(void **state)
 		DEVICE("unit: 2, tags: []"),
 		DEVICE("max_gap: 2, tags: []"),
 		DEVICE("one_by_one: true, tags: []"),
+		DEVICE("write: multiple, tags: []"),
+		DEVICE("mask_write: true, tags: []"),
+		MINE("address: holding:0, type: int16, group: g, access: rw, verify: true"),
 		DEVICE("groups: [{name: g, scan: 2s}], tags: []"),
 	};
 	enum { N = sizeof(texts) / sizeof(texts[0]) };

@@ -223,7 +223,7 @@ static void addresses_are_those_of_channels_that_are_there(void **state)
 		{"di:2", "found channel 2, allowed: 0..1"},
 		{"tc:0", "found the area tc, allowed on this rack: di"},
 		{"coil:0", "found the area coil, allowed on this line: di, do, relay, ai, ao, rtd, tc"},
-		{"di:0.1", "found bit 1, allowed only for a bool of a register"},
+		{"di:0.1", "found bit 1, allowed only for a bool of a register, or with bits"},
 	};
 
 	(void)state;

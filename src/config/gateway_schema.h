@@ -15,7 +15,6 @@ extern const struct schema gateway_tag_schema;    /* struct config_tag */
 
 /* What type and order hold when the file does not name them. */
 #define CONFIG_TYPE_UNSET   VALUE_TYPE_COUNT
-#define CONFIG_ORDER_UNSET  BYTE_ORDER_COUNT
 #define CONFIG_SIGNAL_UNSET (-1)
 #define CONFIG_BIT_UNSET    (-2) /* no address that could be read */
 

@@ -12,14 +12,14 @@
 
 /* ---- words for people ---- */
 
-PRINTF_LIKE(5, 0)
-static void fault_list(struct faults *faults, unsigned line, unsigned column, const char *path,
-		       const char *fmt, va_list args)
+PRINTF_LIKE(4, 0)
+static void fault_list(struct faults *faults, const struct doc_node *at, const char *path, const char *fmt,
+		       va_list args)
 {
 	char text[2 * FAULT_TEXT_BYTES];
 
 	vsnprintf(text, sizeof(text), fmt, args);
-	faults_add(faults, line, column, path, "%s", text);
+	faults_add_in(faults, at->file, at->line, at->column, path, "%s", text);
 }
 
 void schema_fault(const struct schema_reader *r, const struct doc_node *node, const char *fmt, ...)
@@ -28,7 +28,7 @@ void schema_fault(const struct schema_reader *r, const struct doc_node *node, co
 	va_list args;
 
 	va_start(args, fmt);
-	fault_list(r->faults, node->line, node->column, doc_path(node, NULL, path, sizeof(path)), fmt, args);
+	fault_list(r->faults, node, doc_path(node, NULL, path, sizeof(path)), fmt, args);
 	va_end(args);
 }
 
@@ -42,7 +42,7 @@ void schema_fault_key(const struct schema_reader *r, const struct doc_node *map,
 	if (!at)
 		at = map;
 	va_start(args, fmt);
-	fault_list(r->faults, at->line, at->column, doc_path(map, key, path, sizeof(path)), fmt, args);
+	fault_list(r->faults, at, doc_path(map, key, path, sizeof(path)), fmt, args);
 	va_end(args);
 }
 
@@ -110,10 +110,21 @@ const char *schema_allowed(const struct schema_field *f, char *buf, size_t size)
 		append(buf, size, "a list of texts");
 		break;
 	case SCHEMA_MAP:
+	case SCHEMA_OPTION:
 		append(buf, size, "a map");
 		break;
 	case SCHEMA_MAPS:
 		append(buf, size, f->sub->text_key ? "a list of texts or maps" : "a list of maps");
+		break;
+	case SCHEMA_NUMBERS:
+		snprintf(buf, size, "a list of %zu numbers", f->width / sizeof(double));
+		break;
+	case SCHEMA_LABELS:
+		append(buf, size, "a map of whole numbers to texts, such as {0: stopped, 1: running}");
+		break;
+	case SCHEMA_ANY_MAP:
+	case SCHEMA_ANY_LIST:
+		append(buf, size, f->kind == SCHEMA_ANY_MAP ? "a map" : "a list of maps");
 		break;
 	case SCHEMA_KEYS:
 	case SCHEMA_LATER:
@@ -125,7 +136,7 @@ const char *schema_allowed(const struct schema_field *f, char *buf, size_t size)
 
 static bool is_nothing(const struct doc_node *n)
 {
-	return n->kind == DOC_SCALAR && !n->quoted &&
+	return n->kind == DOC_SCALAR && !n->quoted && !n->loose &&
 	       (!n->text[0] || !strcmp(n->text, "~") || !strcmp(n->text, "null") ||
 		!strcmp(n->text, "Null") || !strcmp(n->text, "NULL"));
 }
@@ -165,7 +176,7 @@ static const char *next_word(const void *arg, size_t i)
 	return ((const struct schema_word *)arg)[i].word;
 }
 
-static void fault_value(const struct schema_reader *r, const struct schema_field *f, const struct doc_node *n)
+void schema_fault_value(const struct schema_reader *r, const struct schema_field *f, const struct doc_node *n)
 {
 	char allowed[ALLOWED_BYTES], what[FOUND_BYTES];
 	const char *near = NULL;
@@ -195,14 +206,16 @@ static int read_scalar(const struct schema_reader *r, const struct schema_field 
 	int rc = ERR_RANGE;
 
 	if (n->kind == DOC_SCALAR && !is_nothing(n) &&
-	    (n->quoted ? schema_takes_quoted(r, f) : schema_takes_plain(r, f)))
+	    (n->loose    ? true
+	     : n->quoted ? schema_takes_quoted(r, f)
+			 : schema_takes_plain(r, f)))
 		rc = schema_scalar(r, f, n->text, at);
 	if (rc == ERR_NOMEM)
 		return rc;
 	if (rc == ERR_UNSUPPORTED)
 		schema_fault(r, n, "%s is not in this version", found(n, what, sizeof(what)));
 	else if (rc < 0)
-		fault_value(r, f, n);
+		schema_fault_value(r, f, n);
 	return OK;
 }
 
@@ -215,7 +228,7 @@ static int read_list(const struct schema_reader *r, const struct schema_field *f
 	int rc;
 
 	if (list->kind != DOC_LIST) {
-		fault_value(r, f, list);
+		schema_fault_value(r, f, list);
 		return OK;
 	}
 	items = arena_array(r->arena, list->count, size);
@@ -234,6 +247,31 @@ static int read_list(const struct schema_reader *r, const struct schema_field *f
 	return OK;
 }
 
+static int read_numbers(const struct schema_reader *r, const struct schema_field *f,
+			const struct doc_node *list, double *items)
+{
+	int rc = OK;
+
+	if (list->kind != DOC_LIST || list->count != f->width / sizeof(double)) {
+		schema_fault_value(r, f, list);
+		return OK;
+	}
+	for (const struct doc_node *n = list->first; n && rc == OK; n = n->next)
+		rc = read_scalar(r, f, n, &items[n->index]);
+	return rc;
+}
+
+static int read_option(const struct schema_reader *r, const struct schema_field *f, const struct doc_node *n,
+		       void **at)
+{
+	if (n->kind != DOC_MAP) {
+		schema_fault_value(r, f, n);
+		return OK;
+	}
+	*at = arena_alloc(r->arena, f->sub->size);
+	return *at ? read_map(r, f->sub, n, *at) : ERR_NOMEM;
+}
+
 static int read_field(const struct schema_reader *r, const struct schema_field *f, const struct doc_node *n,
 		      void *item)
 {
@@ -243,10 +281,19 @@ static int read_field(const struct schema_reader *r, const struct schema_field *
 		return OK;
 	case SCHEMA_MAP:
 		if (n->kind != DOC_MAP) {
-			fault_value(r, f, n);
+			schema_fault_value(r, f, n);
 			return OK;
 		}
 		return read_map(r, f->sub, n, member(item, f));
+	case SCHEMA_ANY_MAP:
+	case SCHEMA_ANY_LIST:
+		return OK;
+	case SCHEMA_OPTION:
+		return read_option(r, f, n, member(item, f));
+	case SCHEMA_NUMBERS:
+		return read_numbers(r, f, n, member(item, f));
+	case SCHEMA_LABELS:
+		return schema_read_labels(r, f, n, item);
 	case SCHEMA_MAPS:
 	case SCHEMA_TEXTS:
 		return read_list(r, f, n, item);
@@ -327,9 +374,9 @@ static void fault_unknown_key(const struct schema_reader *r, const struct schema
 		append(keys, sizeof(keys), keys[0] ? ", " : "");
 		append(keys, sizeof(keys), f->key);
 	}
-	faults_add(r->faults, n->key_line, n->key_column, doc_path(n, NULL, path, sizeof(path)),
-		   "is not a key of a %s, %s%s%s", s->name,
-		   near ? "did you mean \"" : "allowed: ", near ? near : keys, near ? "\"?" : "");
+	faults_add_in(r->faults, n->file, n->key_line, n->key_column, doc_path(n, NULL, path, sizeof(path)),
+		      "is not a key of a %s, %s%s%s", s->name,
+		      near ? "did you mean \"" : "allowed: ", near ? near : keys, near ? "\"?" : "");
 }
 
 /* The word of the selector, with its value; NULL when it is missing or wrong, which has a fault of its own. */
@@ -356,9 +403,9 @@ static void check_keys(const struct schema_reader *r, const struct schema *s, co
 		bool fits = !f->only || (kind && f->only & 1u << kind->value);
 
 		if (n && f->only && kind && !fits)
-			faults_add(r->faults, n->key_line, n->key_column,
-				   doc_path(n, NULL, allowed, FAULT_PATH_BYTES),
-				   "is not a key of a %s of %s %s", s->name, s->selector, kind->word);
+			faults_add_in(r->faults, n->file, n->key_line, n->key_column,
+				      doc_path(n, NULL, allowed, FAULT_PATH_BYTES),
+				      "is not a key of a %s of %s %s", s->name, s->selector, kind->word);
 		if (!n && f->required && fits)
 			schema_fault_key(r, map, f->key, "found nothing, allowed: %s",
 					 schema_allowed(f, allowed, sizeof(allowed)));

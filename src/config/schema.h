@@ -32,6 +32,11 @@
  * MAPS    a list of such maps                 pointer to an array, and a size_t at count_offset
  *         (or texts, see schema.text_key)
  * KEYS    the keys of `sub`, in the same map  pointer to its struct, NULL when none of them is there
+ * NUMBERS a list of so many NUMBERs           double [width / sizeof(double)]
+ * LABELS  a map of whole numbers to texts     struct schema_label *, ordered by number, and a size_t at count_offset;
+ *         neither a number nor a text twice
+ * ANY_MAP, ANY_LIST  a map, a list of maps    -; judged by who deals with the document before (config/expand.h)
+ * OPTION  a map of `sub`                      pointer to its struct; NULL when it is absent
  * LATER   nothing: known, but not built yet   -; refused as "not in this version"
  */
 enum schema_kind {
@@ -48,6 +53,11 @@ enum schema_kind {
 	SCHEMA_MAP,
 	SCHEMA_MAPS,
 	SCHEMA_KEYS,
+	SCHEMA_NUMBERS,
+	SCHEMA_LABELS,
+	SCHEMA_OPTION,
+	SCHEMA_ANY_MAP,
+	SCHEMA_ANY_LIST,
 	SCHEMA_LATER
 };
 
@@ -55,6 +65,11 @@ struct schema_word {
 	const char *word; /* NULL ends the list */
 	int value;
 	bool later; /* known, but not built yet */
+};
+
+struct schema_label {
+	int64_t number;
+	const char *text;
 };
 
 struct schema_rule {

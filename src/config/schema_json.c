@@ -178,7 +178,30 @@ static void put_kind(struct printer *p, const struct schema_field *f)
 		put_list(p, f);
 		break;
 	case SCHEMA_MAP:
+	case SCHEMA_OPTION:
 		put_map(p, f->sub);
+		break;
+	case SCHEMA_ANY_MAP:
+		put_member(p, "type", "object");
+		break;
+	case SCHEMA_ANY_LIST:
+		put_member(p, "type", "array");
+		put_key(p, "items");
+		fputs("{\"type\": \"object\"}", p->out);
+		break;
+	case SCHEMA_NUMBERS:
+		put_member(p, "type", "array");
+		put_number(p, "minItems", (double)(f->width / sizeof(double)));
+		put_number(p, "maxItems", (double)(f->width / sizeof(double)));
+		put_key(p, "items");
+		fputs("{\"type\": \"number\"}", p->out);
+		break;
+	case SCHEMA_LABELS:
+		put_member(p, "type", "object");
+		put_key(p, "additionalProperties");
+		fputs("false", p->out);
+		put_key(p, "patternProperties");
+		fputs("{\"^-?(0|[1-9][0-9]{0,18})$\": {\"type\": \"string\", \"minLength\": 1}}", p->out);
 		break;
 	case SCHEMA_KEYS:
 		break;

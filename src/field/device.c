@@ -37,7 +37,11 @@ static int make_tags(struct device *d)
 		t->device = d;
 		t->now = (struct tag_sample){.quality = QUALITY_BAD, .reason = REASON_OFFLINE};
 		rack_place_tag(d, t, is_extra);
-		if (t->format.length && !(t->text = malloc(2 * (t->format.length + 1u))))
+		if (t->cfg->scale_tag_name) {
+			t->scale_by = &d->tags[t->cfg->scale_tag];
+			d->tags[t->cfg->scale_tag].is_scale = true;
+		}
+		if (tag_text_max(t) && !(t->text = malloc(2 * (tag_text_max(t) + 1))))
 			return ERR_NOMEM;
 	}
 	return OK;
@@ -69,7 +73,7 @@ static int make_group(struct device *d, size_t index, struct plan_item *items)
 	for (size_t i = 0; i < d->ntags; i++) {
 		const struct tag *t = &d->tags[i];
 
-		if (t->cfg->group != index)
+		if (t->cfg->group != index || d->is_broadcast) /* which can only be written */
 			continue;
 		g->first_tag = i < g->first_tag ? i : g->first_tag;
 		g->end_tags = i + 1;
@@ -134,6 +138,7 @@ int device_create(struct line *line, const struct gateway_config *gateway, const
 		return ERR_NOMEM;
 	d->line = line;
 	d->cfg = cfg;
+	d->is_broadcast = config_device_is_broadcast(cfg, line->cfg);
 	list_init(&d->node);
 	loop_timer_init(&d->backoff_timer, probe_due);
 	take_settings(d);
@@ -538,8 +543,11 @@ void device_online(struct device *d)
 
 void device_offline(struct device *d, enum reason reason)
 {
-	if (d->state == DEVICE_OFFLINE && d->reason == reason)
+	if (d->state == DEVICE_OFFLINE && d->reason == reason) {
+		jobs_fail(d, "offline",
+			  "offline"); /* to a device that is written without being asked first */
 		return;
+	}
 	log_warning("field", "device \"%s\" on line \"%s\": offline: %s", d->cfg->name, d->line->cfg->name,
 		    d->last_error);
 	groups_stop(d);

@@ -45,7 +45,11 @@ struct tag {
 	const char *unit;
 	struct hmap_node by_name; /* in field->names */
 	bool is_bits;
-	uint16_t start, count; /* in its area */
+	bool is_scale;     /* others take their power of ten from it */
+	bool has_exponent; /* ... and it has been read, and is one */
+	int8_t exponent;
+	uint16_t start, count;      /* in its area */
+	const struct tag *scale_by; /* holds the power of ten of its scale; NULL: none */
 
 	bool is_found;
 	bool is_published;
@@ -57,7 +61,8 @@ struct tag {
 	uint64_t published_at;  /* monotonic ms */
 	struct tag_sample last; /* as published; text and bytes lie in text[] */
 	struct tag_sample now;  /* newest, published or not */
-	uint8_t *text; /* of string and bytes tags: room for format.length + 1, twice: of last and of now */
+	uint8_t *
+		text; /* of tags whose values are texts or bytes: room for tag_text_max() + 1, twice: of last and of now */
 };
 
 struct group {
@@ -124,26 +129,24 @@ struct device {
 	bool is_probe_free;    /* nobody knows that it is silent: its connection was away */
 	unsigned short_probes; /* in a row */
 	size_t next_probe;
-	bool is_kept; /* during field_apply() */
+	bool is_broadcast; /* unit 0 of a serial line: all units, and none of them answers */
+	bool is_stopping;  /* it leaves its line */
+	bool is_kept;      /* during field_apply() */
 };
 
-enum job_phase { JOB_WAITS, JOB_READS, JOB_WRITES };
+enum job_phase { JOB_WAITS, JOB_READS, JOB_WRITES, JOB_VERIFIES };
 
-/* One write that was accepted. Who asked: a command's topics, or `write`; neither when they have gone. */
+/* One write that was accepted. */
 struct job {
 	struct list node; /* line->jobs, also while it is in a slot */
 	struct device *device;
 	struct tag *tag;
 	enum job_phase phase;
+	uint16_t nleft; /* registers still to write, one by one */
 	bool has_expiry;
 	uint64_t expires_at;
 	struct modbus_value value; /* raw */
-	/* one allocation with the job; texts are NUL terminated */
-	const char *topic;          /* NULL: not a command */
-	const char *response_topic; /* NULL: none */
-	struct span correlation;
-	struct span id;
-	struct field_write *write;
+	struct field_write *asker; /* NULL: it does not want to know */
 };
 
 struct slot {
@@ -228,7 +231,11 @@ struct field {
 /* tag.c: places and values */
 bool area_is_bits(enum config_area area);
 void tag_init(struct tag *t, const struct config_tag *cfg);
-/* From what was read at the tag's place; text is borrowed from `scratch`. */
+/* The longest text or the most bytes that a value of it has; 0: its values are others. */
+size_t tag_text_max(const struct tag *t);
+/* Before the tags of an answer are decoded: is this one a scale of others? */
+void tag_note_exponent(struct tag *t, const union source_data *data, unsigned offset);
+/* From what was read at the tag's place; text is borrowed from `scratch` or from the configuration. */
 struct tag_sample tag_decode(const struct tag *t, const union source_data *data, unsigned offset,
 			     int64_t ts_ms, struct modbus_value *scratch);
 /* NULL, or the error word, with a sentence in text (SET_FAULT_MAX). */

@@ -48,6 +48,9 @@ static void publish_read(struct slot *s, const struct plan_read *read)
 {
 	struct modbus_value scratch;
 
+	for (size_t i = read->first; i < read->first + read->nitems; i++)
+		tag_note_exponent(&s->device->tags[s->group->plan.items[i].tag], &s->req.data,
+				  (unsigned)s->group->plan.items[i].start - read->start);
 	for (size_t i = read->first; i < read->first + read->nitems; i++) {
 		const struct plan_item *item = &s->group->plan.items[i];
 		struct tag *t = &s->device->tags[item->tag];
@@ -483,6 +486,7 @@ void line_forget_device(struct line *l, struct device *d)
 
 void line_stop_device(struct line *l, struct device *d)
 {
+	d->is_stopping = true;
 	device_stop(d);
 	line_forget_device(l, d);
 	jobs_fail(d, "cancelled", "cancelled");

@@ -184,6 +184,11 @@ struct modbus_master_rtu_options {
 	uint32_t gap_us;
 	/* As above, for connections; 0: never, as a serial port tells when it is gone. */
 	unsigned quiet_timeouts;
+	/*
+	 * The stream brings each byte when it comes, at the pace of `baud`: then the master does not look at each of them, but again when the rest of the answer
+	 * can be there.
+	 */
+	bool is_port;
 };
 
 /* As modbus_master_tcp_create(). One request is on the wire at a time. ERR_NOMEM. */
