@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "config/io_config.h"
 #include "field/internal.h"
 
 #define BLOCK_DOUBLINGS_MAX 20u         /* of the back-off of a block that stays without an answer */
@@ -86,6 +87,8 @@ static int make_group(struct device *d, size_t index, struct plan_item *items)
 	}
 	rules = (struct plan_rules){
 		.max_gap = d->cfg->max_gap, .max_block = d->cfg->max_block, .one_by_one = d->cfg->one_by_one};
+	if (config_line_is_rack(d->line->cfg)) /* registers between channels cost nothing, requests do */
+		rules.max_gap = SOURCE_CHANNEL_REGS;
 	return plan_create(&g->plan, items, n, &rules, &d->refused);
 }
 
