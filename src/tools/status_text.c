@@ -339,6 +339,20 @@ static const char *health_text(const char *word)
 	return word;
 }
 
+static void print_views(const json_t *list, FILE *to)
+{
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const json_t *v = json_array_get(list, i);
+		bool is_v6 = strchr(str(v, "address"), ':') != NULL;
+
+		fprintf(to, "%-14s %s%s%s:%lld, tags: %lld, masters: %lld; %lld requests, %lld exceptions, ",
+			"Modbus view", is_v6 ? "[" : "", str(v, "address"), is_v6 ? "]" : "", num(v, "port"),
+			num(v, "tags"), num(v, "connections"), num(v, "requests"), num(v, "exceptions"));
+		fprintf(to, "%lld passed on; %lld too fast, %lld not allowed, %lld masters turned away\n",
+			num(v, "passed"), num(v, "limited"), num(v, "forbidden"), num(v, "refused"));
+	}
+}
+
 static void print_store(const json_t *s, FILE *to)
 {
 	char size[32], limit[32], waiting[32];
@@ -366,6 +380,7 @@ void status_print(const json_t *status, FILE *to)
 {
 	print_head(status, to);
 	print_listeners(json_object_get(status, "listeners"), to);
+	print_views(json_object_get(status, "views"), to);
 	print_clients(status, to);
 	print_kept("Retained", json_object_get(status, "retained"), to);
 	print_kept("Queued", json_object_get(status, "queued"), to);

@@ -173,9 +173,24 @@ static void an_uplink_is_one_line_with_the_sum_of_what_it_dropped(void **state)
 	free(text);
 }
 
+static void a_view_has_its_line(void **state)
+{
+	char *text = printed(json_pack("{s:[{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i}]}",
+				       "views", "name", "modbus", "address", "::1", "port", 502, "tags", 7,
+				       "connections", 2, "requests", 100, "exceptions", 3, "passed", 50,
+				       "limited", 4, "forbidden", 5, "refused", 6));
+
+	(void)state;
+	assert_non_null(strstr(
+		text, "Modbus view    [::1]:502, tags: 7, masters: 2; 100 requests, 3 exceptions, 50 passed "
+		      "on; 4 too fast, 5 not allowed, 6 masters turned away\n"));
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_view_has_its_line),
 		cmocka_unit_test(an_uplink_is_one_line_with_the_sum_of_what_it_dropped),
 		cmocka_unit_test(everything_has_its_line),
 		cmocka_unit_test(an_answer_that_lacks_everything_is_printed),
