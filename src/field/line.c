@@ -448,7 +448,9 @@ int line_create(struct field *f, const struct config_line *cfg, struct line **ou
 		l->slots[i].line = l;
 		l->slots[i].req.done = answered;
 	}
-	if ((rc = f->factory->create(f->factory, f->loop, cfg, &l->source)) < 0) {
+	rc = cfg->type == CONFIG_LINE_INTERNAL ? cells_source_create(f->loop, &l->source)
+					       : f->factory->create(f->factory, f->loop, cfg, &l->source);
+	if (rc < 0) {
 		free(l);
 		return rc;
 	}
@@ -486,6 +488,7 @@ void line_forget_device(struct line *l, struct device *d)
 
 void line_stop_device(struct line *l, struct device *d)
 {
+	d->is_stopping = true;
 	device_stop(d);
 	line_forget_device(l, d);
 	jobs_fail(d, "cancelled", "cancelled");
