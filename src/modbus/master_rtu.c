@@ -97,7 +97,7 @@ static void link_drop(struct master_rtu *m)
 	stream_close(m->stream);
 	m->stream = NULL;
 	m->link = LINK_DOWN;
-	m->quiet = 0;
+	m->quiet = (struct modbus_quiet){0};
 	m->has_echo = m->is_dozing = false;
 	wire_clear(m);
 	loop_timer_cancel(m->loop, &m->dial_timer);
@@ -156,7 +156,7 @@ static void note_heard(struct master_rtu *m)
 		m->in_us = now_us;
 	if (m->heard_us < now_us)
 		m->heard_us = now_us;
-	m->quiet = 0;
+	modbus_quiet_heard(&m->quiet);
 }
 
 static void receive(struct master_rtu *m)
@@ -336,6 +336,7 @@ static void wake(struct master_rtu *m)
 
 static void no_answer(struct master_rtu *m)
 {
+	uint8_t unit = m->current ? m->current->unit : 0;
 	int rc;
 
 	if (m->in_len > 0 && !m->options.is_ascii)
@@ -347,7 +348,7 @@ static void no_answer(struct master_rtu *m)
 		m->stats.timeouts++;
 	owe(m);
 	rtu_end_request(m, rc);
-	if (m->options.quiet_timeouts && ++m->quiet >= m->options.quiet_timeouts)
+	if (m->options.quiet_timeouts && modbus_quiet_timeout(&m->quiet, unit, m->options.quiet_timeouts))
 		link_lost(m, ERR_CLOSED, "too many requests without an answer");
 }
 

@@ -46,6 +46,8 @@ static bool is_answer(struct master_rtu *m, const struct modbus_frame *f)
 		return false;
 	}
 	m->stats.answered++;
+	if (m->current)
+		modbus_quiet_answered(&m->quiet, m->current->unit);
 	rtu_end_request(m, rc);
 	return true;
 }

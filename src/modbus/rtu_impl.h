@@ -44,7 +44,7 @@ struct master_rtu {
 	uint64_t start_us, sent_us;     /* when the first byte went out, when the last one will have */
 	uint64_t deadline_us;
 	uint64_t heard_us; /* the last byte, sent or received */
-	unsigned quiet;    /* time-outs in a row with nothing received */
+	struct modbus_quiet quiet;
 
 	uint8_t unit;
 	uint8_t asked[MODBUS_PDU_MAX];
