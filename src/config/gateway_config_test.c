@@ -388,7 +388,7 @@ static void keys_of_a_tag_fit_its_type(void **state)
 		 "devices[0].tags[0].deadband: found \"-1\", allowed: a number from 0 on, or percent from "
 		 "\"0%\" to \"100%\""},
 		{TAG("address: holding:0, type: int16, min: 1"),
-		 "devices[0].tags[0].min: applies only with access: rw, or a deadband in percent beside it"},
+		 "devices[0].tags[0].min: applies only with access: rw or a deadband in percent"},
 		{TAG("address: holding:0, type: int16, access: rw, min: 2, max: 1"),
 		 "devices[0].tags[0].max: found 1, allowed: no less than min, 2"},
 		{TAG("address: holding:0, type: int16, access: w"),

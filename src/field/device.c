@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "config/io_config.h"
 #include "field/internal.h"
 
 #define BLOCK_DOUBLINGS_MAX 20u         /* of the back-off of a block that stays without an answer */
@@ -40,7 +41,7 @@ static int make_tags(struct device *d)
 			t->scale_by = &d->tags[t->cfg->scale_tag];
 			d->tags[t->cfg->scale_tag].is_scale = true;
 		}
-		if (tag_text_max(t) && !(t->text = malloc(2 * (tag_text_max(t) + 1))))
+		if (t->text_max && !(t->text = malloc(2 * (t->text_max + 1u))))
 			return ERR_NOMEM;
 	}
 	return OK;
@@ -86,6 +87,8 @@ static int make_group(struct device *d, size_t index, struct plan_item *items)
 	}
 	rules = (struct plan_rules){
 		.max_gap = d->cfg->max_gap, .max_block = d->cfg->max_block, .one_by_one = d->cfg->one_by_one};
+	if (config_line_is_rack(d->line->cfg)) /* registers between channels cost nothing, requests do */
+		rules.max_gap = SOURCE_CHANNEL_REGS;
 	return plan_create(&g->plan, items, n, &rules, &d->refused);
 }
 

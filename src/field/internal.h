@@ -50,6 +50,7 @@ struct tag {
 	bool is_scale;     /* others take their power of ten from it */
 	bool has_exponent; /* ... and it has been read, and is one */
 	int8_t exponent;
+	uint8_t text_max; /* the longest text or the most bytes that a value of it has; 0: its values are others */
 	uint16_t start, count;      /* in its area */
 	const struct tag *scale_by; /* holds the power of ten of its scale; NULL: none */
 
@@ -65,7 +66,7 @@ struct tag {
 	struct tag_sample now;        /* newest, published or not */
 	struct dependant *dependants; /* what is made from it: cells.h; NULL: nothing */
 	uint8_t *
-		text; /* of tags whose values are texts or bytes: room for tag_text_max() + 1, twice: of last and of now */
+		text; /* of tags whose values are texts or bytes: room for text_max + 1, twice: of last and of now */
 };
 
 struct group {
@@ -240,8 +241,6 @@ struct device *field_device(struct field *f, struct span name); /* NULL: none */
 /* tag.c: places and values */
 bool area_is_bits(enum config_area area);
 void tag_init(struct tag *t, const struct config_tag *cfg);
-/* The longest text or the most bytes that a value of it has; 0: its values are others. */
-size_t tag_text_max(const struct tag *t);
 /* Before the tags of an answer are decoded: is this one a scale of others? */
 void tag_note_exponent(struct tag *t, const union source_data *data, unsigned offset);
 /* From what was read at the tag's place; text is borrowed from `scratch` or from the configuration. */

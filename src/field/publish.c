@@ -142,7 +142,7 @@ void publish_sample(struct device *d, struct tag *t, const struct tag_sample *s)
 	uint64_t now = loop_now_ms(d->line->field->loop);
 	bool is_news, is_wanted;
 
-	copy_sample(&t->now, s, t->text ? t->text + tag_text_max(t) + 1 : NULL);
+	copy_sample(&t->now, s, t->text ? t->text + t->text_max + 1 : NULL);
 	access_sample(t);
 	if (t->dependants)
 		dependants_tell(t->dependants, &t->now);
