@@ -144,7 +144,8 @@ enum config_line_type {
 	CONFIG_LINE_SIM,
 	CONFIG_LINE_MODBUS_RTU,
 	CONFIG_LINE_RTU_OVER_TCP,
-	CONFIG_LINE_IO
+	CONFIG_LINE_IO,
+	CONFIG_LINE_INTERNAL /* no wire: set points, counters and computed tags */
 };
 
 enum config_parity { CONFIG_PARITY_NONE, CONFIG_PARITY_EVEN, CONFIG_PARITY_ODD };
@@ -237,6 +238,15 @@ struct config_address {
 	int order;      /* enum byte_order; CONFIG_ORDER_UNSET: none */
 };
 
+enum config_counted { CONFIG_COUNTED_RISING, CONFIG_COUNTED_FALLING, CONFIG_COUNTED_BOTH };
+
+struct config_counter {
+	const char *of; /* "device/tag"; NULL: it is no counter */
+	int edge;       /* enum config_counted */
+};
+
+#define CONFIG_RANKS_MAX 16 /* computed tags of computed tags of ... */
+
 #define CONFIG_ORDER_UNSET BYTE_ORDER_COUNT
 #define CONFIG_ADDRESS_NONE                                                      \
 	{                                                                        \
@@ -254,7 +264,7 @@ struct schema_label; /* config/schema.h: a number and its text */
 
 struct config_tag {
 	const char *name;
-	struct config_address address;
+	struct config_address address; /* of an internal line: its own, made from the place in the list */
 	enum value_type type;
 	enum byte_order order; /* fits the type; the type's own when not set */
 	bool high_byte;        /* int8, uint8: the high byte of the register */
@@ -278,6 +288,11 @@ struct config_tag {
 	size_t group;                    /* index into the device's groups */
 	struct config_policy_keys *keys; /* NULL: none */
 	const struct config_policy *policy;
+	/* on internal lines, one of: */
+	double value;           /* NAN when not set; of a bool 0 or 1 */
+	const char *expression; /* base/expr.h; NULL when not set */
+	struct config_counter counter;
+	uint8_t rank; /* 1..CONFIG_RANKS_MAX: one more than the highest of those that it is made from; 0: of none */
 };
 
 /* With which functions a device is written. */
@@ -354,6 +369,21 @@ struct config_uplink {
 	struct config_uplink_reconnect reconnect;
 };
 
+enum config_severity { CONFIG_SEVERITY_INFO, CONFIG_SEVERITY_WARNING, CONFIG_SEVERITY_CRITICAL };
+
+const char *config_severity_text(int severity); /* "warning" */
+
+struct config_alarm {
+	const char *name;
+	const char *tag;     /* "device/tag" */
+	double above, below; /* INFINITY and -INFINITY when not set */
+	double hysteresis;
+	uint32_t delay_ms;
+	bool quality;     /* bad quality raises it, too */
+	const char *text; /* for people; NULL: none */
+	int severity;     /* enum config_severity */
+};
+
 struct gateway_config {
 	struct config_gateway gateway;
 	struct config_broker broker;
@@ -367,6 +397,8 @@ struct gateway_config {
 	size_t ndevices;
 	struct config_uplink *uplinks;
 	size_t nuplinks;
+	struct config_alarm *alarms;
+	size_t nalarms;
 };
 
 /*
@@ -418,6 +450,7 @@ bool config_listener_equal(const struct config_listener *a, const struct config_
 bool config_line_equal(const struct config_line *a, const struct config_line *b);
 bool config_policy_equal(const struct config_policy *a, const struct config_policy *b);
 bool config_device_equal(const struct config_device *a, const struct config_device *b);
+bool config_alarm_equal(const struct config_alarm *a, const struct config_alarm *b);
 bool config_uplink_equal(const struct config_uplink *a, const struct config_uplink *b);
 
 /* The JSON Schema (draft 2020-12) of the file, from the same table that checks it. ERR_IO when writing fails. */

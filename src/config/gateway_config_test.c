@@ -226,7 +226,7 @@ static void lines_have_the_keys_of_their_type(void **state)
 		 "lines[0].parity: is not a key of a line of type rtu-over-tcp"},
 		{"lines: [{name: p, type: modbus-tpc}]\n",
 		 "lines[0].type: found \"modbus-tpc\", allowed: "
-		 "modbus-tcp, sim, modbus-rtu, rtu-over-tcp, io; did you mean \"modbus-tcp\"?"},
+		 "modbus-tcp, sim, modbus-rtu, rtu-over-tcp, io, internal; did you mean \"modbus-tcp\"?"},
 		{"lines: [{name: p, type: modbus-tcp, host: 'a b'}]\n",
 		 "lines[0].host: found \"a b\", allowed: a host name or an IP address"},
 		{"lines: [{name: p, type: modbus-tcp, host: h, backoff: {first: 2s, max: 1s}}]\n",
@@ -388,7 +388,7 @@ static void keys_of_a_tag_fit_its_type(void **state)
 		 "devices[0].tags[0].deadband: found \"-1\", allowed: a number from 0 on, or percent from "
 		 "\"0%\" to \"100%\""},
 		{TAG("address: holding:0, type: int16, min: 1"),
-		 "devices[0].tags[0].min: applies only with access: rw, or a deadband in percent beside it"},
+		 "devices[0].tags[0].min: applies only with access: rw or a deadband in percent"},
 		{TAG("address: holding:0, type: int16, access: rw, min: 2, max: 1"),
 		 "devices[0].tags[0].max: found 1, allowed: no less than min, 2"},
 		{TAG("address: holding:0, type: int16, access: w"),

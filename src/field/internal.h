@@ -11,6 +11,8 @@
 #include "base/hmap.h"
 #include "base/list.h"
 #include "field/access.h"
+#include "field/alarm.h"
+#include "field/cells.h"
 #include "field/diag.h"
 #include "field/field.h"
 #include "field/pass.h"
@@ -54,14 +56,15 @@ struct tag {
 
 	bool is_found;
 	bool is_published;
-	bool is_held;           /* `now` has news that wait for the end of min_interval */
-	bool is_in_message;     /* `now` goes with the next message of the group */
-	uint8_t zone;           /* enum zone */
-	struct pace *pace;      /* NULL: nothing to wait for */
-	struct list paced;      /* in one of its lists */
-	uint64_t published_at;  /* monotonic ms */
-	struct tag_sample last; /* as published; text and bytes lie in text[] */
-	struct tag_sample now;  /* newest, published or not */
+	bool is_held;                 /* `now` has news that wait for the end of min_interval */
+	bool is_in_message;           /* `now` goes with the next message of the group */
+	uint8_t zone;                 /* enum zone */
+	struct pace *pace;            /* NULL: nothing to wait for */
+	struct list paced;            /* in one of its lists */
+	uint64_t published_at;        /* monotonic ms */
+	struct tag_sample last;       /* as published; text and bytes lie in text[] */
+	struct tag_sample now;        /* newest, published or not */
+	struct dependant *dependants; /* what is made from it: cells.h; NULL: nothing */
 	uint8_t *
 		text; /* of tags whose values are texts or bytes: room for text_max + 1, twice: of last and of now */
 };
@@ -102,6 +105,7 @@ struct device {
 	size_t ntags;
 	struct group *groups; /* one for each of cfg's */
 	size_t next_group;
+	struct cells *cells; /* on an internal line; else NULL, and nothing of a plan there */
 	struct refused refused;
 	char *topics;             /* all of its topics, NUL terminated */
 	const char *status_topic; /* in there */
@@ -217,7 +221,9 @@ struct field {
 	const payload_formats *formats;
 	const struct gateway_config *cfg;
 	struct list lines;
-	struct hmap names; /* tags by device and name */
+	struct cells_queue cells;
+	struct alarms *alarms; /* NULL before the first configuration */
+	struct hmap names;     /* tags by device and name */
 	struct list watchers;
 	struct hmap tags; /* by topic */
 	struct list paces;
@@ -228,6 +234,9 @@ struct field {
 	size_t payload_size, payload_room;            /* the buffer; how much of it a message may have */
 	struct group_status groups[GROUPS_SHOWN_MAX]; /* of the device whose status is told */
 };
+
+/* field.c */
+struct device *field_device(struct field *f, struct span name); /* NULL: none */
 
 /* tag.c: places and values */
 bool area_is_bits(enum config_area area);

@@ -448,7 +448,9 @@ int line_create(struct field *f, const struct config_line *cfg, struct line **ou
 		l->slots[i].line = l;
 		l->slots[i].req.done = answered;
 	}
-	if ((rc = f->factory->create(f->factory, f->loop, cfg, &l->source)) < 0) {
+	rc = cfg->type == CONFIG_LINE_INTERNAL ? cells_source_create(f->loop, &l->source)
+					       : f->factory->create(f->factory, f->loop, cfg, &l->source);
+	if (rc < 0) {
 		free(l);
 		return rc;
 	}

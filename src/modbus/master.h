@@ -152,7 +152,7 @@ struct modbus_master_tcp_options {
 	unsigned max_in_flight; /* 1..MODBUS_IN_FLIGHT_MAX; 0: 1 */
 	/*
 	 * After so many requests in a row without an answer, with nothing received meanwhile, the connection is given up and
-	 * made anew: the peer may have forgotten it. 0: 3.
+	 * made anew, when every unit that ever answered on it was among them: the peer may have forgotten it. 0: 3.
 	 */
 	unsigned quiet_timeouts;
 };
