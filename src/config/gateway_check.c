@@ -181,6 +181,9 @@ int gateway_check(struct checker *c, const struct doc_node *file)
 		return rc;
 	if ((rc = check_devices(c, file, doc_get(file, "devices"))) < 0)
 		return rc;
+	gateway_check_internal(c, doc_get(file, "devices"));
+	if ((rc = gateway_check_alarms(c, doc_get(file, "alarms"))) < 0)
+		return rc;
 	if ((rc = gateway_check_uplinks(c, doc_get(file, "uplinks"))) < 0)
 		return rc;
 	return gateway_check_views(c, doc_get(file, "views"));

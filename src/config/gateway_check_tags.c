@@ -227,6 +227,11 @@ int gateway_check_tags(struct checker *c, const struct doc_node *node, struct co
 			continue;
 		gateway_check_unique(c, &names, n, dev->tags[n->index].name, n->index, "tag of this device");
 		check_tag_group(c, n, dev, &groups, &dev->tags[n->index]);
+		if (line && line->type == CONFIG_LINE_INTERNAL) {
+			gateway_check_internal_tag(c, n, &dev->tags[n->index], n->index);
+			continue;
+		}
+		gateway_check_wired_tag(c, n);
 		check_tag(c, n, &dev->tags[n->index], dev, line);
 	}
 	gateway_check_scale_tags(c, list, dev, &names);

@@ -71,9 +71,10 @@ static void check_route_line(struct checker *c, const struct doc_node *node, str
 		schema_fault_key(c->r, node, "line",
 				 "found \"%s\", allowed: the name of one of the lines%s%s%s", p->line_name,
 				 near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
-	} else if (config_line_is_rack(&c->cfg->lines[p->line])) {
+	} else if (config_line_is_rack(&c->cfg->lines[p->line]) ||
+		   c->cfg->lines[p->line].type == CONFIG_LINE_INTERNAL) {
 		schema_fault_key(c->r, node, "line",
-				 "found \"%s\", which is a rack, allowed: a line that speaks Modbus",
+				 "found \"%s\", which has no units, allowed: a line that speaks Modbus",
 				 p->line_name);
 	}
 }

@@ -226,7 +226,7 @@ static void lines_have_the_keys_of_their_type(void **state)
 		 "lines[0].parity: is not a key of a line of type rtu-over-tcp"},
 		{"lines: [{name: p, type: modbus-tpc}]\n",
 		 "lines[0].type: found \"modbus-tpc\", allowed: "
-		 "modbus-tcp, sim, modbus-rtu, rtu-over-tcp, io; did you mean \"modbus-tcp\"?"},
+		 "modbus-tcp, sim, modbus-rtu, rtu-over-tcp, io, internal; did you mean \"modbus-tcp\"?"},
 		{"lines: [{name: p, type: modbus-tcp, host: 'a b'}]\n",
 		 "lines[0].host: found \"a b\", allowed: a host name or an IP address"},
 		{"lines: [{name: p, type: modbus-tcp, host: h, backoff: {first: 2s, max: 1s}}]\n",
@@ -477,7 +477,7 @@ static void an_uplink_is_taken_apart(void **state)
 
 static void features_to_come_are_refused_by_name(void **state)
 {
-	static const char *const keys[] = {"users", "roles", "views"};
+	static const char *const keys[] = {"users", "roles"};
 	char text[64];
 
 	(void)state;

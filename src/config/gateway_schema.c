@@ -180,6 +180,8 @@ static const struct schema_field file_fields[] = {
 	 .sub = &gateway_uplink_schema, .unset = "none"},
 	{"views", "How others see the tags", SCHEMA_MAP, FILE_AT(views), .sub = &gateway_views_schema,
 	 .unset = "none"},
+	{"alarms", "What is told when a tag leaves its limits", SCHEMA_MAPS, FILE_LIST_AT(alarms, nalarms),
+	 .sub = &gateway_alarm_schema, .unset = "none"},
 };
 
 const struct schema gateway_schema = {"configuration", sizeof(struct gateway_config), TABLE(file_fields)};
