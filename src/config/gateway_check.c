@@ -23,7 +23,7 @@ void gateway_check_unique(struct checker *c, struct name_set *set, const struct 
 			 doc_get(first, "name")->line);
 }
 
-static bool is_loopback(const char *address)
+bool gateway_is_loopback(const char *address)
 {
 	struct in6_addr ipv6;
 	struct in_addr ipv4;
@@ -38,7 +38,7 @@ static void check_access(struct checker *c, const struct doc_node *node, const s
 {
 	const struct doc_node *anonymous = doc_get(node, "allow_anonymous");
 
-	if (l->address && !is_loopback(l->address))
+	if (l->address && !gateway_is_loopback(l->address))
 		schema_fault_key(
 			c->r, node, "address",
 			"found \"%s\", allowed: 127.0.0.1 or ::1; accounts and certificates are not in this "
@@ -184,5 +184,7 @@ int gateway_check(struct checker *c, const struct doc_node *file)
 	gateway_check_internal(c, doc_get(file, "devices"));
 	if ((rc = gateway_check_alarms(c, doc_get(file, "alarms"))) < 0)
 		return rc;
-	return gateway_check_uplinks(c, doc_get(file, "uplinks"));
+	if ((rc = gateway_check_uplinks(c, doc_get(file, "uplinks"))) < 0)
+		return rc;
+	return gateway_check_views(c, doc_get(file, "views"));
 }

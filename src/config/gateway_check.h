@@ -78,6 +78,22 @@ void gateway_check_writes(struct checker *c, const struct doc_node *node, const 
 /* The uplinks: what they refer to, and what their URL is made of. */
 MUST_USE int gateway_check_uplinks(struct checker *c, const struct doc_node *list);
 
+/* The views; after devices and lines. */
+MUST_USE int gateway_check_views(struct checker *c, const struct doc_node *views);
+
+/* One of this machine only? `address` is numeric. */
+bool gateway_is_loopback(const char *address);
+
+/* The map of the Modbus view: made from the tags, or read from the file that it names. ERR_NOMEM. */
+MUST_USE int gateway_map_make(struct checker *c, const struct doc_node *view);
+MUST_USE int gateway_map_load(struct checker *c, const struct doc_node *view);
+
+/* The place of a tag without an address: the area, type and size it has by itself. */
+struct config_place gateway_map_place(const struct config_modbus_view *view, const struct config_tag *tag);
+bool gateway_map_is_bits(enum config_area area);
+/* Puts them in order and finds two that overlap: index of the second in *at, of the first before it. False: none. */
+bool gateway_map_sort(struct config_place *places, size_t n, size_t *at);
+
 /* Is `name` the second of its kind at `node`? Adds a fault then. A NULL name is passed over. */
 void gateway_check_unique(struct checker *c, struct name_set *set, const struct doc_node *node,
 			  const char *name, size_t index, const char *what);

@@ -477,7 +477,7 @@ static void an_uplink_is_taken_apart(void **state)
 
 static void features_to_come_are_refused_by_name(void **state)
 {
-	static const char *const keys[] = {"users", "roles", "views"};
+	static const char *const keys[] = {"users", "roles"};
 	char text[64];
 
 	(void)state;

@@ -163,3 +163,8 @@ bool config_uplink_equal(const struct config_uplink *a, const struct config_upli
 	       a->buffer.drop_oldest == b->buffer.drop_oldest && a->drain_rate == b->drain_rate &&
 	       a->reconnect.first_ms == b->reconnect.first_ms && a->reconnect.max_ms == b->reconnect.max_ms;
 }
+
+bool config_modbus_listener_equal(const struct config_modbus_view *a, const struct config_modbus_view *b)
+{
+	return text_equal(a->address, b->address) && a->port == b->port;
+}

@@ -24,6 +24,8 @@ extern const struct schema_rule rule_payload_template;
 extern const struct schema_rule rule_client_id; /* of MQTT; a user name, too */
 extern const struct schema_rule rule_reference; /* MQTT 5.0, 4.11: servers to go to */
 
+extern const struct schema_rule rule_net;      /* struct config_net */
+extern const struct schema_rule rule_units;    /* struct config_units */
 extern const struct schema_rule rule_tag;      /* "device/tag" */
 extern const struct schema_rule rule_sentence; /* up to 200 characters */
 

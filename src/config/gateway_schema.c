@@ -178,9 +178,10 @@ static const struct schema_field file_fields[] = {
 	 SCHEMA_ANY_LIST, .unset = "none"},
 	{"uplinks", "Remote brokers and clouds", SCHEMA_MAPS, FILE_LIST_AT(uplinks, nuplinks),
 	 .sub = &gateway_uplink_schema, .unset = "none"},
+	{"views", "How others see the tags", SCHEMA_MAP, FILE_AT(views), .sub = &gateway_views_schema,
+	 .unset = "none"},
 	{"alarms", "What is told when a tag leaves its limits", SCHEMA_MAPS, FILE_LIST_AT(alarms, nalarms),
 	 .sub = &gateway_alarm_schema, .unset = "none"},
-	{"views", "Modbus server, SNMP agent", SCHEMA_LATER},
 };
 
 const struct schema gateway_schema = {"configuration", sizeof(struct gateway_config), TABLE(file_fields)};

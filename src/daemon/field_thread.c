@@ -9,6 +9,7 @@
 #include "daemon/field_port.h"
 #include "daemon/field_report.h"
 #include "daemon/loop_thread.h"
+#include "daemon/views.h"
 #include "field/capacity.h"
 #include "north/table.h"
 #include "south/table.h"
@@ -35,6 +36,7 @@ struct field_thread {
 
 	/* The field thread's own. */
 	struct field *field;
+	struct views views;
 	struct loop_timer status;
 	uint64_t start_ms;
 };
@@ -89,7 +91,11 @@ static int apply(struct field_thread *t)
 		return rc;
 	if ((rc = field_port_take_commands(&t->port, t->cfg)) < 0)
 		return rc;
-	rc = field_apply(t->field, t->cfg);
+	rc = views_prepare(&t->views, t->loop, t->field, t->cfg);
+	if (rc == OK && (rc = field_apply(t->field, t->cfg)) < 0)
+		views_abandon(&t->views);
+	else if (rc == OK)
+		views_commit(&t->views, t->cfg);
 	field_port_settle_commands(&t->port, rc == OK);
 	return rc;
 }
@@ -97,6 +103,7 @@ static int apply(struct field_thread *t)
 static void end(struct field_thread *t)
 {
 	t->port.field = NULL;
+	views_end(&t->views);
 	field_destroy(t->field);
 	t->field = NULL;
 	loop_timer_cancel(t->loop, &t->status);
@@ -119,7 +126,14 @@ static void make_report(struct loop_source *s)
 {
 	struct field_thread *t = container_of(s, struct field_thread, report_wanted);
 
-	json_decref(atomic_exchange(&t->report, field_report_make(t->field)));
+	json_t *report = field_report_make(t->field), *views = views_report(&t->views);
+
+	if (report && (!views || json_object_update(report, views) < 0)) {
+		json_decref(report);
+		report = NULL;
+	}
+	json_decref(views);
+	json_decref(atomic_exchange(&t->report, report));
 	loop_notify(t->reported);
 }
 
@@ -181,6 +195,7 @@ void field_thread_stop(struct field_thread *t)
 		return;
 	/* Only when it was not asked to end, after a failure: the broker is still there for its last words. */
 	t->port.field = NULL;
+	views_end(&t->views);
 	field_destroy(t->field);
 	t->field = NULL;
 }

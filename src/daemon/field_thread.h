@@ -39,11 +39,11 @@ MUST_USE int field_thread_start(struct field_thread *t);
  * thread is destroyed; after another answer it is the caller's again and the one before runs on.
  */
 void field_thread_ask(struct field_thread *t, enum field_ask what, const struct gateway_config *cfg);
-/* After the notify: the answer to the last question. OK, ERR_NOMEM or ERR_UNSUPPORTED. */
+/* After the notify: the answer to the last question. OK, ERR_NOMEM, ERR_UNSUPPORTED or ERR_IO (a view cannot listen; logged). */
 int field_thread_answer(const struct field_thread *t);
 
 /*
- * How lines and devices do: {"lines": [...], "devices": [...]}, docs/man/lineside-status.1. Asked for at any time while the thread runs;
+ * How lines and devices do: {"lines": [...], "devices": [...], "views": [...]}, docs/man/lineside-status.1. Asked for at any time while the thread runs;
  * `reported` is notified when it can be taken. NULL: out of memory, or it was taken already. The caller's to json_decref().
  */
 void field_thread_ask_report(struct field_thread *t);

@@ -328,6 +328,14 @@ static const char *check_access(const struct device *d, const struct tag *t, cha
 	return NULL;
 }
 
+/* NULL, or why it will not be asked for this value. */
+static const char *check(const struct tag *t, const struct tag_value *v, struct modbus_value *raw, char *text)
+{
+	const char *error = check_access(t->device, t, text);
+
+	return error ? error : tag_command_check(t, v, raw, text);
+}
+
 /* Only the newest of those that wait for a tag is worth writing. */
 static void supersede(struct line *l, const struct tag *t)
 {
@@ -379,11 +387,9 @@ void field_write(struct field *f, struct tag *t, struct field_write *w)
 	struct device *d = t->device;
 	char text[SET_FAULT_MAX] = "";
 	struct modbus_value raw;
-	const char *error = check_access(d, t, text);
+	const char *error = check(t, &w->value, &raw, text);
 
 	w->job = NULL;
-	if (!error)
-		error = tag_command_check(t, &w->value, &raw, text);
 	if (!error && d->line->njobs >= JOBS_MAX && !waits_for(d->line, t)) {
 		snprintf(text, sizeof(text), "too many commands wait for this line");
 		error = "busy";
@@ -392,6 +398,14 @@ void field_write(struct field *f, struct tag *t, struct field_write *w)
 		refuse(w, f, error, text);
 	else
 		queue(d, t, w, &raw);
+}
+
+const char *field_write_check(const struct tag *t, const struct tag_value *v)
+{
+	char text[SET_FAULT_MAX];
+	struct modbus_value raw;
+
+	return check(t, v, &raw, text);
 }
 
 void field_write_forget(struct field_write *w)

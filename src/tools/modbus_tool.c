@@ -58,6 +58,8 @@ static int help(void)
 		printf("\n");
 		print_command((enum modbus_command)c);
 	}
+	printf("\nUsage: lineside modbus map -c FILE\nprint where each tag of a configuration lies for "
+	       "masters\n\nOptions:\n  -c, --config FILE  the configuration\n");
 	printf("\n\"lineside modbus COMMAND --help\" says more. Exit status: 0 done; 1 it failed or the "
 	       "device\n"
 	       "refused; 2 wrong arguments.\n");
@@ -78,10 +80,12 @@ int tool_modbus(int argc, char **argv)
 			return TOOL_USAGE;
 		return o.help ? help_of(c) : commands[c].run(&o);
 	}
+	if (strcmp(word, "map") == 0)
+		return modbus_tool_map(argc - 1, argv + 1);
 	if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
 		return help();
 	fprintf(stderr, *word ? "lineside modbus: there is no command \"%s\"; " : "lineside modbus:%s ",
 		word);
-	fprintf(stderr, "commands are read, write, serve and scan (--help)\n");
+	fprintf(stderr, "commands are read, write, serve, scan and map (--help)\n");
 	return TOOL_USAGE;
 }

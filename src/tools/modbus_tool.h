@@ -11,5 +11,7 @@ int modbus_tool_read(const struct modbus_options *o);
 int modbus_tool_write(const struct modbus_options *o);
 int modbus_tool_serve(const struct modbus_options *o);
 int modbus_tool_scan(const struct modbus_options *o);
+/* It speaks to no device: its arguments are its own, argv[0] is "map". */
+int modbus_tool_map(int argc, char **argv);
 
 #endif
