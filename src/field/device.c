@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "field/internal.h"
 
-#define SILENT_UNIT_MS      100u /* of plan_block.silent_until */
+#define SILENT_UNIT_MS      100u        /* of plan_block.silent_until */
 #define BLOCK_DOUBLINGS_MAX 20u         /* of the back-off of a block that stays without an answer */
 #define GOLDEN_PART         2654435769u /* of 2^32 */
 

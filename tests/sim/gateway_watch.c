@@ -321,7 +321,8 @@ void gw_reconsider(struct gw *g, struct gw_device *d)
 		/* Beside units that answer, probes have an eighth of the time in which the wire is free. */
 		wait_ms += PROBES_MS(l);
 	} else {
-		wait_ms += 2 * scan_ms(d) + attempts_ms;
+		/* Commands go between the attempts of polls, and have as many of their own. */
+		wait_ms += 2 * scan_ms(d) + 2 * attempts_ms;
 	}
 	d->deadline_us = now_us + MS(wait_ms);
 }
