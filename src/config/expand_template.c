@@ -114,6 +114,13 @@ static const char *take_reference(const char *p, char *name, size_t size, long *
 	return *p == '}' ? p + 1 : NULL;
 }
 
+/* Topics and payloads have names of their own in the same form (config/text_template.h): those are left to them. */
+static bool is_published_text(const struct doc_node *n)
+{
+	return n->key && (strcmp(n->key, "topic") == 0 || strcmp(n->key, "group_topic") == 0 ||
+			  strcmp(n->key, "payload_template") == 0);
+}
+
 /* The value of a reference; false with a fault at `n`. */
 static bool put_reference(const struct template *t, const struct doc_node *n, const char *name, long offset,
 			  char *buf, size_t size)
@@ -122,6 +129,10 @@ static bool put_reference(const struct template *t, const struct doc_node *n, co
 	char names[200], *end;
 	long number;
 
+	if (!value && is_published_text(n)) {
+		snprintf(buf, size, "${%s}", name);
+		return true;
+	}
 	if (!value) {
 		list_parameters(t, names, sizeof(names));
 		fault(t, n, "found ${%s} in the template \"%s\", allowed: its parameters: %s", name,

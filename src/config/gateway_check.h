@@ -5,6 +5,7 @@
 #ifndef CONFIG_GATEWAY_CHECK_H
 #define CONFIG_GATEWAY_CHECK_H
 
+#include "base/bytes.h"
 #include "config/gateway_config.h"
 #include "config/names.h"
 #include "config/schema.h"
@@ -34,6 +35,22 @@ void gateway_limit_output(const struct config_line *line, struct config_tag *tag
 MUST_USE int gateway_check_tags(struct checker *c, const struct doc_node *node, struct config_device *dev,
 				const struct config_line *line);
 
+/* A tag of an internal line: what it is, and keys that apply to no such tag; and the other way round. */
+void gateway_check_internal_tag(struct checker *c, const struct doc_node *node, struct config_tag *tag,
+				size_t index);
+void gateway_check_wired_tag(struct checker *c, const struct doc_node *node);
+
+/* What counters and computed tags refer to, and whether they go round in circles. After all devices. */
+void gateway_check_internal(struct checker *c, const struct doc_node *devices);
+
+/* What alarms watch. After all devices. ERR_NOMEM. */
+MUST_USE int gateway_check_alarms(struct checker *c, const struct doc_node *list);
+
+/* A tag that is named as "device/tag", or by its two parts; attributes of channels are found as well, *tag is NULL then. */
+MUST_USE int gateway_find_tag(const struct gateway_config *cfg, struct span device, struct span name,
+			      struct config_device **dev, struct config_tag **tag);
+/* The two parts of "device/tag". */
+void gateway_split_tag(const char *text, struct span *device, struct span *name);
 /* One device's time-out, retries, back-off and silence. `line` as above. */
 void gateway_check_device_times(struct checker *c, const struct doc_node *node,
 				const struct config_device *dev, const struct config_line *line);
@@ -53,6 +70,10 @@ void gateway_check_value(struct checker *c, const struct doc_node *node, const s
 /* When all tags of a device are known. `list` is that of its tags. */
 void gateway_check_scale_tags(struct checker *c, const struct doc_node *list, struct config_device *dev,
 			      const struct name_set *names);
+
+/* What is written on it; after gateway_check_tags(). */
+void gateway_check_writes(struct checker *c, const struct doc_node *node, const struct config_device *dev,
+			  const struct config_line *line);
 
 /* The uplinks: what they refer to, and what their URL is made of. */
 MUST_USE int gateway_check_uplinks(struct checker *c, const struct doc_node *list);

@@ -321,6 +321,16 @@ int gateway_check_rack(struct checker *c, const struct doc_node *node, struct co
 
 /* ---- the channels of a rack, for a device that names no tags ---- */
 
+static double scaled(const struct config_tag *tag, double raw)
+{
+	const struct config_map *map = tag->map;
+
+	if (!map)
+		return raw * tag->scale + tag->offset;
+	return map->value[0] +
+	       (raw - map->raw[0]) * (map->value[1] - map->value[0]) / (map->raw[1] - map->raw[0]);
+}
+
 /* An analog output takes nothing beyond what it is made for. */
 void gateway_limit_output(const struct config_line *line, struct config_tag *tag)
 {
@@ -333,8 +343,8 @@ void gateway_limit_output(const struct config_line *line, struct config_tag *tag
 	mode = io_mode_info((enum io_mode)m->mode);
 	if (mode->low == mode->high)
 		return;
-	low = mode->low * tag->scale + tag->offset;
-	high = mode->high * tag->scale + tag->offset;
+	low = scaled(tag, mode->low);
+	high = scaled(tag, mode->high);
 	if (isinf(tag->min))
 		tag->min = fmin(low, high);
 	if (isinf(tag->max))

@@ -207,6 +207,18 @@ static bool is_number(const struct config_tag *tag)
 	return kind == VALUE_KIND_INT || kind == VALUE_KIND_UINT || kind == VALUE_KIND_FLOAT;
 }
 
+/* min and max are limits of what may be written, or what percent are of. */
+static void check_range(struct checker *c, const struct doc_node *node, const struct config_tag *tag,
+			const struct config_policy *p)
+{
+	static const char *const bounds[] = {"min", "max"};
+
+	for (size_t i = 0; i < 2 && !tag->writable && !p->deadband.is_percent && is_number(tag); i++)
+		if (doc_get(node, bounds[i]))
+			schema_fault_key(c->r, node, bounds[i],
+					 "applies only with access: rw or a deadband in percent");
+}
+
 static int resolve_tag(struct checker *c, const struct doc_node *node, const struct doc_node *device,
 		       const struct level *group, struct config_tag *tag)
 {
@@ -216,6 +228,8 @@ static int resolve_tag(struct checker *c, const struct doc_node *node, const str
 		schema_fault_key(c->r, node, "publish",
 				 "does not apply to the type %s, which has no above and below",
 				 value_type_info(tag->type)->name);
+	if (node)
+		check_range(c, node, tag, &l.policy);
 	check_complete(c, &l);
 	return share(c, &l.policy, &tag->policy);
 }

@@ -160,16 +160,8 @@ static void check_span(struct checker *c, const struct doc_node *node, const str
 /* One request writes at most 123 registers (MODBUS Application Protocol V1.1b3, 6.12). */
 #define WRITABLE_BYTES_MAX (2u * 123u)
 
-/* Percent of what? */
-static bool is_range_needed(const struct config_tag *tag)
-{
-	return tag->keys && tag->keys->deadband.is_percent;
-}
-
 static void check_writing(struct checker *c, const struct doc_node *node, const struct config_tag *tag)
 {
-	static const char *const bounds[] = {"min", "max"};
-
 	if (tag->writable && !is_output_area(tag->address.area))
 		schema_fault_key(c->r, node, "access", "found \"rw\", but the area %s can only be read",
 				 config_area_text(tag->address.area));
@@ -177,10 +169,6 @@ static void check_writing(struct checker *c, const struct doc_node *node, const 
 		schema_fault_key(c->r, node, "length",
 				 "found \"%u\", allowed with access: rw: 1..%u, what one request can write",
 				 tag->length, WRITABLE_BYTES_MAX);
-	for (size_t i = 0; i < 2; i++)
-		if (!tag->writable && !is_range_needed(tag) && doc_get(node, bounds[i]))
-			schema_fault_key(c->r, node, bounds[i],
-					 "applies only with access: rw, or a deadband in percent beside it");
 }
 
 static void check_tag(struct checker *c, const struct doc_node *node, struct config_tag *tag,
@@ -239,6 +227,11 @@ int gateway_check_tags(struct checker *c, const struct doc_node *node, struct co
 			continue;
 		gateway_check_unique(c, &names, n, dev->tags[n->index].name, n->index, "tag of this device");
 		check_tag_group(c, n, dev, &groups, &dev->tags[n->index]);
+		if (line && line->type == CONFIG_LINE_INTERNAL) {
+			gateway_check_internal_tag(c, n, &dev->tags[n->index], n->index);
+			continue;
+		}
+		gateway_check_wired_tag(c, n);
 		check_tag(c, n, &dev->tags[n->index], dev, line);
 	}
 	gateway_check_scale_tags(c, list, dev, &names);

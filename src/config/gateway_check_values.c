@@ -195,7 +195,8 @@ static bool holds(const struct config_tag *tag, int64_t number)
 
 static void check_labels(struct checker *c, const struct doc_node *node, const struct config_tag *tag)
 {
-	static const char *const beside[] = {"scale", "offset", "map", "scale_tag", "deadband", "min", "max"};
+	static const char *const beside[] = {"scale", "offset", "map",   "scale_tag", "deadband",
+					     "min",   "max",    "above", "below",     "hysteresis"};
 
 	if (!tag->nlabels)
 		return;

@@ -144,7 +144,8 @@ enum config_line_type {
 	CONFIG_LINE_SIM,
 	CONFIG_LINE_MODBUS_RTU,
 	CONFIG_LINE_RTU_OVER_TCP,
-	CONFIG_LINE_IO
+	CONFIG_LINE_IO,
+	CONFIG_LINE_INTERNAL /* no wire: set points, counters and computed tags */
 };
 
 enum config_parity { CONFIG_PARITY_NONE, CONFIG_PARITY_EVEN, CONFIG_PARITY_ODD };
@@ -237,6 +238,15 @@ struct config_address {
 	int order;      /* enum byte_order; CONFIG_ORDER_UNSET: none */
 };
 
+enum config_counted { CONFIG_COUNTED_RISING, CONFIG_COUNTED_FALLING, CONFIG_COUNTED_BOTH };
+
+struct config_counter {
+	const char *of; /* "device/tag"; NULL: it is no counter */
+	int edge;       /* enum config_counted */
+};
+
+#define CONFIG_RANKS_MAX 16 /* computed tags of computed tags of ... */
+
 #define CONFIG_ORDER_UNSET BYTE_ORDER_COUNT
 #define CONFIG_ADDRESS_NONE                                                      \
 	{                                                                        \
@@ -254,12 +264,13 @@ struct schema_label; /* config/schema.h: a number and its text */
 
 struct config_tag {
 	const char *name;
-	struct config_address address;
+	struct config_address address; /* of an internal line: its own, made from the place in the list */
 	enum value_type type;
 	enum byte_order order; /* fits the type; the type's own when not set */
 	bool high_byte;        /* int8, uint8: the high byte of the register */
 	bool writable;
 	uint8_t bits;    /* integers: so many from address.bit on are the value; 0: all */
+	bool verify;     /* read back after a write */
 	uint16_t length; /* bytes of a string or bytes value, 1..VALUE_BYTES_MAX; else 0 */
 	double scale;    /* finite, not 0 */
 	double offset;
@@ -277,6 +288,18 @@ struct config_tag {
 	size_t group;                    /* index into the device's groups */
 	struct config_policy_keys *keys; /* NULL: none */
 	const struct config_policy *policy;
+	/* on internal lines, one of: */
+	double value;           /* NAN when not set; of a bool 0 or 1 */
+	const char *expression; /* base/expr.h; NULL when not set */
+	struct config_counter counter;
+	uint8_t rank; /* 1..CONFIG_RANKS_MAX: one more than the highest of those that it is made from; 0: of none */
+};
+
+/* With which functions a device is written. */
+enum config_write {
+	CONFIG_WRITE_AUTO,     /* 5 and 6 for one item, 15 and 16 for several */
+	CONFIG_WRITE_SINGLE,   /* 5 and 6 only, one register after the other */
+	CONFIG_WRITE_MULTIPLE, /* 15 and 16 only */
 };
 
 #define CONFIG_RETRIES_UNSET UINT32_MAX
@@ -297,6 +320,8 @@ struct config_device {
 	int string_order;                      /* of its strings and bytes that name none */
 	const char *template_name, *tags_file; /* where its keys come from besides; NULL: none */
 	bool one_by_one;                       /* each tag has a request of its own */
+	int write;                             /* enum config_write */
+	bool mask_write;                       /* it takes function 22 */
 	struct config_group *groups;
 	size_t ngroups; /* at least 1 */
 	struct config_tag *tags;
@@ -344,6 +369,21 @@ struct config_uplink {
 	struct config_uplink_reconnect reconnect;
 };
 
+enum config_severity { CONFIG_SEVERITY_INFO, CONFIG_SEVERITY_WARNING, CONFIG_SEVERITY_CRITICAL };
+
+const char *config_severity_text(int severity); /* "warning" */
+
+struct config_alarm {
+	const char *name;
+	const char *tag;     /* "device/tag" */
+	double above, below; /* INFINITY and -INFINITY when not set */
+	double hysteresis;
+	uint32_t delay_ms;
+	bool quality;     /* bad quality raises it, too */
+	const char *text; /* for people; NULL: none */
+	int severity;     /* enum config_severity */
+};
+
 struct gateway_config {
 	struct config_gateway gateway;
 	struct config_broker broker;
@@ -357,6 +397,8 @@ struct gateway_config {
 	size_t ndevices;
 	struct config_uplink *uplinks;
 	size_t nuplinks;
+	struct config_alarm *alarms;
+	size_t nalarms;
 };
 
 /*
@@ -393,6 +435,9 @@ MUST_USE int gateway_config_parse(const char *name, const void *bytes, size_t le
  */
 MUST_USE int gateway_config_default(struct gateway_config **out);
 
+/* Unit 0 of a serial line, that is all units: they can be written, and none answers. */
+bool config_device_is_broadcast(const struct config_device *device, const struct config_line *line);
+
 /* Accepts NULL. */
 void gateway_config_destroy(struct gateway_config *cfg);
 
@@ -405,6 +450,7 @@ bool config_listener_equal(const struct config_listener *a, const struct config_
 bool config_line_equal(const struct config_line *a, const struct config_line *b);
 bool config_policy_equal(const struct config_policy *a, const struct config_policy *b);
 bool config_device_equal(const struct config_device *a, const struct config_device *b);
+bool config_alarm_equal(const struct config_alarm *a, const struct config_alarm *b);
 bool config_uplink_equal(const struct config_uplink *a, const struct config_uplink *b);
 
 /* The JSON Schema (draft 2020-12) of the file, from the same table that checks it. ERR_IO when writing fails. */

@@ -226,7 +226,7 @@ static void lines_have_the_keys_of_their_type(void **state)
 		 "lines[0].parity: is not a key of a line of type rtu-over-tcp"},
 		{"lines: [{name: p, type: modbus-tpc}]\n",
 		 "lines[0].type: found \"modbus-tpc\", allowed: "
-		 "modbus-tcp, sim, modbus-rtu, rtu-over-tcp, io; did you mean \"modbus-tcp\"?"},
+		 "modbus-tcp, sim, modbus-rtu, rtu-over-tcp, io, internal; did you mean \"modbus-tcp\"?"},
 		{"lines: [{name: p, type: modbus-tcp, host: 'a b'}]\n",
 		 "lines[0].host: found \"a b\", allowed: a host name or an IP address"},
 		{"lines: [{name: p, type: modbus-tcp, host: h, backoff: {first: 2s, max: 1s}}]\n",
@@ -388,7 +388,7 @@ static void keys_of_a_tag_fit_its_type(void **state)
 		 "devices[0].tags[0].deadband: found \"-1\", allowed: a number from 0 on, or percent from "
 		 "\"0%\" to \"100%\""},
 		{TAG("address: holding:0, type: int16, min: 1"),
-		 "devices[0].tags[0].min: applies only with access: rw, or a deadband in percent beside it"},
+		 "devices[0].tags[0].min: applies only with access: rw or a deadband in percent"},
 		{TAG("address: holding:0, type: int16, access: rw, min: 2, max: 1"),
 		 "devices[0].tags[0].max: found 1, allowed: no less than min, 2"},
 		{TAG("address: holding:0, type: int16, access: w"),
@@ -477,7 +477,7 @@ static void an_uplink_is_taken_apart(void **state)
 
 static void features_to_come_are_refused_by_name(void **state)
 {
-	static const char *const keys[] = {"users", "roles", "templates", "views"};
+	static const char *const keys[] = {"users", "roles", "views"};
 	char text[64];
 
 	(void)state;
@@ -557,6 +557,8 @@ static const char full[] =
 	"    max_gap: 4\n"
 	"    max_block: 60\n"
 	"    one_by_one: true\n"
+	"    write: single\n"
+	"    mask_write: true\n"
 	"    groups:\n"
 	"      - {name: fast, scan: 100ms, publish: every_scan}\n"
 	"      - {name: slow, scan: 1min, publish: period, period: 10min}\n"
@@ -566,7 +568,8 @@ static const char full[] =
 	"fast, deadband: 0.5}\n"
 	"      - {name: s, address: \"input:20\", type: string, length: 16, group: slow, order: BA}\n"
 	"      - {name: b, address: \"input:20\", type: uint8, byte: high, group: slow}\n"
-	"      - {name: l, address: \"holding:30\", type: int16, access: rw, min: 0, max: 500, group: "
+	"      - {name: l, address: \"holding:30\", type: int16, access: rw, verify: true, min: 0, max: 500, "
+	"group: "
 	"fast}\n";
 
 static void check_full(const struct gateway_config *cfg)
@@ -600,7 +603,8 @@ static void check_full(const struct gateway_config *cfg)
 	assert_int_equal(cfg->devices[0].line, 1);
 	assert_int_equal(m->line, 0);
 	assert_int_equal(m->unit, 9);
-	assert_true(m->one_by_one);
+	assert_true(m->one_by_one && m->mask_write && m->write == CONFIG_WRITE_SINGLE);
+	assert_true(m->tags[3].verify);
 	assert_int_equal(m->groups[1].policy->publish, CONFIG_PUBLISH_PERIOD);
 	assert_int_equal(m->groups[1].policy->period_ms, 600000);
 	assert_int_equal(m->ntags, 4);
@@ -699,6 +703,9 @@ static void a_change_of_any_key_makes_a_device_differ(void **state)
 		DEVICE("unit: 2, tags: []"),
 		DEVICE("max_gap: 2, tags: []"),
 		DEVICE("one_by_one: true, tags: []"),
+		DEVICE("write: multiple, tags: []"),
+		DEVICE("mask_write: true, tags: []"),
+		MINE("address: holding:0, type: int16, group: g, access: rw, verify: true"),
 		DEVICE("groups: [{name: g, scan: 2s}], tags: []"),
 	};
 	enum { N = sizeof(texts) / sizeof(texts[0]) };

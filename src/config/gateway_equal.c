@@ -1,3 +1,4 @@
+#include <math.h>
 #include <string.h>
 
 #include "config/io_config.h"
@@ -93,17 +94,33 @@ static bool labels_equal(const struct config_tag *a, const struct config_tag *b)
 	return a->nlabels == b->nlabels;
 }
 
+static bool internal_equal(const struct config_tag *a, const struct config_tag *b)
+{
+	bool same_value = a->value == b->value || (isnan(a->value) && isnan(b->value));
+
+	return same_value && text_equal(a->expression, b->expression) &&
+	       text_equal(a->counter.of, b->counter.of) && a->counter.edge == b->counter.edge;
+}
+
+bool config_alarm_equal(const struct config_alarm *a, const struct config_alarm *b)
+{
+	return text_equal(a->name, b->name) && text_equal(a->tag, b->tag) && a->above == b->above &&
+	       a->below == b->below && a->hysteresis == b->hysteresis && a->delay_ms == b->delay_ms &&
+	       a->quality == b->quality && text_equal(a->text, b->text) && a->severity == b->severity;
+}
+
 static bool tag_equal(const struct config_tag *a, const struct config_tag *b)
 {
 	return text_equal(a->name, b->name) && a->address.area == b->address.area &&
 	       a->address.number == b->address.number && a->address.bit == b->address.bit &&
 	       a->type == b->type && a->order == b->order && a->high_byte == b->high_byte &&
-	       a->bits == b->bits && a->writable == b->writable && a->length == b->length &&
-	       a->scale == b->scale && a->offset == b->offset && a->min == b->min && a->max == b->max &&
-	       text_equal(a->unit, b->unit) && a->group == b->group && a->has_invalid == b->has_invalid &&
-	       a->invalid == b->invalid && map_equal(a->map, b->map) && labels_equal(a, b) &&
-	       text_equal(a->scale_tag_name, b->scale_tag_name) && a->scale_tag == b->scale_tag &&
-	       config_policy_equal(a->policy, b->policy);
+	       a->bits == b->bits && a->writable == b->writable && a->verify == b->verify &&
+	       a->length == b->length && a->scale == b->scale && a->offset == b->offset && a->min == b->min &&
+	       a->max == b->max && text_equal(a->unit, b->unit) && a->group == b->group &&
+	       a->has_invalid == b->has_invalid && a->invalid == b->invalid && map_equal(a->map, b->map) &&
+	       labels_equal(a, b) && text_equal(a->scale_tag_name, b->scale_tag_name) &&
+	       a->scale_tag == b->scale_tag && config_policy_equal(a->policy, b->policy) &&
+	       internal_equal(a, b);
 }
 
 bool config_device_equal(const struct config_device *a, const struct config_device *b)
@@ -112,7 +129,8 @@ bool config_device_equal(const struct config_device *a, const struct config_devi
 	    a->timeout_ms != b->timeout_ms || a->retries != b->retries || a->silence_ms != b->silence_ms ||
 	    a->backoff.first_ms != b->backoff.first_ms || a->backoff.max_ms != b->backoff.max_ms ||
 	    a->max_gap != b->max_gap || a->max_block != b->max_block || a->one_by_one != b->one_by_one ||
-	    a->ngroups != b->ngroups || a->ntags != b->ntags)
+	    a->write != b->write || a->mask_write != b->mask_write || a->ngroups != b->ngroups ||
+	    a->ntags != b->ntags)
 		return false;
 	for (size_t i = 0; i < a->ngroups; i++)
 		if (!group_equal(&a->groups[i], &b->groups[i]))

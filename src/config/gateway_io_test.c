@@ -164,7 +164,8 @@ static void an_analog_output_is_limited_by_its_mode_as_it_is_scaled(void **state
 			"tags: [{name: a, address: 'ao:0', access: rw},"
 			" {name: b, address: 'ao:1', access: rw, scale: -10, offset: 300},"
 			" {name: c, address: 'ao:1', access: rw, min: 6, max: 30},"
-			" {name: d, address: 'ao:2', access: rw}, {name: e, address: 'ao:0'}]"));
+			" {name: d, address: 'ao:2', access: rw}, {name: e, address: 'ao:0'},"
+			" {name: f, address: 'ao:1', access: rw, map: {raw: [4, 20], value: [0, 100]}}]"));
 	const struct config_tag *t = cfg->devices[0].tags;
 
 	(void)state;
@@ -173,6 +174,7 @@ static void an_analog_output_is_limited_by_its_mode_as_it_is_scaled(void **state
 	assert_true(t[2].min == 6 && t[2].max == 30);
 	assert_true(isinf(t[3].min) && isinf(t[3].max));
 	assert_true(isinf(t[4].min));
+	assert_true(t[5].min == 0 && t[5].max == 100);
 	gateway_config_destroy(cfg);
 }
 
@@ -223,7 +225,7 @@ static void addresses_are_those_of_channels_that_are_there(void **state)
 		{"di:2", "found channel 2, allowed: 0..1"},
 		{"tc:0", "found the area tc, allowed on this rack: di"},
 		{"coil:0", "found the area coil, allowed on this line: di, do, relay, ai, ao, rtd, tc"},
-		{"di:0.1", "found bit 1, allowed only for a bool of a register"},
+		{"di:0.1", "found bit 1, allowed only for a bool of a register, or with bits"},
 	};
 
 	(void)state;

@@ -24,6 +24,9 @@ extern const struct schema_rule rule_payload_template;
 extern const struct schema_rule rule_client_id; /* of MQTT; a user name, too */
 extern const struct schema_rule rule_reference; /* MQTT 5.0, 4.11: servers to go to */
 
+extern const struct schema_rule rule_tag;      /* "device/tag" */
+extern const struct schema_rule rule_sentence; /* up to 200 characters */
+
 /* Well-formed UTF-8 of 1..max characters, none of them a control character or in `without`. */
 bool rule_is_clean(const char *text, size_t max, const char *without);
 

@@ -178,6 +178,8 @@ static const struct schema_field file_fields[] = {
 	 SCHEMA_ANY_LIST, .unset = "none"},
 	{"uplinks", "Remote brokers and clouds", SCHEMA_MAPS, FILE_LIST_AT(uplinks, nuplinks),
 	 .sub = &gateway_uplink_schema, .unset = "none"},
+	{"alarms", "What is told when a tag leaves its limits", SCHEMA_MAPS, FILE_LIST_AT(alarms, nalarms),
+	 .sub = &gateway_alarm_schema, .unset = "none"},
 	{"views", "Modbus server, SNMP agent", SCHEMA_LATER},
 };
 

@@ -21,6 +21,8 @@ extern const struct schema gateway_tag_schema;    /* struct config_tag */
 extern const struct schema gateway_policy_schema; /* struct config_policy_keys */
 extern const struct schema gateway_uplink_schema; /* of struct config_uplink */
 
+extern const struct schema gateway_alarm_schema; /* of struct config_alarm */
+
 /* For the tables. */
 #define TABLE(fields_) .fields = (fields_), .nfields = sizeof(fields_) / sizeof((fields_)[0])
 #define MS_PER_S       1000.0

@@ -67,6 +67,22 @@ static const struct schema_word string_order_words[] = {
 static const struct schema_word byte_words[] = {{"low", 0}, {"high", 1}, {NULL, 0}};
 static const struct schema_word access_words[] = {{"r", 0}, {"rw", 1}, {NULL, 0}};
 
+static const struct schema_word edge_words[] = {
+	{"rising", CONFIG_COUNTED_RISING},
+	{"falling", CONFIG_COUNTED_FALLING},
+	{"both", CONFIG_COUNTED_BOTH},
+	{NULL, 0},
+};
+
+static const struct schema_field counter_fields[] = {
+	{"of", "The tag whose edges are counted, as device/tag", SCHEMA_TEXT,
+	 SCHEMA_AT(struct config_counter, of), .rule = &rule_tag, .required = true},
+	{"edge", "Which edges: from false to true, from true to false, or both", SCHEMA_ENUM,
+	 SCHEMA_AT(struct config_counter, edge), .words = edge_words, .preset = "rising"},
+};
+
+static const struct schema counter_table = {"counter", sizeof(struct config_counter), TABLE(counter_fields)};
+
 static const struct schema_field map_fields[] = {
 	{"raw", "Two numbers that the device may hold", SCHEMA_NUMBERS, SCHEMA_AT(struct config_map, raw),
 	 .required = true},
@@ -92,10 +108,11 @@ static const struct schema_field tag_fields[] = {
 	{"address",
 	 "Where it lies, counted from 0: holding:7, coil:0, or holding:7.3 for one bit; or 40008, 400008, "
 	 "1!400008",
-	 SCHEMA_RULE, TAG_AT(address), .rule = &rule_address, .required = true},
+	 SCHEMA_RULE, TAG_AT(address), .rule = &rule_address, .unset = "needed, but on an internal line"},
 	{"type", "What lies there", SCHEMA_ENUM, TAG_AT(type), .words = type_words,
-	 .unset =
-		 "bool in coil, discrete, di, do and relay, float64 in ai, ao, rtd and tc; needed elsewhere"},
+	 .unset = "bool in coil, discrete, di, do and relay, float64 in ai, ao, rtd and tc, float64 on an "
+		  "internal "
+		  "line; needed elsewhere"},
 	{"order", "Order of the bytes; ABCD is the most significant first", SCHEMA_ENUM, TAG_AT(order),
 	 .words = order_words, .unset = "the most significant byte first"},
 	{"byte", "Which byte of the register an int8 or uint8 is", SCHEMA_ENUM, TAG_AT(high_byte),
@@ -121,10 +138,19 @@ static const struct schema_field tag_fields[] = {
 	{"group", "The group that reads it", SCHEMA_TEXT, TAG_AT(group_name), .rule = &rule_name,
 	 .unset = "the device's only group"},
 	{"access", "May it be written?", SCHEMA_ENUM, TAG_AT(writable), .words = access_words, .preset = "r"},
+	{"verify", "Read it back after a write, and compare", SCHEMA_BOOL, TAG_AT(verify), .preset = "false"},
 	{"min", "Least value that may be written", SCHEMA_NUMBER, TAG_AT(min),
 	 .unset = "what the type holds"},
 	{"max", "Largest value that may be written", SCHEMA_NUMBER, TAG_AT(max),
 	 .unset = "what the type holds"},
+	{"value",
+	 "On an internal line: a constant, or with access: rw where a set point begins; 0 or 1 "
+	 "of a bool",
+	 SCHEMA_NUMBER, TAG_AT(value), .unset = "it is not one"},
+	{"expression", "On an internal line: what it is computed from, such as press/power / 1000",
+	 SCHEMA_TEXT, TAG_AT(expression), .unset = "it is not computed"},
+	{"counter", "On an internal line: it counts the edges of another tag", SCHEMA_MAP, TAG_AT(counter),
+	 .sub = &counter_table, .unset = "it does not count"},
 	{"safe", "Safe value of an output", SCHEMA_LATER},
 	{"", "", SCHEMA_KEYS, TAG_AT(keys), .sub = &gateway_policy_schema},
 };
@@ -139,10 +165,18 @@ static void tag_init(void *item)
 	tag->address.bit = CONFIG_BIT_UNSET;
 	tag->min = -INFINITY;
 	tag->max = INFINITY;
+	tag->value = NAN;
 }
 
 const struct schema gateway_tag_schema = {"tag", sizeof(struct config_tag), TABLE(tag_fields),
 					  .init = tag_init};
+
+static const struct schema_word write_words[] = {
+	{"auto", CONFIG_WRITE_AUTO},
+	{"single", CONFIG_WRITE_SINGLE},
+	{"multiple", CONFIG_WRITE_MULTIPLE},
+	{NULL, 0},
+};
 
 #define DEVICE_AT(member) SCHEMA_AT(struct config_device, member)
 
@@ -171,6 +205,12 @@ static const struct schema_field device_fields[] = {
 	 DEVICE_AT(order), .words = device_order_words, .unset = "the most significant byte first"},
 	{"string_order", "Order of the bytes of its strings and bytes values, where a tag names none",
 	 SCHEMA_ENUM, DEVICE_AT(string_order), .words = string_order_words, .unset = "AB"},
+	{"write",
+	 "With which functions it is written: 5 and 6 (single), 15 and 16 (multiple), or those that fit",
+	 SCHEMA_ENUM, DEVICE_AT(write), .words = write_words, .preset = "auto"},
+	{"mask_write",
+	 "It takes function 22: a bit or byte of a register is written without reading the rest before",
+	 SCHEMA_BOOL, DEVICE_AT(mask_write), .preset = "false"},
 	{"one_by_one", "Each tag is read by a request of its own, for devices that answer nothing else",
 	 SCHEMA_BOOL, DEVICE_AT(one_by_one), .preset = "false"},
 	{"timeout", "Time for its answers", SCHEMA_TIME, DEVICE_AT(timeout_ms), .min = 10,

@@ -11,7 +11,7 @@
 #define NETWORK         .only = 1u << CONFIG_LINE_MODBUS_TCP | 1u << CONFIG_LINE_RTU_OVER_TCP
 #define SERIAL          .only = 1u << CONFIG_LINE_MODBUS_RTU | 1u << CONFIG_LINE_RTU_OVER_TCP
 #define IO_ONLY         .only = 1u << CONFIG_LINE_IO
-#define NOT_SIM         .only = ~(1u << CONFIG_LINE_SIM)
+#define NOT_SIM         .only = ~(1u << CONFIG_LINE_SIM | 1u << CONFIG_LINE_INTERNAL)
 
 static const struct schema_field backoff_fields[] = {
 	{"first", "Wait before the first new attempt; it doubles each time", SCHEMA_TIME,
@@ -28,6 +28,7 @@ static const struct schema_word line_types[] = {
 	{"modbus-rtu", CONFIG_LINE_MODBUS_RTU},
 	{"rtu-over-tcp", CONFIG_LINE_RTU_OVER_TCP},
 	{"io", CONFIG_LINE_IO},
+	{"internal", CONFIG_LINE_INTERNAL},
 	{NULL, 0},
 };
 
@@ -68,8 +69,8 @@ static const struct schema_word drivers[] = {
 static const struct schema_field line_fields[] = {
 	{"name", "What devices call it", SCHEMA_TEXT, LINE_AT(name), .rule = &rule_name, .required = true},
 	{"type",
-	 "How it is driven: Modbus/TCP, Modbus RTU on a serial port, the same behind a TCP connection, or a "
-	 "simulated rack",
+	 "How it is driven: Modbus/TCP, Modbus RTU on a serial port, the same behind a TCP connection, a "
+	 "simulated rack, or internal: no wire, but tags that the gateway itself keeps and computes",
 	 SCHEMA_ENUM, LINE_AT(type), .words = line_types, .required = true},
 	{"host", "The Modbus/TCP server, or the converter in front of a serial line", SCHEMA_TEXT,
 	 LINE_AT(host), .rule = &rule_host, .required = true, NETWORK},

@@ -22,16 +22,19 @@ struct table {
 
 static const char *next_key(const void *arg, size_t i)
 {
+	const struct schema_field *f = schema_field_at(&gateway_tag_schema, i);
+
 	(void)arg;
-	return i < gateway_tag_schema.nfields ? gateway_tag_schema.fields[i].key : NULL;
+	return f ? f->key : NULL;
 }
 
 static const struct schema_field *field_of(const char *key)
 {
-	for (size_t i = 0; i < gateway_tag_schema.nfields; i++)
-		if (strcmp(gateway_tag_schema.fields[i].key, key) == 0 &&
-		    gateway_tag_schema.fields[i].kind != SCHEMA_LATER)
-			return &gateway_tag_schema.fields[i];
+	const struct schema_field *f;
+
+	for (size_t i = 0; (f = schema_field_at(&gateway_tag_schema, i)); i++)
+		if (strcmp(f->key, key) == 0 && f->kind != SCHEMA_LATER)
+			return f;
 	return NULL;
 }
 
@@ -261,11 +264,10 @@ static void put_structured(FILE *to, const struct doc_node *n)
 
 void tags_table_print_head(FILE *to)
 {
+	const struct schema_field *f;
 	bool any = false;
 
-	for (size_t i = 0; i < gateway_tag_schema.nfields; i++) {
-		const struct schema_field *f = &gateway_tag_schema.fields[i];
-
+	for (size_t i = 0; (f = schema_field_at(&gateway_tag_schema, i)); i++) {
 		if (f->kind == SCHEMA_LATER)
 			continue;
 		fprintf(to, "%s%s", any ? "," : "", f->key);
@@ -276,10 +278,10 @@ void tags_table_print_head(FILE *to)
 
 void tags_table_print_row(FILE *to, const struct doc_node *tag)
 {
+	const struct schema_field *f;
 	bool any = false;
 
-	for (size_t i = 0; i < gateway_tag_schema.nfields; i++) {
-		const struct schema_field *f = &gateway_tag_schema.fields[i];
+	for (size_t i = 0; (f = schema_field_at(&gateway_tag_schema, i)); i++) {
 		const struct doc_node *n = doc_get(tag, f->key);
 
 		if (f->kind == SCHEMA_LATER)

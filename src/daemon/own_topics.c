@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/list.h"
+#include "config/io_config.h"
 #include "config/names.h"
 #include "config/text_template.h"
 #include "wire/mqtt.h"
@@ -51,7 +52,7 @@ static int add_topics_of(struct own_table *t, const struct gateway_config *cfg,
 					  [TOPIC_GATEWAY] = cfg->gateway.name,
 					  [TOPIC_LINE] = dev->line_name,
 					  [TOPIC_DEVICE] = dev->name};
-	bool is_rack = cfg->lines[dev->line].type == CONFIG_LINE_SIM;
+	bool is_rack = config_line_is_rack(&cfg->lines[dev->line]);
 	int rc = OK;
 
 	for (size_t i = 0; i < dev->ngroups && rc == OK; i++) {

@@ -88,15 +88,16 @@ static void only_commands_are_taken_on_own_topics(void **state)
 	own_topics_destroy(o);
 }
 
-static const char laid_out[] = "gateway: {name: g, root: site/p1}\n"
-			       "lines: [{name: r, type: sim}, {name: press, type: modbus-tcp, host: h}]\n"
-			       "devices:\n"
-			       "  - {name: rack, line: r, topic: \"hall/${device}/${tag}\"}\n"
-			       "  - name: m1\n"
-			       "    line: press\n"
-			       "    groups: [{name: f, message: both, group_topic: \"all/${group}\", topic: "
-			       "\"${root}/${device}/${group}/${tag}\"}]\n"
-			       "    tags: [{name: x, type: int16, address: 'holding:0', access: rw}]\n";
+static const char laid_out[] =
+	"gateway: {name: g, root: site/p1}\n"
+	"lines: [{name: r, type: io, driver: sim}, {name: press, type: modbus-tcp, host: h}]\n"
+	"devices:\n"
+	"  - {name: rack, line: r, topic: \"hall/${device}/${tag}\"}\n"
+	"  - name: m1\n"
+	"    line: press\n"
+	"    groups: [{name: f, message: both, group_topic: \"all/${group}\", topic: "
+	"\"${root}/${device}/${group}/${tag}\"}]\n"
+	"    tags: [{name: x, type: int16, address: 'holding:0', access: rw}]\n";
 
 static void topics_that_users_lay_out_are_own_ones_too(void **state)
 {

@@ -12,6 +12,7 @@
 #include "tags/value.h"
 
 struct tag;
+struct job;
 
 struct field_tag_info {
 	const char *device, *tag, *unit; /* unit: NULL when it has none */
@@ -57,10 +58,13 @@ struct field_write {
 	void (*done)(struct field_write *w, const struct set_outcome *o);
 	void *owner;
 
-	struct job *job; /* the field side's */
+	struct job *job; /* the field side's; NULL: none is under way */
 };
 
-/* Range and access are checked first; then it is queued on the line. */
+/*
+ * Access and range are checked first; then it is queued on the line. A write that still waits when a newer one to the same tag
+ * comes is not sent, and its outcome is the error "superseded".
+ */
 void field_write(struct field *f, struct tag *t, struct field_write *w);
 
 /* The asker is gone: done() is not called. A write that is queued or under way is carried out all the same. */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "config/io_config.h"
 #include "field/internal.h"
 
 #define SILENT_UNIT_MS      100u        /* of plan_block.silent_until */
@@ -41,7 +42,7 @@ static int make_tags(struct device *d)
 			t->scale_by = &d->tags[t->cfg->scale_tag];
 			d->tags[t->cfg->scale_tag].is_scale = true;
 		}
-		if (tag_text_max(t) && !(t->text = malloc(2 * (tag_text_max(t) + 1))))
+		if (t->text_max && !(t->text = malloc(2 * (t->text_max + 1u))))
 			return ERR_NOMEM;
 	}
 	return OK;
@@ -73,10 +74,12 @@ static int make_group(struct device *d, size_t index, struct plan_item *items)
 	for (size_t i = 0; i < d->ntags; i++) {
 		const struct tag *t = &d->tags[i];
 
-		if (t->cfg->group != index)
+		if (t->cfg->group != index || d->is_broadcast) /* which can only be written */
 			continue;
 		g->first_tag = i < g->first_tag ? i : g->first_tag;
 		g->end_tags = i + 1;
+		if (d->cells)
+			continue; /* nobody is asked */
 		items[n++] = (struct plan_item){.area = (uint8_t)t->cfg->address.area,
 						.is_bits = t->is_bits,
 						.start = t->start,
@@ -85,6 +88,8 @@ static int make_group(struct device *d, size_t index, struct plan_item *items)
 	}
 	rules = (struct plan_rules){
 		.max_gap = d->cfg->max_gap, .max_block = d->cfg->max_block, .one_by_one = d->cfg->one_by_one};
+	if (config_line_is_rack(d->line->cfg)) /* registers between channels cost nothing, requests do */
+		rules.max_gap = SOURCE_CHANNEL_REGS;
 	return plan_create(&g->plan, items, n, &rules, &d->refused);
 }
 
@@ -136,11 +141,13 @@ int device_create(struct line *line, const struct gateway_config *gateway, const
 		return ERR_NOMEM;
 	d->line = line;
 	d->cfg = cfg;
+	d->is_broadcast = config_device_is_broadcast(cfg, line->cfg);
 	list_init(&d->node);
 	loop_timer_init(&d->backoff_timer, probe_due);
 	take_settings(d);
-	if ((rc = rack_add_attributes(d)) < 0 || (rc = make_tags(d)) < 0 || (rc = make_groups(d)) < 0 ||
-	    (rc = topics_create(d, gateway)) < 0 || (rc = join_paces(d)) < 0) {
+	if ((rc = rack_add_attributes(d)) < 0 || (rc = make_tags(d)) < 0 ||
+	    (line->cfg->type == CONFIG_LINE_INTERNAL && (rc = cells_create(d, &d->cells)) < 0) ||
+	    (rc = make_groups(d)) < 0 || (rc = topics_create(d, gateway)) < 0 || (rc = join_paces(d)) < 0) {
 		device_destroy(d);
 		return rc;
 	}
@@ -169,6 +176,7 @@ void device_destroy(struct device *d)
 	for (size_t i = 0; i < d->nextras; i++)
 		free((void *)(uintptr_t)d->extras[i].name);
 	refused_fini(&d->refused);
+	cells_destroy(d->cells);
 	free(d->topics);
 	free(d->groups);
 	free(d->tags);
@@ -189,6 +197,8 @@ void device_repoint(struct device *d, const struct config_device *cfg)
 			d->tags[i].unit = cfg->tags[i].unit;
 	}
 	rack_repoint(d);
+	if (d->cells)
+		cells_repoint(d->cells);
 }
 
 struct tag *device_tag(struct device *d, const char *name, size_t len)
@@ -514,11 +524,15 @@ void device_start(struct device *d)
 	d->backoff_ms = d->backoff_first_ms;
 	enter(d, DEVICE_CONNECTING);
 	groups_start(d);
+	if (d->cells)
+		cells_start(d->cells);
 }
 
 void device_stop(struct device *d)
 {
 	groups_stop(d);
+	if (d->cells)
+		cells_stop(d->cells);
 	loop_timer_cancel(loop_of(d), &d->backoff_timer);
 	d->is_probe_due = false;
 }
@@ -541,14 +555,18 @@ void device_online(struct device *d)
 
 void device_offline(struct device *d, enum reason reason)
 {
-	if (d->state == DEVICE_OFFLINE && d->reason == reason)
+	if (d->state == DEVICE_OFFLINE && d->reason == reason) {
+		jobs_fail(d, "offline",
+			  "offline"); /* to a device that is written without being asked first */
 		return;
+	}
 	log_warning("field", "device \"%s\" on line \"%s\": offline: %s", d->cfg->name, d->line->cfg->name,
 		    d->last_error);
 	groups_stop(d);
 	line_forget_device(d->line, d);
 	d->reason = reason;
 	d->failures = 0;
+	d->was_forgiven = false;
 	if (d->state == DEVICE_OFFLINE) {
 		publish_status(d); /* for another reason, but offline since the same time */
 	} else {

@@ -26,6 +26,7 @@ int field_create(struct loop *loop, struct tag_sink *sink, struct source_factory
 	}
 	f->payload_size = f->payload_room = PAYLOAD_BUFFER;
 	list_init(&f->lines);
+	cells_queue_init(&f->cells, loop);
 	list_init(&f->watchers);
 	list_init(&f->paces);
 	list_init(&f->unsent);
@@ -56,6 +57,21 @@ static struct device *find_device(struct line *l, const char *name)
 	return NULL;
 }
 
+struct device *field_device(struct field *f, struct span name)
+{
+	list_for_each (line_node, &f->lines) {
+		struct line *l = container_of(line_node, struct line, node);
+
+		list_for_each (node, &l->devices) {
+			struct device *d = container_of(node, struct device, node);
+
+			if (span_equal(span_str(d->cfg->name), name))
+				return d;
+		}
+	}
+	return NULL;
+}
+
 /* ---- the new state, made aside ---- */
 
 /* For each line and device of `cfg`: the one that is kept, or one that was made for it. */
@@ -63,6 +79,7 @@ struct change {
 	struct line **lines;
 	struct device **devices;
 	bool *is_new_device;
+	struct alarms *alarms;
 	uint8_t *payload; /* a larger buffer, or NULL */
 	size_t payload_size, payload_room;
 	struct list gone; /* devices that were stopped, until their topics are cleared */
@@ -76,6 +93,8 @@ static void change_free(struct change *c, const struct gateway_config *cfg, bool
 	for (size_t i = 0; with_new && c->lines && i < cfg->nlines; i++)
 		if (c->lines[i] && !c->lines[i]->is_kept)
 			line_destroy(c->lines[i]);
+	if (with_new)
+		alarms_destroy(c->alarms);
 	free(c->lines);
 	free(c->devices);
 	free(c->is_new_device);
@@ -155,6 +174,8 @@ static int prepare(struct field *f, const struct gateway_config *cfg, struct cha
 	for (size_t i = 0; rc == OK && i < cfg->ndevices; i++)
 		rc = prepare_device(cfg, &cfg->devices[i], c->lines[cfg->devices[i].line], &c->devices[i],
 				    &c->is_new_device[i]);
+	if (rc == OK)
+		rc = alarms_create(f, cfg, &c->alarms);
 	return rc;
 }
 
@@ -241,6 +262,23 @@ static void take_new(struct field *f, const struct gateway_config *cfg, struct c
 	}
 }
 
+/* Devices are there and are not: what hangs on their tags is hung on them anew. */
+static void link_tags(struct field *f)
+{
+	list_for_each (line_node, &f->lines) {
+		struct line *l = container_of(line_node, struct line, node);
+
+		list_for_each (node, &l->devices) {
+			struct device *d = container_of(node, struct device, node);
+
+			for (size_t i = 0; i < d->ntags; i++)
+				d->tags[i].dependants = NULL;
+		}
+	}
+	cells_link(f);
+	alarms_link(f->alarms);
+}
+
 static void take_payload(struct field *f, struct change *c)
 {
 	if (c->payload) {
@@ -275,9 +313,12 @@ int field_apply(struct field *f, const struct gateway_config *cfg)
 		return rc;
 	}
 	remove_old(f, cfg, &c.gone);
+	alarms_replace(f->alarms, c.alarms);
+	f->alarms = c.alarms;
 	f->cfg = cfg;
 	take_payload(f, &c);
 	take_new(f, cfg, &c);
+	link_tags(f);
 	bury(f, &c.gone);
 	pace_drop_unused(f);
 	forget_marks(f);
@@ -321,6 +362,8 @@ void field_destroy(struct field *f)
 		list_remove(&l->node);
 		line_destroy(l);
 	}
+	alarms_destroy(f->alarms);
+	cells_queue_fini(&f->cells);
 	hmap_fini(&f->names);
 	pace_drop_unused(f);
 	hmap_fini(&f->tags);

@@ -63,6 +63,19 @@ struct device_status {
 	size_t nrefused;                                 /* of all; may be more than stand here */
 };
 
+/* An alarm was raised or cleared. */
+struct alarm_event {
+	const char *name;
+	bool is_raised;
+	const char *tag;        /* "device/tag" */
+	struct tag_value value; /* NONE: it has none, or is text */
+	enum quality quality;
+	enum reason reason;
+	int64_t ts_ms;
+	const char *text; /* NULL: none */
+	const char *severity;
+};
+
 /* How a line does; all borrowed. */
 struct line_status {
 	const char *name;
@@ -104,6 +117,7 @@ struct payload_format {
 	/* NULL in all but JSON: results and states are written as JSON always. */
 	void (*encode_result)(struct wr *w, const struct set_outcome *o);
 	void (*encode_status)(struct wr *w, const struct device_status *s);
+	void (*encode_event)(struct wr *w, const struct alarm_event *e);
 	void (*encode_line)(struct wr *w, const struct line_status *s);
 	/*
 	 * OK; ERR_TOO_LARGE, ERR_MALFORMED or ERR_RANGE with a sentence in fault (at least SET_FAULT_MAX bytes), ERR_NOMEM. With any

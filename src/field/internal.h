@@ -11,6 +11,8 @@
 #include "base/hmap.h"
 #include "base/list.h"
 #include "field/access.h"
+#include "field/alarm.h"
+#include "field/cells.h"
 #include "field/diag.h"
 #include "field/field.h"
 #include "field/pass.h"
@@ -48,21 +50,23 @@ struct tag {
 	bool is_scale;     /* others take their power of ten from it */
 	bool has_exponent; /* ... and it has been read, and is one */
 	int8_t exponent;
+	uint8_t text_max; /* the longest text or the most bytes that a value of it has; 0: its values are others */
 	uint16_t start, count;      /* in its area */
 	const struct tag *scale_by; /* holds the power of ten of its scale; NULL: none */
 
 	bool is_found;
 	bool is_published;
-	bool is_held;           /* `now` has news that wait for the end of min_interval */
-	bool is_in_message;     /* `now` goes with the next message of the group */
-	uint8_t zone;           /* enum zone */
-	struct pace *pace;      /* NULL: nothing to wait for */
-	struct list paced;      /* in one of its lists */
-	uint64_t published_at;  /* monotonic ms */
-	struct tag_sample last; /* as published; text and bytes lie in text[] */
-	struct tag_sample now;  /* newest, published or not */
+	bool is_held;                 /* `now` has news that wait for the end of min_interval */
+	bool is_in_message;           /* `now` goes with the next message of the group */
+	uint8_t zone;                 /* enum zone */
+	struct pace *pace;            /* NULL: nothing to wait for */
+	struct list paced;            /* in one of its lists */
+	uint64_t published_at;        /* monotonic ms */
+	struct tag_sample last;       /* as published; text and bytes lie in text[] */
+	struct tag_sample now;        /* newest, published or not */
+	struct dependant *dependants; /* what is made from it: cells.h; NULL: nothing */
 	uint8_t *
-		text; /* of tags whose values are texts or bytes: room for tag_text_max() + 1, twice: of last and of now */
+		text; /* of tags whose values are texts or bytes: room for text_max + 1, twice: of last and of now */
 };
 
 struct group {
@@ -101,6 +105,7 @@ struct device {
 	size_t ntags;
 	struct group *groups; /* one for each of cfg's */
 	size_t next_group;
+	struct cells *cells; /* on an internal line; else NULL, and nothing of a plan there */
 	struct refused refused;
 	char *topics;             /* all of its topics, NUL terminated */
 	const char *status_topic; /* in there */
@@ -123,32 +128,31 @@ struct device {
 
 	unsigned failures;  /* attempts without an answer since the last one */
 	uint64_t failed_at; /* when the last of them was counted, us */
+	bool was_forgiven; /* a connection that broke, since the last answer */
 	uint32_t backoff_ms;
 	struct loop_timer backoff_timer;
 	bool is_probe_due;
 	bool is_probe_free;    /* nobody knows that it is silent: its connection was away */
 	unsigned short_probes; /* in a row */
 	size_t next_probe;
-	bool is_kept; /* during field_apply() */
+	bool is_broadcast; /* unit 0 of a serial line: all units, and none of them answers */
+	bool is_stopping;  /* it leaves its line */
+	bool is_kept;      /* during field_apply() */
 };
 
-enum job_phase { JOB_WAITS, JOB_READS, JOB_WRITES };
+enum job_phase { JOB_WAITS, JOB_READS, JOB_WRITES, JOB_VERIFIES };
 
-/* One write that was accepted. Who asked: a command's topics, or `write`; neither when they have gone. */
+/* One write that was accepted. */
 struct job {
 	struct list node; /* line->jobs, also while it is in a slot */
 	struct device *device;
 	struct tag *tag;
 	enum job_phase phase;
+	uint16_t nleft; /* registers still to write, one by one */
 	bool has_expiry;
 	uint64_t expires_at;
 	struct modbus_value value; /* raw */
-	/* one allocation with the job; texts are NUL terminated */
-	const char *topic;          /* NULL: not a command */
-	const char *response_topic; /* NULL: none */
-	struct span correlation;
-	struct span id;
-	struct field_write *write;
+	struct field_write *asker; /* NULL: it does not want to know */
 };
 
 struct slot {
@@ -218,7 +222,9 @@ struct field {
 	const payload_formats *formats;
 	const struct gateway_config *cfg;
 	struct list lines;
-	struct hmap names; /* tags by device and name */
+	struct cells_queue cells;
+	struct alarms *alarms; /* NULL before the first configuration */
+	struct hmap names;     /* tags by device and name */
 	struct list watchers;
 	struct hmap tags; /* by topic */
 	struct list paces;
@@ -230,11 +236,12 @@ struct field {
 	struct group_status groups[GROUPS_SHOWN_MAX]; /* of the device whose status is told */
 };
 
+/* field.c */
+struct device *field_device(struct field *f, struct span name); /* NULL: none */
+
 /* tag.c: places and values */
 bool area_is_bits(enum config_area area);
 void tag_init(struct tag *t, const struct config_tag *cfg);
-/* The longest text or the most bytes that a value of it has; 0: its values are others. */
-size_t tag_text_max(const struct tag *t);
 /* Before the tags of an answer are decoded: is this one a scale of others? */
 void tag_note_exponent(struct tag *t, const union source_data *data, unsigned offset);
 /* From what was read at the tag's place; text is borrowed from `scratch` or from the configuration. */

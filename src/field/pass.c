@@ -124,7 +124,7 @@ int field_pass(struct field *f, const char *line, struct field_pass *p)
 
 	if (!l)
 		return ERR_NOT_FOUND;
-	if (config_line_is_rack(l->cfg))
+	if (config_line_is_rack(l->cfg) || l->cfg->type == CONFIG_LINE_INTERNAL)
 		return ERR_UNSUPPORTED;
 	if (p->pdu_len < 1 || p->pdu_len > SOURCE_PDU_MAX)
 		return ERR_RANGE;

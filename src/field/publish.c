@@ -142,8 +142,10 @@ void publish_sample(struct device *d, struct tag *t, const struct tag_sample *s)
 	uint64_t now = loop_now_ms(d->line->field->loop);
 	bool is_news, is_wanted;
 
-	copy_sample(&t->now, s, t->text ? t->text + tag_text_max(t) + 1 : NULL);
+	copy_sample(&t->now, s, t->text ? t->text + t->text_max + 1 : NULL);
 	access_sample(t);
+	if (t->dependants)
+		dependants_tell(t->dependants, &t->now);
 	is_news = !t->is_published || t->last.quality != s->quality || t->last.reason != s->reason;
 	is_wanted = is_due(t, d->groups[t->cfg->group].cfg, now);
 	if (is_news || (is_wanted && !pace_is_cooling(t, now)))

@@ -51,6 +51,7 @@ struct source_request {
 	enum config_area area;
 	uint16_t start, count;
 	uint16_t and_mask, or_mask; /* SOURCE_MASK */
+	bool is_multiple;           /* SOURCE_WRITE: with the function for several items, though it be one */
 	uint32_t timeout_ms;
 	uint32_t silence_us; /* to keep on the wire before it, beyond what line and standard ask */
 	/* Called once, never from inside submit(); may submit it again, and may call any function of the source. */

@@ -11,6 +11,18 @@ bool area_is_bits(enum config_area area)
 }
 
 /* Where the channels and attributes of a rack lie, rack.c says afterwards. */
+static uint8_t text_max(const struct tag *t)
+{
+	size_t most = t->format.length;
+
+	if (value_type_info(t->format.type)->kind == VALUE_KIND_TIME)
+		return CALENDAR_TEXT_MAX - 1;
+	for (size_t i = 0; i < t->cfg->nlabels; i++)
+		if (strlen(t->cfg->labels[i].text) > most)
+			most = strlen(t->cfg->labels[i].text);
+	return (uint8_t)most; /* VALUE_BYTES_MAX and the longest label fit */
+}
+
 void tag_init(struct tag *t, const struct config_tag *cfg)
 {
 	const struct config_address *a = &cfg->address;
@@ -28,23 +40,12 @@ void tag_init(struct tag *t, const struct config_tag *cfg)
 		.bits = cfg->bits,
 		.length = cfg->length,
 	};
+	t->text_max = text_max(t);
 	t->count = t->is_bits ? 1 : (uint16_t)modbus_format_registers(&t->format);
 	if (cfg->map)
 		scaling_init_map(&t->scaling, cfg->map->raw, cfg->map->value);
 	else
 		scaling_init(&t->scaling, cfg->scale, cfg->offset);
-}
-
-size_t tag_text_max(const struct tag *t)
-{
-	size_t most = t->format.length;
-
-	if (value_type_info(t->format.type)->kind == VALUE_KIND_TIME)
-		return CALENDAR_TEXT_MAX - 1;
-	for (size_t i = 0; i < t->cfg->nlabels; i++)
-		if (strlen(t->cfg->labels[i].text) > most)
-			most = strlen(t->cfg->labels[i].text);
-	return most;
 }
 
 /* ---- values ---- */

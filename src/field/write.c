@@ -1,5 +1,12 @@
 /*
- * Commands: from {root}/{device}/{tag}/set to the device and back to who asked.  Each gets exactly one result.
+ * Writes: from whoever asks (a command of MQTT, a view) to the device, and one answer back.
+ *
+ * A write waits in the queue of its line until nothing else is under way to its device.  When another to the same tag comes
+ * meanwhile, only the newest goes out, in the place of the newest, and the older one is answered "superseded": so what is
+ * written is in the order in which it was asked for, and a slider that moves does not fill the line.
+ *
+ *     WAITS --(a part of a register)--> READS --> WRITES --(verify)--> VERIFIES --> answered
+ *        \-------------------------------------->   (one request after the other, where the device takes one register at a time)
  */
 #include <assert.h>
 #include <stdio.h>
@@ -7,70 +14,42 @@
 
 #include "field/internal.h"
 
-/* Where a result goes, before and after there is a job: to a topic, or to who called field_write(). */
-struct asker {
-	struct field_write *write;
-	const char *topic;
-	const char *response_topic;
-	struct span correlation;
-	struct span id;
-};
+/* ---- ends ---- */
 
-static void answer(struct field *f, const struct asker *a, struct set_outcome *o)
+static void answer(struct field_write *w, const struct field *f, struct set_outcome *o)
 {
-	struct tag_message m = {.qos = 1, .content_type = json_of(f)->content_type};
-	struct wr w = wr_of(f->payload, f->payload_size);
-	char result_topic[TOPIC_BUFFER];
-
-	o->id = a->id;
-	o->ts_ms = o->ts_ms ? o->ts_ms : loop_wall_ms(f->loop);
-	if (a->write)
-		a->write->job = NULL;
-	if (a->write)
-		a->write->done(a->write, o);
-	if (!a->topic)
+	if (!w)
 		return;
-	json_of(f)->encode_result(&w, o);
-	assert(!w.bad); /* id, value and sentence are bounded far below the buffer */
-	m.payload = span_of(f->payload, f->payload_size - w.left);
-	m.topic = a->response_topic;
-	m.correlation_data = a->correlation;
-	if (!m.topic) {
-		snprintf(result_topic, sizeof(result_topic), "%s/result", a->topic);
-		m.topic = result_topic;
-	}
-	f->sink->publish(f->sink, &m);
+	w->job = NULL;
+	o->ts_ms = o->ts_ms ? o->ts_ms : loop_wall_ms(f->loop);
+	w->done(w, o);
 }
 
-static void refuse(struct field *f, const struct asker *a, const char *error, const char *text)
+static void refuse(struct field_write *w, const struct field *f, const char *error, const char *text)
 {
 	struct set_outcome o = {.error = error, .text = text && text[0] ? text : NULL};
 
-	answer(f, a, &o);
+	answer(w, f, &o);
 }
 
-/* ---- jobs ---- */
-
-/* The job ends here; *o says how. */
+/* The job ends here; *o says how. Who is answered may ask for another write at once. */
 static void job_end(struct job *job, struct set_outcome *o)
 {
 	struct line *l = job->device->line;
-	struct asker a = {.write = job->write,
-			  .topic = job->topic,
-			  .response_topic = job->response_topic,
-			  .correlation = job->correlation,
-			  .id = job->id};
+	struct field_write *w = job->asker;
 
 	list_remove(&job->node);
 	l->njobs--;
-	answer(l->field, &a, o); /* may queue another */
 	free(job);
+	answer(w, l->field, o);
 }
 
 static void job_fail(struct job *job, const char *error)
 {
 	struct set_outcome o = {.error = error};
 
+	if (job->phase == JOB_VERIFIES)
+		o.text = "it was written, but could not be read back";
 	job_end(job, &o);
 }
 
@@ -82,48 +61,120 @@ static bool is_busy(const struct line *l, const struct device *d)
 	return false;
 }
 
-struct job *jobs_next(struct line *l)
+static struct job *first_expired(struct line *l, uint64_t now)
 {
-	uint64_t now = loop_now_ms(l->field->loop);
-
 	list_for_each (node, &l->jobs) {
 		struct job *job = container_of(node, struct job, node);
 
-		if (job->phase != JOB_WAITS || is_busy(l, job->device))
-			continue;
-		if (!job->has_expiry || now < job->expires_at)
+		if (job->phase == JOB_WAITS && job->has_expiry && now >= job->expires_at)
 			return job;
-		job_fail(job, "expired");
 	}
+	return NULL;
+}
+
+struct job *jobs_next(struct line *l)
+{
+	uint64_t now = loop_now_ms(l->field->loop);
+	struct job *expired;
+
+	while ((expired = first_expired(l, now))) /* from the first again: an answer may change the queue */
+		job_fail(expired, "expired");
+	list_for_each (node, &l->jobs) {
+		struct job *job = container_of(node, struct job, node);
+
+		if (job->phase == JOB_WAITS && !is_busy(l, job->device))
+			return job;
+	}
+	return NULL;
+}
+
+static struct job *first_of(struct line *l, const struct device *d)
+{
+	list_for_each (node, &l->jobs)
+		if (container_of(node, struct job, node)->device == d)
+			return container_of(node, struct job, node);
 	return NULL;
 }
 
 void jobs_fail(struct device *d, const char *sent_error, const char *waiting_error)
 {
-	list_for_each (node, &d->line->jobs) {
-		struct job *job = container_of(node, struct job, node);
+	struct job *job;
 
-		if (job->device == d)
-			job_fail(job, job->phase == JOB_WAITS ? waiting_error : sent_error);
-	}
+	while ((job = first_of(d->line, d)))
+		job_fail(job, job->phase == JOB_WAITS ? waiting_error : sent_error);
 }
 
-/* s->req.data holds the registers as they are, or zeros: put the value in and make it the write. */
-static int make_write(struct slot *s)
+/* ---- requests ---- */
+
+/* The value in its registers, on what is in them; or its bit. */
+static void put_value(const struct job *job, union source_data *data)
 {
-	struct job *job = s->job;
 	const struct tag *t = job->tag;
 	int rc;
 
+	if (t->is_bits) {
+		data->bits[0] = job->value.b;
+		return;
+	}
+	rc = modbus_value_encode(&t->format, &job->value, data->regs);
+	assert(rc == OK); /* tag_command_check() tried it */
+	(void)rc;
+}
+
+/* s->req.data holds the registers as they are, or zeros. */
+static void make_write(struct slot *s)
+{
+	struct job *job = s->job;
+	enum config_write how = (enum config_write)s->device->cfg->write;
+
 	job->phase = JOB_WRITES;
 	s->req.op = SOURCE_WRITE;
-	if (t->is_bits) {
-		s->req.data.bits[0] = job->value.b;
-		return OK;
-	}
-	rc = modbus_value_encode(&t->format, &job->value, s->req.data.regs);
-	assert(rc == OK); /* tag_command_check() tried it */
-	return rc;
+	s->req.is_multiple = how == CONFIG_WRITE_MULTIPLE;
+	put_value(job, &s->req.data);
+	if (how != CONFIG_WRITE_SINGLE || s->req.count == 1)
+		return;
+	job->nleft = (uint16_t)(s->req.count - 1);
+	s->req.count = 1;
+}
+
+/* The next register, for a device that takes one at a time. */
+static bool next_register(struct slot *s)
+{
+	struct job *job = s->job;
+
+	if (job->nleft == 0)
+		return false;
+	memmove(&s->req.data.regs[0], &s->req.data.regs[1], job->nleft * sizeof(s->req.data.regs[0]));
+	job->nleft--;
+	s->req.start++;
+	s->attempts = 0;
+	return true;
+}
+
+/*
+ * The bits of the value, without those around them: what they become on zeros and on ones is the same for its own bits only.
+ */
+static void make_mask(struct slot *s)
+{
+	union source_data zeros = {0}, ones = {.regs = {0xffff}};
+
+	put_value(s->job, &zeros);
+	put_value(s->job, &ones);
+	s->job->phase = JOB_WRITES;
+	s->req.op = SOURCE_MASK;
+	s->req.and_mask = zeros.regs[0] ^ ones.regs[0];
+	s->req.or_mask = zeros.regs[0];
+}
+
+static void make_read(struct slot *s, enum job_phase phase)
+{
+	const struct tag *t = s->job->tag;
+
+	s->job->phase = phase;
+	s->req.op = SOURCE_READ;
+	s->req.start = t->start;
+	s->req.count = t->count;
+	s->attempts = 0;
 }
 
 void job_start(struct slot *s, struct job *job)
@@ -135,13 +186,15 @@ void job_start(struct slot *s, struct job *job)
 	s->req.start = t->start;
 	s->req.count = t->count;
 	s->req.data = (union source_data){0};
-	if (tag_is_partial(t)) {
-		job->phase = JOB_READS; /* the other bits of its registers stay as they are */
-		s->req.op = SOURCE_READ;
-		return;
-	}
-	(void)make_write(s);
+	if (!tag_is_partial(t))
+		make_write(s);
+	else if (s->device->cfg->mask_write && t->count == 1)
+		make_mask(s);
+	else
+		make_read(s, JOB_READS); /* the other bits of its registers stay as they are */
 }
+
+/* ---- answers of the device ---- */
 
 /* So that the new value shows. */
 static void poll_soon(struct device *d, const struct tag *t)
@@ -155,212 +208,195 @@ static void poll_soon(struct device *d, const struct tag *t)
 				g->plan.blocks[b].is_pending = g->may_wait = true;
 }
 
+static void value_text(const struct tag_value *v, char *text, size_t size)
+{
+	char number[NUMBER_TEXT_MAX];
+
+	if (tag_value_is_number(v)) {
+		number_text(number, v);
+		snprintf(text, size, "%.28s", number);
+	} else if (v->kind == TAG_BOOL) {
+		snprintf(text, size, "%s", v->b ? "true" : "false");
+	} else if (v->kind == TAG_STRING) {
+		snprintf(text, size, "\"%.*s\"", (int)v->s.len, (const char *)v->s.p);
+	} else {
+		snprintf(text, size, "other bytes");
+	}
+}
+
+/* Does what was read back hold the value, bit for bit? */
+static bool is_in_place(const struct job *job, const union source_data *read)
+{
+	union source_data expected = *read;
+
+	put_value(job, &expected);
+	return job->tag->is_bits
+		       ? (expected.bits[0] & 1) == (read->bits[0] & 1)
+		       : memcmp(expected.regs, read->regs, job->tag->count * sizeof(expected.regs[0])) == 0;
+}
+
+/* The value as the tag has it after a write. */
+static struct tag_value written_value(const struct job *job, int64_t ts_ms, struct modbus_value *scratch)
+{
+	union source_data data = {0};
+
+	put_value(job, &data);
+	return tag_decode(job->tag, &data, 0, ts_ms, scratch).value;
+}
+
+static void verified(struct slot *s, struct set_outcome *o, char *text)
+{
+	struct modbus_value scratch[2];
+	struct tag_sample sample = tag_decode(s->job->tag, &s->req.data, 0, s->req.answered_ms, &scratch[0]);
+	struct tag_value wrote = written_value(s->job, o->ts_ms, &scratch[1]);
+	char texts[2][SET_FAULT_MAX / 3];
+
+	publish_sample(s->device, s->job->tag, &sample);
+	o->ok = is_in_place(s->job, &s->req.data);
+	if (o->ok)
+		return;
+	value_text(&wrote, texts[0], sizeof(texts[0]));
+	value_text(&sample.value, texts[1], sizeof(texts[1]));
+	snprintf(text, SET_FAULT_MAX, "wrote %s, read back %s", texts[0], texts[1]);
+	o->error = "verify";
+	o->text = text;
+}
+
+/* An answer that says yes: true when there is more to ask. */
+static bool has_more(struct slot *s)
+{
+	struct job *job = s->job;
+
+	switch (job->phase) {
+	case JOB_READS:
+		make_write(s);
+		s->attempts = 0;
+		return true;
+	case JOB_WRITES:
+		if (next_register(s))
+			return true;
+		s->device->counters.writes++;
+		if (!job->tag->cfg->verify)
+			return false;
+		make_read(s, JOB_VERIFIES);
+		return true;
+	default:
+		return false;
+	}
+}
+
 bool job_answered(struct slot *s)
 {
 	struct job *job = s->job;
 	struct set_outcome o = {.ts_ms = s->req.answered_ms};
-	struct device *d = s->device;
 	struct modbus_value scratch;
+	char text[SET_FAULT_MAX];
 
-	if (s->req.rc == OK && job->phase == JOB_READS) {
-		(void)make_write(s);
-		s->attempts = 0;
+	if (s->req.rc == OK && has_more(s))
 		return true;
-	}
-	if (s->req.rc == OK) {
-		d->counters.writes++;
-		poll_soon(d, job->tag);
-		o.ok = true;
-		o.value = tag_decode(job->tag, &s->req.data, 0, o.ts_ms, &scratch).value;
-	} else if (s->req.rc == ERR_REMOTE) {
+	if (s->req.rc == ERR_REMOTE) {
 		o.error = "exception";
 		o.exception = s->req.exception;
-	} else {
+	} else if (s->req.rc != OK) {
 		o.error = "failed";
 		o.text = err_text(s->req.rc);
+	} else if (job->phase == JOB_VERIFIES) {
+		verified(s, &o, text);
+	} else {
+		o.ok = true;
+		poll_soon(s->device, job->tag);
 	}
+	if (o.ok)
+		o.value = written_value(job, o.ts_ms, &scratch);
 	job_end(job, &o);
 	return false;
 }
 
-/* ---- commands ---- */
+/* ---- asking ---- */
 
-/* Bytes and a NUL, from the room behind a job. */
-static const char *stow(char **room, const void *bytes, size_t len)
+/* NULL, or why the device will not be asked. */
+static const char *check_access(const struct device *d, const struct tag *t, char *text)
 {
-	char *at = *room;
-
-	if (len)
-		memcpy(at, bytes, len);
-	at[len] = '\0';
-	*room += len + 1;
-	return at;
-}
-
-static struct job *job_create(const struct asker *a)
-{
-	size_t topic_len = a->topic ? strlen(a->topic) : 0,
-	       response_len = a->response_topic ? strlen(a->response_topic) : 0;
-	struct job *job =
-		malloc(sizeof(*job) + topic_len + response_len + a->correlation.len + a->id.len + 4);
-	char *room;
-
-	if (!job)
-		return NULL;
-	*job = (struct job){0};
-	list_init(&job->node);
-	room = (char *)(job + 1);
-	if (a->topic)
-		job->topic = stow(&room, a->topic, topic_len);
-	if (a->response_topic)
-		job->response_topic = stow(&room, a->response_topic, response_len);
-	if (a->correlation.p)
-		job->correlation =
-			span_of(stow(&room, a->correlation.p, a->correlation.len), a->correlation.len);
-	if (a->id.p)
-		job->id = span_of(stow(&room, a->id.p, a->id.len), a->id.len);
-	return job;
-}
-
-static struct device *find_device(struct field *f, const char *name, size_t len)
-{
-	list_for_each (line_node, &f->lines) {
-		struct line *l = container_of(line_node, struct line, node);
-
-		list_for_each (node, &l->devices) {
-			struct device *d = container_of(node, struct device, node);
-
-			if (strlen(d->cfg->name) == len && memcmp(d->cfg->name, name, len) == 0)
-				return d;
-		}
+	if (d->is_stopping)
+		return "cancelled";
+	if (!t->cfg->writable)
+		return "read_only";
+	if (d->state == DEVICE_OFFLINE && !d->is_broadcast) {
+		snprintf(text, SET_FAULT_MAX, "%s", d->last_error);
+		return "offline";
 	}
 	return NULL;
 }
 
-/* Whose command it is: a tag's {topic}/set; or *t is NULL, and it is {root}/{device}/{tag}/set of none there is. */
-static int find_target(struct field *f, const char *topic, struct tag **t, struct span *device)
+/* Only the newest of those that wait for a tag is worth writing. */
+static void supersede(struct line *l, const struct tag *t)
 {
-	const char *root = f->cfg ? f->cfg->gateway.root : "", *at = topic + strlen(root), *slash;
-	size_t len = strlen(topic);
+	list_for_each (node, &l->jobs) {
+		struct job *job = container_of(node, struct job, node);
 
-	if (!f->cfg || len < 5 || strcmp(topic + len - 4, "/set") != 0 || len + 8 > TOPIC_BUFFER)
-		return ERR_TOPIC;
-	*t = topics_find(f, span_of(topic, len - 4));
-	if (*t)
-		return OK;
-	if (strncmp(topic, root, strlen(root)) != 0 || *at != '/')
-		return ERR_TOPIC;
-	slash = strchr(++at, '/');
-	if (!slash || slash == at || strchr(slash + 1, '/') != topic + len - 4 ||
-	    slash + 1 == topic + len - 4)
-		return ERR_TOPIC;
-	*device = span_of(at, (size_t)(slash - at));
-	return OK;
-}
-
-/*
- * Nobody but the gateway publishes on its topics (PRODUCT.md, "Topics and payloads") or below $: an answer is no way around
- * that, and goes to {topic}/result then.
- */
-static bool may_answer_at(struct field *f, const char *topic)
-{
-	return topic[0] && topic[0] != '$' && !strpbrk(topic, "+#") && !topics_are_own(f, topic);
-}
-
-/* expiry_ms: from now; NULL: it never expires */
-static void queue_job(struct field *f, const struct asker *a, struct tag *t, const struct modbus_value *raw,
-		      const uint32_t *expiry_ms)
-{
-	struct device *d = t->device;
-	struct job *job;
-
-	if (d->line->njobs >= JOBS_MAX) {
-		refuse(f, a, "busy", "too many commands wait for this line");
+		if (job->tag != t || job->phase != JOB_WAITS)
+			continue;
+		job_fail(job, "superseded");
 		return;
 	}
-	job = job_create(a);
+}
+
+static void queue(struct device *d, struct tag *t, struct field_write *w, const struct modbus_value *raw)
+{
+	struct field *f = d->line->field;
+	struct job *job = malloc(sizeof(*job));
+
 	if (!job) {
-		refuse(f, a, "busy", err_text(ERR_NOMEM));
+		refuse(w, f, "busy", err_text(ERR_NOMEM));
 		return;
 	}
-	job->device = d;
-	job->tag = t;
-	job->value = *raw;
-	job->has_expiry = expiry_ms != NULL;
-	job->expires_at = expiry_ms ? loop_now_ms(f->loop) + *expiry_ms : 0;
-	job->write = a->write;
-	if (a->write)
-		a->write->job = job;
+	*job = (struct job){.device = d,
+			    .tag = t,
+			    .value = *raw,
+			    .asker = w,
+			    .has_expiry = w->has_expiry,
+			    .expires_at = loop_now_ms(f->loop) + w->expiry_ms};
+	w->job = job;
+	supersede(d->line, t);
 	list_append(&d->line->jobs, &job->node);
 	d->line->njobs++;
 	line_wake(d->line);
 }
 
-/* NULL, or why the device will not be asked. */
-static const char *check(const struct tag *t, const struct tag_value *v, struct modbus_value *raw, char *text)
+static bool waits_for(struct line *l, const struct tag *t)
 {
-	if (!t->cfg->writable)
-		return "read_only";
-	if (t->device->state == DEVICE_OFFLINE) {
-		snprintf(text, SET_FAULT_MAX, "%s", t->device->last_error);
-		return "offline";
+	list_for_each (node, &l->jobs) {
+		const struct job *job = container_of(node, struct job, node);
+
+		if (job->tag == t && job->phase == JOB_WAITS)
+			return true;
 	}
-	return tag_command_check(t, v, raw, text);
-}
-
-static void carry_out(struct field *f, const struct asker *a, struct tag *t, const struct tag_value *v,
-		      const uint32_t *expiry_ms)
-{
-	char text[SET_FAULT_MAX] = "";
-	struct modbus_value raw;
-	const char *error = check(t, v, &raw, text);
-
-	if (error)
-		refuse(f, a, error, text);
-	else
-		queue_job(f, a, t, &raw, expiry_ms);
+	return false;
 }
 
 void field_write(struct field *f, struct tag *t, struct field_write *w)
 {
-	struct asker a = {.write = w};
+	struct device *d = t->device;
+	char text[SET_FAULT_MAX] = "";
+	struct modbus_value raw;
+	const char *error = check_access(d, t, text);
 
 	w->job = NULL;
-	carry_out(f, &a, t, &w->value, w->has_expiry ? &w->expiry_ms : NULL);
+	if (!error)
+		error = tag_command_check(t, &w->value, &raw, text);
+	if (!error && d->line->njobs >= JOBS_MAX && !waits_for(d->line, t)) {
+		snprintf(text, sizeof(text), "too many commands wait for this line");
+		error = "busy";
+	}
+	if (error)
+		refuse(w, f, error, text);
+	else
+		queue(d, t, w, &raw);
 }
 
 void field_write_forget(struct field_write *w)
 {
 	if (w->job)
-		w->job->write = NULL;
+		w->job->asker = NULL;
 	w->job = NULL;
-}
-
-int field_set(struct field *f, const struct field_set *set)
-{
-	struct asker a = {
-		.topic = set->topic, .response_topic = set->response_topic, .correlation = set->correlation};
-	const struct payload_format *format;
-	struct set_command command;
-	struct span device = span_of(NULL, 0);
-	char text[SET_FAULT_MAX] = "";
-	struct tag *t;
-	int rc;
-
-	if (find_target(f, set->topic, &t, &device) < 0)
-		return ERR_TOPIC;
-	if (a.response_topic && !may_answer_at(f, a.response_topic))
-		a.response_topic = NULL;
-	format = t ? (*f->formats)[t->cfg->policy->payload] : json_of(f);
-	rc = format->decode_set(set->payload, &command, text);
-	if (command.has_id)
-		a.id = span_of(command.id, command.id_len);
-	if (rc < 0)
-		refuse(f, &a, rc == ERR_RANGE ? "range" : "malformed", text);
-	else if (!t)
-		refuse(f, &a, "unknown_tag",
-		       find_device(f, (const char *)device.p, device.len) ? "no such tag" : "no such device");
-	else
-		carry_out(f, &a, t, &command.value, set->has_expiry ? &set->expiry_ms : NULL);
-	return OK;
 }

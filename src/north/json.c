@@ -76,6 +76,30 @@ static void encode_tag(struct wr *w, const struct tag_sample *sample, const stru
 	wr_u8(w, '}');
 }
 
+static void put_member(struct wr *w, const char *key, const char *text)
+{
+	put_text(w, key);
+	put_string(w, span_str(text));
+}
+
+static void encode_event(struct wr *w, const struct alarm_event *e)
+{
+	put_member(w, "{\"event\":\"alarm\",\"name\":", e->name);
+	put_member(w, ",\"state\":", e->is_raised ? "raised" : "cleared");
+	put_member(w, ",\"severity\":", e->severity);
+	put_member(w, ",\"tag\":", e->tag);
+	put_text(w, ",\"value\":");
+	json_value_encode(w, &e->value);
+	put_member(w, ",\"quality\":", quality_name(e->quality));
+	if (e->reason != REASON_NONE)
+		put_member(w, ",\"reason\":", reason_name(e->reason));
+	put_text(w, ",\"ts\":");
+	put_i64(w, e->ts_ms);
+	if (e->text)
+		put_member(w, ",\"text\":", e->text);
+	wr_u8(w, '}');
+}
+
 /* {"ts":...,"values":{"tag":v},"bad":{"tag":"timeout"}} */
 static void encode_group(struct wr *w, const struct payload_group *g)
 {
@@ -305,6 +329,7 @@ const struct payload_format north_json = {
 	.name = "json",
 	.content_type = "application/json",
 	.encode_tag = encode_tag,
+	.encode_event = encode_event,
 	.encode_group = encode_group,
 	.encode_result = encode_result,
 	.encode_status = encode_status,

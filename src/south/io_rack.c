@@ -39,6 +39,7 @@ struct rack {
 	unsigned nwaiting;
 	struct source_request
 		*running; /* the one that the task is for; NULL while busy: it is not wanted any more */
+	uint64_t begun_us;
 	struct loop_timer next_timer, timeout_timer, tick_timer;
 	char fault[IO_FAULT_MAX];
 };
@@ -173,6 +174,7 @@ static void end(struct rack *r, struct source_request *q, int rc)
 {
 	q->rc = rc;
 	q->answered_ms = loop_wall_ms(r->loop);
+	q->response_us = q->busy_us = (uint32_t)(loop_now_us(r->loop) - r->begun_us);
 	r->running = NULL;
 	loop_timer_cancel(r->loop, &r->timeout_timer);
 	run_next(r);
@@ -328,6 +330,7 @@ static void next_due(struct loop_timer *timer)
 	r->nwaiting--;
 	memmove(&r->waiting[0], &r->waiting[1], r->nwaiting * sizeof(*r->waiting));
 	q->exception = 0;
+	r->begun_us = loop_now_us(r->loop);
 	if (q->op == SOURCE_READ)
 		start_read(r, q);
 	else if (q->op == SOURCE_WRITE)
@@ -345,6 +348,7 @@ static void timed_out(struct loop_timer *timer)
 	if (!q) {
 		if (r->nwaiting == 0)
 			return;
+		r->begun_us = loop_now_us(r->loop); /* it never began */
 		q = r->waiting[0];
 		r->nwaiting--;
 		memmove(&r->waiting[0], &r->waiting[1], r->nwaiting * sizeof(*r->waiting));

@@ -32,6 +32,7 @@ static void *run(void *arg)
 {
 	struct io_worker *w = arg;
 
+	pthread_setname_np(pthread_self(), "rack");
 	pthread_mutex_lock(&w->lock);
 	for (;;) {
 		while (!w->has_work && !w->is_leaving)

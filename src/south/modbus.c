@@ -19,6 +19,8 @@ struct modbus_source {
 	struct modbus_request requests[SOURCE_IN_FLIGHT_MAX];
 };
 
+#define SEVERAL 2u /* any number of items that one function alone can write */
+
 static struct modbus_source *modbus_of(struct source *s)
 {
 	return container_of(s, struct modbus_source, source);
@@ -68,7 +70,7 @@ static void fill_request(struct modbus_request *m, const struct source_request *
 		req->fc = (uint8_t)modbus_fc_reading(area_of(r->area));
 		break;
 	case SOURCE_WRITE:
-		req->fc = (uint8_t)modbus_fc_writing(area_of(r->area), r->count);
+		req->fc = (uint8_t)modbus_fc_writing(area_of(r->area), r->is_multiple ? SEVERAL : r->count);
 		memcpy(&req->data, &r->data, sizeof(r->data));
 		break;
 	case SOURCE_MASK:

@@ -238,6 +238,13 @@ static void every_type_of_line_has_a_driver(void **state)
 		 .port = 502,
 		 .max_in_flight = 1},
 		{.name = "b", .type = CONFIG_LINE_SIM},
+		{.name = "c",
+		 .type = CONFIG_LINE_MODBUS_RTU,
+		 .path = "/dev/ttyS0",
+		 .baud = 9600,
+		 .data_bits = 8,
+		 .stop_bits = 1},
+		{.name = "d", .type = CONFIG_LINE_RTU_OVER_TCP, .host = "127.0.0.1", .port = 502},
 	};
 
 	(void)state;

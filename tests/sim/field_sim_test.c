@@ -589,55 +589,6 @@ static void a_line_slower_than_asked_skips_scans_and_says_so(void **state)
 	world_destroy(w);
 }
 
-static void many_commands_go_out_in_order_and_do_not_stop_the_polls(void **state)
-{
-	struct world *w = world_create(19);
-	struct sim_device *d = world_device(w, "press");
-	unsigned polled = 0;
-
-	(void)state;
-	sim_net_set_faults(w->net, &(struct sim_net_faults){.max_delay_us = 20000, .buffer = 65536});
-	world_apply(w, two_units);
-	world_await(w, "plant1/m2/x", "\"quality\":\"good\"", 500);
-	for (int i = 1; i <= 400; i++) {
-		char payload[48];
-
-		snprintf(payload, sizeof(payload), "{\"value\":%d,\"id\":\"n%d\"}", i, i);
-		world_set(w, "plant1/m1/x/set", payload);
-	}
-	while (d->writes < 400) {
-		unsigned reads = d->reads;
-
-		world_run(w, 1000);
-		polled += d->reads > reads;
-	}
-	assert_true(polled >= 5);
-	world_run(w, 500);
-	assert_int_equal(d->regs[0], 400);
-	assert_int_equal(world_seen(w, "plant1/m1/x/set/result")->count, 400);
-	assert_true(world_has(w, "plant1/m1/x/set/result", "{\"id\":\"n400\",\"ok\":true,\"value\":400,"));
-	world_destroy(w);
-}
-
-static void more_commands_than_fit_are_refused_as_busy(void **state)
-{
-	struct world *w = world_create(20);
-	struct sim_device *d = world_device(w, "press");
-
-	(void)state;
-	world_apply(w, two_units);
-	world_await(w, "plant1/m2/x", "\"quality\":\"good\"", 500);
-	for (int i = 0; i < 1000; i++)
-		world_set(w, "plant1/m1/x/set", "1");
-	assert_null(world_seen(w, "plant1/m1/x/set/result"));
-	world_set(w, "plant1/m1/x/set", "1");
-	assert_true(world_has(w, "plant1/m1/x/set/result", "\"error\":\"busy\""));
-	world_run(w, 10000);
-	assert_int_equal(d->writes, 1000);
-	assert_int_equal(world_seen(w, "plant1/m1/x/set/result")->count, 1001);
-	world_destroy(w);
-}
-
 static void a_step_of_the_wall_clock_changes_times_only(void **state)
 {
 	struct world *w = world_create(21);
@@ -777,8 +728,6 @@ int main(void)
 		cmocka_unit_test(a_command_that_runs_out_of_memory_is_answered),
 		cmocka_unit_test(commands_are_answered_when_everything_stops),
 		cmocka_unit_test(a_line_slower_than_asked_skips_scans_and_says_so),
-		cmocka_unit_test(many_commands_go_out_in_order_and_do_not_stop_the_polls),
-		cmocka_unit_test(more_commands_than_fit_are_refused_as_busy),
 		cmocka_unit_test(a_step_of_the_wall_clock_changes_times_only),
 		cmocka_unit_test(a_rack_has_moving_channels_with_attributes),
 		cmocka_unit_test_teardown(every_command_has_one_result_whatever_the_network_does, tell_seed),

@@ -72,6 +72,13 @@ static bool touches(const struct sim_device *d, unsigned address, unsigned count
 	return address < d->refused_to && address + count > d->refused_from;
 }
 
+static void note_write(struct sim_device *d, uint8_t unit, unsigned address)
+{
+	d->writes++;
+	d->unit_writes[unit]++;
+	d->written[d->nwritten++ % 64] = address;
+}
+
 static enum modbus_exception check(struct sim_device *d, uint8_t unit, unsigned address, unsigned count)
 {
 	if (unit == d->absent_unit)
@@ -117,7 +124,7 @@ static enum modbus_exception write_bits(void *model, uint8_t unit, uint16_t addr
 	struct sim_device *d = model;
 	enum modbus_exception e = d->write_exception ? d->write_exception : check(d, unit, address, count);
 
-	d->writes++;
+	note_write(d, unit, address);
 	for (unsigned i = 0; e == MODBUS_EXCEPTION_NONE && i < count; i++)
 		d->coils[address + i] = modbus_bit_get(bits, i);
 	return e;
@@ -129,14 +136,56 @@ static enum modbus_exception write_regs(void *model, uint8_t unit, uint16_t addr
 	struct sim_device *d = model;
 	enum modbus_exception e = d->write_exception ? d->write_exception : check(d, unit, address, count);
 
-	d->writes++;
-	if (e == MODBUS_EXCEPTION_NONE)
-		memcpy(&d->regs[address], regs, count * sizeof(*regs));
+	note_write(d, unit, address);
+	for (unsigned i = 0; e == MODBUS_EXCEPTION_NONE && i < count; i++)
+		d->regs[address + i] = d->is_clipping && regs[i] > 100 ? 100 : regs[i];
 	return e;
 }
 
 static const struct modbus_model_ops model_ops = {
 	.read_bits = read_bits, .read_regs = read_regs, .write_bits = write_bits, .write_regs = write_regs};
+
+/* Over TCP, functions are counted, or not known. */
+static void answer_request(void *handler, struct modbus_server_request *r)
+{
+	struct sim_device *d = handler;
+	uint8_t fc = r->pdu[0] & 0x7f, out[MODBUS_PDU_MAX];
+
+	d->requests[fc]++;
+	if (d->lacks[fc])
+		modbus_server_refuse(r, MODBUS_EXCEPTION_ILLEGAL_FUNCTION);
+	else
+		modbus_server_answer(r, span_of(out, modbus_model_answer(&model_ops, d, r->unit,
+									 span_of(r->pdu, r->pdu_len), out)));
+}
+
+static const struct modbus_handler_ops handler_ops = {.request = answer_request};
+
+static void slave_ended(struct modbus_slave *s, void *arg)
+{
+	struct sim_device *d = arg;
+
+	for (size_t i = 0; i < sizeof(d->slaves) / sizeof(*d->slaves); i++)
+		if (d->slaves[i] == s)
+			d->slaves[i] = NULL;
+	modbus_slave_destroy(s);
+}
+
+static void serial_accepted(struct acceptor *a, struct stream *s)
+{
+	struct sim_device *d = container_of(a, struct sim_device, serial);
+	struct modbus_slave_options options = {0};
+	size_t i = 0;
+
+	for (unsigned unit = 1; unit <= 4; unit++)
+		modbus_units_add(&options.units, unit);
+	while (d->slaves[i])
+		assert_true(++i < sizeof(d->slaves) / sizeof(*d->slaves));
+	assert_int_equal(modbus_slave_create(d->world->device_loop, s, &options, &model_ops, d, slave_ended,
+					     d, &d->slaves[i]),
+			 OK);
+	assert_int_equal(stream_attach(s, d->world->device_loop), OK);
+}
 
 static void swallow(struct stream *s, unsigned events)
 {
@@ -173,6 +222,10 @@ static void stop(struct sim_device *d)
 void device_die(struct sim_device *d)
 {
 	stop(d);
+	for (size_t i = 0; i < sizeof(d->slaves) / sizeof(*d->slaves); i++) {
+		modbus_slave_destroy(d->slaves[i]);
+		d->slaves[i] = NULL;
+	}
 	for (; d->nheld; d->nheld--)
 		stream_close(d->held[d->nheld - 1]);
 }
@@ -180,7 +233,8 @@ void device_die(struct sim_device *d)
 void device_reboot(struct sim_device *d)
 {
 	stop(d);
-	assert_int_equal(modbus_server_create(d->world->device_loop, &model_ops, d, 8, &d->server), OK);
+	assert_int_equal(modbus_server_create_handled(d->world->device_loop, &handler_ops, d, 8, &d->server),
+			 OK);
 	assert_int_equal(sim_net_listen(d->world->net, d->world->device_loop, d->name,
 					modbus_server_acceptor(d->server), &d->listener),
 			 OK);
@@ -199,7 +253,7 @@ void device_hang(struct sim_device *d)
 		sim_net_listen(d->world->net, d->world->device_loop, d->name, &d->hole, &d->listener), OK);
 }
 
-struct sim_device *world_device(struct world *w, const char *name)
+static struct sim_device *add_device(struct world *w, const char *name)
 {
 	struct sim_device *d = &w->devices[w->ndevices++];
 
@@ -208,7 +262,23 @@ struct sim_device *world_device(struct world *w, const char *name)
 	d->name = name;
 	d->absent_unit = 255;
 	d->hole.accepted = hole_accepted;
+	d->serial.accepted = serial_accepted;
+	return d;
+}
+
+struct sim_device *world_device(struct world *w, const char *name)
+{
+	struct sim_device *d = add_device(w, name);
+
 	device_return(d);
+	return d;
+}
+
+struct sim_device *world_serial_device(struct world *w, const char *name)
+{
+	struct sim_device *d = add_device(w, name);
+
+	assert_int_equal(sim_net_listen(w->net, w->device_loop, name, &d->serial, &d->listener), OK);
 	return d;
 }
 
@@ -229,7 +299,9 @@ static int make_source(struct source_factory *f, struct loop *loop, const struct
 	}
 	if ((rc = sim_net_dialer(w->net, line->host, &dialer)) < 0)
 		return rc;
-	if ((rc = modbus_tcp_source_create(loop, line, dialer, out)) < 0)
+	rc = line->type == CONFIG_LINE_RTU_OVER_TCP ? modbus_rtu_source_create(loop, line, dialer, out)
+						    : modbus_tcp_source_create(loop, line, dialer, out);
+	if (rc < 0)
 		dialer->destroy(dialer);
 	return rc;
 }

@@ -9,9 +9,10 @@
 #include "field/field.h"
 #include "loop/loop_sim.h"
 #include "modbus/server.h"
+#include "modbus/slave.h"
 #include "net/stream_sim.h"
 
-#define WORLD_TOPICS  256
+#define WORLD_TOPICS  2400
 #define WORLD_DEVICES 4
 #define DEVICE_REGS   512
 
@@ -31,13 +32,21 @@ struct sim_device {
 	const char *name;
 	struct modbus_server *server;
 	struct listener *listener;
-	struct acceptor hole; /* takes connections and never answers */
+	struct acceptor hole;   /* takes connections and never answers */
+	struct acceptor serial; /* a serial line behind TCP, with units 1 to 4 */
+	struct modbus_slave *slaves[8];
 	struct stream *held[64];
 	unsigned nheld;
 	uint16_t regs[DEVICE_REGS];
 	bool coils[DEVICE_REGS];
 	unsigned refused_from, refused_to; /* reading these registers gives exception 2 */
 	enum modbus_exception write_exception;
+	bool is_clipping;          /* what is written above 100 becomes 100 */
+	bool lacks[128];           /* functions that it does not know */
+	unsigned requests[128];    /* by function */
+	unsigned unit_writes[256]; /* by unit */
+	unsigned written[64];      /* which registers, the newest at nwritten % 64 */
+	unsigned nwritten;
 	unsigned longest; /* reading more registers gives exception 3; 0: any number */
 	unsigned reads, writes, exceptions, widest;
 	uint8_t absent_unit; /* answered with exception 0x0B */
@@ -66,6 +75,8 @@ void world_destroy(struct world *w);
 
 /* A device that listens as `name`. */
 struct sim_device *world_device(struct world *w, const char *name);
+/* Units 1 to 4 of a serial line (RTU) behind TCP, all with the same registers. It can not die. */
+struct sim_device *world_serial_device(struct world *w, const char *name);
 void device_die(struct sim_device *d);    /* its program ends: connections break, connecting is refused */
 void device_hang(struct sim_device *d);   /* it takes connections and requests, and never answers */
 void device_return(struct sim_device *d); /* from either */

@@ -117,7 +117,7 @@ static struct gw_command *command_of(struct gw *g, struct span payload, char *js
 static bool is_before_sending(const char *error)
 {
 	static const char *const words[] = {"range",     "type",    "read_only", "unknown_tag",
-					    "malformed", "expired", "busy"};
+					    "malformed", "expired", "busy",      "superseded"};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
 		if (strcmp(error, words[i]) == 0)
