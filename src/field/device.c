@@ -11,6 +11,7 @@
 #include "config/io_config.h"
 #include "field/internal.h"
 
+#define SILENT_UNIT_MS      100u        /* of plan_block.silent_until */
 #define BLOCK_DOUBLINGS_MAX 20u         /* of the back-off of a block that stays without an answer */
 #define GOLDEN_PART         2654435769u /* of 2^32 */
 
@@ -224,7 +225,7 @@ static bool is_wanted(struct group *g, const struct plan_block *b, uint64_t now)
 	const struct refused_range *range;
 
 	if (!b->is_refused)
-		return b->silent_until <= now;
+		return b->silent_until <= now / SILENT_UNIT_MS;
 	for (size_t i = b->first; i < b->first + b->nitems; i++)
 		publish_bad(g->device, &g->device->tags[g->plan.items[i].tag], REASON_EXCEPTION);
 	range = refused_tag(&g->device->refused, b->area, b->start, (uint32_t)b->start + b->count);
@@ -272,7 +273,8 @@ void group_block_silent(struct group *g, size_t block)
 	b->attempts = 0;
 	if (b->silences < BLOCK_DOUBLINGS_MAX)
 		b->silences++;
-	b->silent_until = loop_now_ms(loop_of(d)) + (wait < d->backoff_max_ms ? wait : d->backoff_max_ms);
+	wait = wait < d->backoff_max_ms ? wait : d->backoff_max_ms;
+	b->silent_until = (uint32_t)((loop_now_ms(loop_of(d)) + wait) / SILENT_UNIT_MS) + 1;
 }
 
 /* A block was read or refused. The scan it was of is done with the last one, and late when that took longer than an interval. */

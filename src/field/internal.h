@@ -173,7 +173,7 @@ struct slot {
 
 /* What some requests may take from the others: a part of the time that goes by. */
 struct budget {
-	uint64_t at_us;
+	uint64_t at_us, busy_us; /* when it was filled last, and how long the wire had been held by then */
 	int64_t us;
 };
 
