@@ -428,101 +428,101 @@ struct config_modbus_view {
 struct config_views {
 	bool has_modbus;
 	struct config_modbus_view modbus;
-	enum config_severity { CONFIG_SEVERITY_INFO, CONFIG_SEVERITY_WARNING, CONFIG_SEVERITY_CRITICAL };
+};
 
-	const char *config_severity_text(int severity); /* "warning" */
+enum config_severity { CONFIG_SEVERITY_INFO, CONFIG_SEVERITY_WARNING, CONFIG_SEVERITY_CRITICAL };
 
-	struct config_alarm {
-		const char *name;
-		const char *tag;     /* "device/tag" */
-		double above, below; /* INFINITY and -INFINITY when not set */
-		double hysteresis;
-		uint32_t delay_ms;
-		bool quality;     /* bad quality raises it, too */
-		const char *text; /* for people; NULL: none */
-		int severity;     /* enum config_severity */
-	};
+const char *config_severity_text(int severity); /* "warning" */
 
-	struct gateway_config {
-		struct config_gateway gateway;
-		struct config_broker broker;
-		struct config_log log;
-		struct config_storage storage;
-		struct config_listener *listeners;
-		size_t nlisteners;
-		struct config_line *lines;
-		size_t nlines;
-		struct config_device *devices;
-		size_t ndevices;
-		struct config_uplink *uplinks;
-		size_t nuplinks;
-		struct config_views views;
-		struct config_alarm *alarms;
-		size_t nalarms;
-	};
+struct config_alarm {
+	const char *name;
+	const char *tag;     /* "device/tag" */
+	double above, below; /* INFINITY and -INFINITY when not set */
+	double hysteresis;
+	uint32_t delay_ms;
+	bool quality;     /* bad quality raises it, too */
+	const char *text; /* for people; NULL: none */
+	int severity;     /* enum config_severity */
+};
 
-	/*
+struct gateway_config {
+	struct config_gateway gateway;
+	struct config_broker broker;
+	struct config_log log;
+	struct config_storage storage;
+	struct config_listener *listeners;
+	size_t nlisteners;
+	struct config_line *lines;
+	size_t nlines;
+	struct config_device *devices;
+	size_t ndevices;
+	struct config_uplink *uplinks;
+	size_t nuplinks;
+	struct config_views views;
+	struct config_alarm *alarms;
+	size_t nalarms;
+};
+
+/*
  * Load and check a file.
  *   path    borrowed
  *   out     on OK a configuration to destroy; untouched on failure
  *   faults  initialised by the caller; gets every fault found, at most FAULTS_MAX
  * Returns OK, ERR_CONFIG (faults say why), ERR_IO (the file can't be read; errno), ERR_NOMEM.
  */
-	MUST_USE int gateway_config_load(const char *path, struct gateway_config **out,
-					 struct faults *faults);
+MUST_USE int gateway_config_load(const char *path, struct gateway_config **out, struct faults *faults);
 
-	struct doc;
+struct doc;
 
-	/*
+/*
  * A file as a document (config/doc.h), its devices as they stand there.
  *   out     on OK a document to destroy
  * Returns as above; OK also with faults that leave a tree.
  */
-	MUST_USE int gateway_document_load(const char *path, struct doc **out, struct faults *faults);
+MUST_USE int gateway_document_load(const char *path, struct doc **out, struct faults *faults);
 
-	/*
+/*
  * Check a document: what devices take from templates and tables is put into it, faults are added. `name` as below. Returns OK also
  * then; ERR_NOMEM.
  */
-	MUST_USE int gateway_document_check(const char *name, struct doc *doc, struct faults *faults);
+MUST_USE int gateway_document_check(const char *name, struct doc *doc, struct faults *faults);
 
-	/* The same of bytes in memory; `name` stands in faults, and its ending says whether they are JSON. */
-	MUST_USE int gateway_config_parse(const char *name, const void *bytes, size_t len,
-					  struct gateway_config **out, struct faults *faults);
+/* The same of bytes in memory; `name` stands in faults, and its ending says whether they are JSON. */
+MUST_USE int gateway_config_parse(const char *name, const void *bytes, size_t len,
+				  struct gateway_config **out, struct faults *faults);
 
-	/*
+/*
  * What runs without a file: gateway "lineside", broker on 127.0.0.1:1883 in memory, the simulated rack as
  * device "rack". ERR_NOMEM.
  */
-	MUST_USE int gateway_config_default(struct gateway_config **out);
+MUST_USE int gateway_config_default(struct gateway_config **out);
 
-	/* Unit 0 of a serial line, that is all units: they can be written, and none answers. */
-	bool config_device_is_broadcast(const struct config_device *device, const struct config_line *line);
+/* Unit 0 of a serial line, that is all units: they can be written, and none answers. */
+bool config_device_is_broadcast(const struct config_device *device, const struct config_line *line);
 
-	/* Accepts NULL. */
-	void gateway_config_destroy(struct gateway_config *cfg);
+/* Accepts NULL. */
+void gateway_config_destroy(struct gateway_config *cfg);
 
-	/* Equal in all that a running one of them sees. A device's line may differ though its name is the same. */
-	/* Of the broker: all but sys_interval_ms and move_*, which take effect at a reload. */
-	bool config_broker_equal(const struct config_broker *a, const struct config_broker *b);
-	bool config_move_equal(const struct config_broker *a, const struct config_broker *b);
-	bool config_storage_equal(const struct config_storage *a, const struct config_storage *b);
-	bool config_listener_equal(const struct config_listener *a, const struct config_listener *b);
-	bool config_line_equal(const struct config_line *a, const struct config_line *b);
-	bool config_policy_equal(const struct config_policy *a, const struct config_policy *b);
-	bool config_device_equal(const struct config_device *a, const struct config_device *b);
-	/* What the listener is made of. */
-	bool config_modbus_listener_equal(const struct config_modbus_view *a,
-					  const struct config_modbus_view *b);
-	bool config_alarm_equal(const struct config_alarm *a, const struct config_alarm *b);
-	bool config_uplink_equal(const struct config_uplink *a, const struct config_uplink *b);
+/* Equal in all that a running one of them sees. A device's line may differ though its name is the same. */
+/* Of the broker: all but sys_interval_ms and move_*, which take effect at a reload. */
+bool config_broker_equal(const struct config_broker *a, const struct config_broker *b);
+bool config_move_equal(const struct config_broker *a, const struct config_broker *b);
+bool config_storage_equal(const struct config_storage *a, const struct config_storage *b);
+bool config_listener_equal(const struct config_listener *a, const struct config_listener *b);
+bool config_line_equal(const struct config_line *a, const struct config_line *b);
+bool config_policy_equal(const struct config_policy *a, const struct config_policy *b);
+bool config_device_equal(const struct config_device *a, const struct config_device *b);
+/* What the listener is made of. */
+bool config_modbus_listener_equal(const struct config_modbus_view *a, const struct config_modbus_view *b);
+bool config_alarm_equal(const struct config_alarm *a, const struct config_alarm *b);
+bool config_uplink_equal(const struct config_uplink *a, const struct config_uplink *b);
 
-	/*
+/*
  * Write the map of the Modbus view as CSV, in the form that its key `map` reads. ERR_IO when writing fails.
  */
-	MUST_USE int gateway_config_map_print(const struct gateway_config *cfg, FILE *out);
+MUST_USE int gateway_config_map_print(const struct gateway_config *cfg, FILE *out);
 
-	/* The JSON Schema (draft 2020-12) of the file, from the same table that checks it. ERR_IO when writing fails. */
-	MUST_USE int gateway_config_schema_print(FILE *out);
+/* The JSON Schema (draft 2020-12) of the file, from the same table that checks it. ERR_IO when writing fails. */
+MUST_USE int gateway_config_schema_print(FILE *out);
 
 #endif
