@@ -27,6 +27,8 @@ MUST_USE int gateway_check_tags(struct checker *c, const struct doc_node *node, 
 void gateway_check_device_times(struct checker *c, const struct doc_node *node,
 				const struct config_device *dev, const struct config_line *line);
 
+/* One line's watchdog. */
+void gateway_check_watchdog(struct checker *c, const struct doc_node *node, struct config_line *line);
 /* What is written on it; after gateway_check_tags(). */
 void gateway_check_writes(struct checker *c, const struct doc_node *node, const struct config_device *dev,
 			  const struct config_line *line);

@@ -50,12 +50,19 @@ static bool serial_equal(const struct config_line *a, const struct config_line *
 	       a->rs485.delay_after_ms == b->rs485.delay_after_ms;
 }
 
+static bool watchdog_equal(const struct config_watchdog *a, const struct config_watchdog *b)
+{
+	return a->is_set == b->is_set && a->watch == b->watch && text_equal(a->uplink, b->uplink) &&
+	       a->timeout_ms == b->timeout_ms && a->clear == b->clear;
+}
+
 bool config_line_equal(const struct config_line *a, const struct config_line *b)
 {
 	return text_equal(a->name, b->name) && a->type == b->type && text_equal(a->host, b->host) &&
 	       a->port == b->port && a->timeout_ms == b->timeout_ms && a->retries == b->retries &&
 	       a->backoff.first_ms == b->backoff.first_ms && a->backoff.max_ms == b->backoff.max_ms &&
-	       a->max_in_flight == b->max_in_flight && serial_equal(a, b);
+	       a->max_in_flight == b->max_in_flight && serial_equal(a, b) &&
+	       watchdog_equal(&a->watchdog, &b->watchdog);
 }
 
 bool config_line_is_rack(const struct config_line *line)
@@ -74,9 +81,10 @@ static bool tag_equal(const struct config_tag *a, const struct config_tag *b)
 	return text_equal(a->name, b->name) && a->address.area == b->address.area &&
 	       a->address.number == b->address.number && a->address.bit == b->address.bit &&
 	       a->type == b->type && a->order == b->order && a->high_byte == b->high_byte &&
-	       a->writable == b->writable && a->verify == b->verify && a->length == b->length &&
-	       a->scale == b->scale && a->offset == b->offset && a->deadband == b->deadband &&
-	       a->min == b->min && a->max == b->max && text_equal(a->unit, b->unit) && a->group == b->group;
+	       a->writable == b->writable && a->verify == b->verify && text_equal(a->safe, b->safe) &&
+	       a->length == b->length && a->scale == b->scale && a->offset == b->offset &&
+	       a->deadband == b->deadband && a->min == b->min && a->max == b->max &&
+	       text_equal(a->unit, b->unit) && a->group == b->group;
 }
 
 bool config_device_equal(const struct config_device *a, const struct config_device *b)

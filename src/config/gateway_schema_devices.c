@@ -79,7 +79,8 @@ static const struct schema_field tag_fields[] = {
 	{"above", "Publish above this value", SCHEMA_LATER},
 	{"below", "Publish below this value", SCHEMA_LATER},
 	{"hysteresis", "How far a value must return", SCHEMA_LATER},
-	{"safe", "Safe value of an output", SCHEMA_LATER},
+	{"safe", "The value that it takes when the watchdog of its line finds nobody; in JSON a text",
+	 SCHEMA_TEXT, TAG_AT(safe), .unset = "it stays as it is"},
 	{"topic", "Template of its topic", SCHEMA_LATER},
 	{"payload", "Its payload format", SCHEMA_LATER},
 };

@@ -17,7 +17,7 @@ struct field_port {
 
 /* Opens the port on `loop`; before any loop runs. As mqtt_port_open(). */
 MUST_USE int field_port_open(struct field_port *p, struct broker *broker, struct loop *loop);
-/* Take commands below `root`. ERR_NOMEM, ERR_TOPIC. */
+/* Take commands below `root`, and hear how uplinks are. ERR_NOMEM, ERR_TOPIC. */
 MUST_USE int field_port_take_commands(struct field_port *p, const char *root);
 
 #endif

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "field/internal.h"
+#include "field/safe.h"
 
 /* Where a result goes. */
 struct asker {
@@ -92,12 +93,19 @@ static struct command *command_create(struct field *f, const struct asker *a)
 	return c;
 }
 
-static bool has_device(const struct field *f, const char *name)
+static struct device *find_device(struct field *f, struct span name)
 {
-	for (size_t i = 0; i < f->cfg->ndevices; i++)
-		if (strcmp(f->cfg->devices[i].name, name) == 0)
-			return true;
-	return false;
+	list_for_each (line_node, &f->lines) {
+		struct line *l = container_of(line_node, struct line, node);
+
+		list_for_each (node, &l->devices) {
+			struct device *d = container_of(node, struct device, node);
+
+			if (span_equal(span_str(d->cfg->name), name))
+				return d;
+		}
+	}
+	return NULL;
 }
 
 /* The two levels between root and "set". */
@@ -146,7 +154,7 @@ static struct tag *find(struct field *f, struct span device, struct span tag, ch
 	memcpy(name, tag.p, tag.len);
 	name[tag.len] = '\0';
 	if (!(t = field_find_tag(f, names, name)))
-		snprintf(text, SET_FAULT_MAX, "no such %s", has_device(f, names) ? "tag" : "device");
+		snprintf(text, SET_FAULT_MAX, "no such %s", find_device(f, device) ? "tag" : "device");
 	return t;
 }
 
@@ -162,7 +170,24 @@ static void submit(struct field *f, const struct asker *a, struct tag *t, const 
 	c->write.value = *value;
 	c->write.has_expiry = set->has_expiry;
 	c->write.expiry_ms = set->expiry_ms;
+	if (t->cfg->writable)
+		safe_seen(t->device->line, CONFIG_WATCH_MQTT);
 	field_write(f, t, &c->write);
+}
+
+/* {root}/{device}/_safe/set: any device names its line. */
+static void command_safe(struct field *f, const struct asker *a, struct span device,
+			 const struct tag_value *v)
+{
+	struct set_outcome o = {.ok = true, .value = *v};
+	char text[SET_FAULT_MAX] = "no such device";
+	struct device *d = find_device(f, device);
+	const char *error = d ? safe_command(d->line, v, text) : "unknown_tag";
+
+	if (error)
+		refuse(f, a, error, text);
+	else
+		publish_result(f, a, &o);
 }
 
 int field_set(struct field *f, const struct field_set *set)
@@ -183,6 +208,10 @@ int field_set(struct field *f, const struct field_set *set)
 	rc = f->format->decode_set(set->payload, &command, text);
 	if (command.has_id)
 		a.id = span_of(command.id, command.id_len);
+	if (rc == OK && span_equal(tag, span_str("_safe"))) {
+		command_safe(f, &a, device, &command.value);
+		return OK;
+	}
 	if (rc < 0)
 		error = rc == ERR_RANGE ? "range" : "malformed";
 	else if (!(t = find(f, device, tag, text)))

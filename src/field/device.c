@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "field/internal.h"
+#include "field/safe.h"
 
 #define BLOCK_DOUBLINGS_MAX 20u         /* of the back-off of a block that stays without an answer */
 #define GOLDEN_PART         2654435769u /* of 2^32 */
@@ -203,7 +204,8 @@ int device_create(struct line *line, const struct config_device *cfg, struct dev
 	list_init(&d->node);
 	loop_timer_init(&d->backoff_timer, probe_due);
 	take_settings(d);
-	if ((rc = add_attributes(d)) < 0 || (rc = make_tags(d)) < 0 || (rc = make_groups(d)) < 0) {
+	if ((rc = add_attributes(d)) < 0 || (rc = make_tags(d)) < 0 || (rc = make_groups(d)) < 0 ||
+	    (rc = safe_device_init(d)) < 0) {
 		device_destroy(d);
 		return rc;
 	}
@@ -222,6 +224,7 @@ void device_destroy(struct device *d)
 	for (size_t i = 0; i < d->nextras; i++)
 		free((void *)(uintptr_t)d->extras[i].name);
 	refused_fini(&d->refused);
+	safe_device_fini(d);
 	free(d->groups);
 	free(d->tags);
 	free(d->extras);
@@ -563,6 +566,7 @@ void device_start(struct device *d)
 {
 	d->backoff_ms = d->backoff_first_ms;
 	enter(d, DEVICE_CONNECTING);
+	safe_device_joined(d);
 	groups_start(d);
 }
 

@@ -275,6 +275,9 @@ void field_destroy(struct field *f)
 		list_remove(&l->node);
 		line_destroy(l);
 	}
+	for (size_t i = 0; i < f->nuplinks; i++)
+		free(f->uplinks[i].name);
+	free(f->uplinks);
 	hmap_fini(&f->names);
 	free(f);
 }
