@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "north/json.h"
+#include "north/plain.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -31,6 +32,19 @@ static void compare(const uint8_t *data, size_t size, const struct set_command *
 	json_decref(root);
 }
 
+/* What is a command in JSON is the same in plain text; of the rest it takes text as it is. */
+static void compare_plain(const uint8_t *data, size_t size, int rc, const struct set_command *json)
+{
+	char fault[SET_FAULT_MAX];
+	struct set_command c;
+	int plain_rc = plain_set_decode(span_of(data, size), &c, fault);
+
+	if (rc == OK)
+		assert(plain_rc == OK && tag_value_equal(&c.value, &json->value));
+	else if (plain_rc == OK)
+		assert(c.value.kind == TAG_STRING && span_equal(c.value.s, span_of(data, size)) && !c.has_id);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static char json[4096];
@@ -38,7 +52,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct set_command c, again;
 	struct wr w = wr_of(json, sizeof(json));
 
-	if (json_set_decode(span_of(data, size), &c, fault) < 0) {
+	int rc = json_set_decode(span_of(data, size), &c, fault);
+
+	compare_plain(data, size, rc, &c);
+	if (rc < 0) {
 		assert(c.id_len <= SET_ID_MAX);
 		return 0;
 	}

@@ -19,8 +19,16 @@ def allowed(key):
         return ", ".join(f"`{word}`" for word in key["enum"])
     if "anyOf" in key:
         return "time" if any("ms" in kind.get("pattern", "") for kind in key["anyOf"]) else "size"
+    if key.get("items", {}).get("type") == "string":
+        return "list of texts"
     if "anyOf" in key.get("items", {}):
         return "list of texts or maps"
+    if key["type"] == ["number", "string"]:
+        return "number or text"
+    if key["type"] == "array" and key["items"].get("type") == "number":
+        return f"list of {key['minItems']} numbers"
+    if "patternProperties" in key:
+        return "map of numbers to texts"
     kind = {"object": "map", "array": "list of maps", "string": "text", "boolean": "`true`, `false`"}.get(key["type"], key["type"])
     if "minimum" in key:
         return f"{kind}, {key['minimum']:g}..{key['maximum']:g}" if key["maximum"] < 1e300 else f"{kind}, from {key['minimum']:g}"
@@ -33,7 +41,7 @@ def maps_of(path, schema):
     for name, key in schema["properties"].items():
         below = key.get("items", key)
         below = next((kind for kind in below.get("anyOf", []) if "properties" in kind), below)
-        if "properties" in below:
+        if below.get("properties"):
             yield from maps_of((path + "." if path else "") + name + ("[]" if "items" in key else ""), below)
 
 

@@ -40,7 +40,7 @@ def test_output_that_cannot_be_written_is_a_failure(lineside):
         assert subprocess.run([lineside, "--version"], stdout=full, timeout=10).returncode == 1
 
 
-@pytest.mark.parametrize("command", ["serve", "check", "status", "store", "pub", "sub", "bench", "modbus"])
+@pytest.mark.parametrize("command", ["serve", "check", "status", "store", "tags", "templates", "pub", "sub", "bench", "modbus"])
 def test_a_wrong_option_is_answered_by_the_command_with_its_full_name(lineside, command):
     mode = {"bench": ["exchange"], "modbus": ["read"], "store": ["info"]}.get(command, [])
     done = run(lineside, command, *mode, "--no-such-option")

@@ -1,6 +1,7 @@
 """`lineside check`, the JSON Schema it prints, the examples and the page of keys, held against each other."""
 
 import json
+import shutil
 import subprocess
 
 import jsonschema
@@ -42,10 +43,12 @@ def keys_of(value, path=""):
 def test_every_example_is_without_fault_as_yaml_and_as_json(lineside, schema, path, tmp_path):
     done = check(lineside, "-c", path)
     assert done.returncode == 0 and len(done.stdout.splitlines()) == 1, done.stdout
-    document = yaml.safe_load(path.read_text())
+    document = json.loads(json.dumps(yaml.safe_load(path.read_text())))  # the keys of an enum are texts, as in JSON
     jsonschema.validate(document, schema, jsonschema.Draft202012Validator)
     same = tmp_path / "same.json"
     same.write_text(json.dumps(document, indent=1))
+    for table in path.parent.glob("*.csv"):
+        shutil.copy(table, tmp_path)
     as_json = check(lineside, "-c", same)
     assert as_json.returncode == 0, as_json.stdout
     assert as_json.stdout.split("; ")[1] == done.stdout.split("; ")[1]

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from rack_docs import PAGE, attributes, modes, with_tables
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 YAML = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -34,3 +35,8 @@ def test_every_link_between_pages_leads_somewhere():
     broken = [f"{page.relative_to(root)}: {to}" for page in pages for to in LINK.findall(page.read_text())
               if not (page.parent / to).exists()]
     assert broken == []
+
+
+def test_the_tables_of_racks_are_those_of_the_program():
+    assert PAGE.read_text() == with_tables(PAGE.read_text()), "/usr/bin/python3 tests/rack_docs.py"
+    assert len(attributes().splitlines()) > 20 and len(modes().splitlines()) > 20

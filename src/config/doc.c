@@ -68,6 +68,57 @@ bool doc_build_wants_key(const struct doc_builder *b)
 	return b->open && b->open->kind == DOC_MAP && !b->key;
 }
 
+void doc_node_append(struct doc_node *parent, struct doc_node *n)
+{
+	n->parent = parent;
+	n->next = NULL;
+	n->index = parent->count++;
+	if (parent->last)
+		parent->last->next = n;
+	else
+		parent->first = n;
+	parent->last = n;
+}
+
+struct doc_node *doc_child(struct doc_node *map, const char *key)
+{
+	struct doc_node *n = map->first;
+
+	while (n && (!n->key || strcmp(n->key, key) != 0))
+		n = n->next;
+	return n;
+}
+
+struct doc_node *doc_children_take(struct doc_node *parent)
+{
+	struct doc_node *first = parent->first;
+
+	parent->first = parent->last = NULL;
+	parent->count = 0;
+	return first;
+}
+
+static bool copy_text(struct doc *doc, const char **text)
+{
+	return !*text || (*text = arena_text(&doc->arena, *text, strlen(*text)));
+}
+
+struct doc_node *doc_node_add(struct doc *doc, struct doc_node *parent, const struct doc_node *like)
+{
+	struct doc_node *n = arena_alloc(&doc->arena, sizeof(*n));
+
+	if (!n)
+		return NULL;
+	*n = *like;
+	n->first = n->last = NULL;
+	n->count = 0;
+	if (!copy_text(doc, &n->text) || !copy_text(doc, &n->key))
+		return NULL;
+	doc->nnodes++;
+	doc_node_append(parent, n);
+	return n;
+}
+
 static int add_node(struct doc_builder *b, enum doc_kind kind, struct doc_place at, struct doc_node **out)
 {
 	struct doc_node *n;
@@ -85,12 +136,7 @@ static int add_node(struct doc_builder *b, enum doc_kind kind, struct doc_place 
 		n->key = b->key;
 		n->key_line = b->key_line;
 		n->key_column = b->key_column;
-		n->index = b->open->count++;
-		if (b->open->last)
-			b->open->last->next = n;
-		else
-			b->open->first = n;
-		b->open->last = n;
+		doc_node_append(b->open, n);
 	} else {
 		b->doc->root = n;
 	}

@@ -10,13 +10,15 @@
  * are then walked once for them: the walk relies on the bytes being valid, takes every text with an
  * escape from jansson again, and so decides nothing on its own.
  *
- * A document does not change after it was made. Nothing here keeps the bytes.
+ * A document does not change after it was made, but that config/expand.h puts in what its devices take from elsewhere.
+ * Nothing here keeps the bytes.
  */
 #ifndef CONFIG_DOC_H
 #define CONFIG_DOC_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "base/err.h"
 #include "config/arena.h"
@@ -35,7 +37,10 @@ struct doc_node {
 	bool quoted;           /* a scalar that can only be text: quoted, or a block scalar */
 	unsigned line, column; /* from 1, in characters; where the value starts */
 	const char *text;      /* DOC_SCALAR: NUL terminated, without NUL inside; else NULL */
-	const char *key;       /* in a map: its key; else NULL */
+	const char *file;      /* NULL: the document's own; else another that it was put in from */
+	bool is_override;      /* stands in the place of another of its name: config/expand.h */
+	bool loose; /* a scalar of a table or a template, which may be read as text or as anything else */
+	const char *key; /* in a map: its key; else NULL */
 	unsigned key_line, key_column;
 	size_t index; /* among its siblings, from 0 */
 	size_t count; /* children */
@@ -60,6 +65,9 @@ void doc_destroy(struct doc *doc);
 
 /* Child of a map by key, or NULL. */
 const struct doc_node *doc_get(const struct doc_node *map, const char *key);
+
+/* A node as YAML on one line: {name: x, map: {raw: [0, 1]}}. Texts keep their quotes where they need them. */
+void doc_print_flow(FILE *to, const struct doc_node *node);
 
 /* The key path of a node, "devices[0].tags[2].type"; "" for the root. `key` (may be NULL) is put behind it. Returns buf. */
 const char *doc_path(const struct doc_node *node, const char *key, char *buf, size_t size);

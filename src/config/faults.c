@@ -76,25 +76,48 @@ static struct fault *next_fault(struct faults *f)
 	return &f->list[f->count++];
 }
 
-void faults_add(struct faults *f, unsigned line, unsigned column, const char *path, const char *fmt, ...)
+PRINTF_LIKE(6, 0)
+static void add(struct faults *f, const char *file, unsigned line, unsigned column, const char *path,
+		const char *fmt, va_list args)
 {
 	struct fault *fault = next_fault(f);
 	char text[2 * FAULT_TEXT_BYTES];
-	va_list args;
 
 	if (!fault)
 		return;
-	va_start(args, fmt);
 	vsnprintf(text, sizeof(text), fmt, args);
-	va_end(args);
 	fault->line = line;
 	fault->column = column;
 	copy_printable(fault->path, sizeof(fault->path), path);
+	copy_printable(fault->file, sizeof(fault->file), file ? file : "");
 	copy_printable(fault->text, sizeof(fault->text), text);
+}
+
+void faults_add(struct faults *f, unsigned line, unsigned column, const char *path, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	add(f, NULL, line, column, path, fmt, args);
+	va_end(args);
+}
+
+void faults_add_in(struct faults *f, const char *file, unsigned line, unsigned column, const char *path,
+		   const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	add(f, file, line, column, path, fmt, args);
+	va_end(args);
 }
 
 static bool comes_after(const struct fault *a, const struct fault *b)
 {
+	int file = strcmp(a->file, b->file);
+
+	if (file)
+		return file > 0;
 	return a->line != b->line ? a->line > b->line : a->column > b->column;
 }
 
@@ -120,8 +143,8 @@ const char *fault_format(const struct faults *f, size_t i, char *buf, size_t siz
 
 	if (fault->line)
 		snprintf(place, sizeof(place), ":%u:%u", fault->line, fault->column);
-	snprintf(buf, size, "%s%s: %s%s%s", f->file, place, fault->path, fault->path[0] ? ": " : "",
-		 fault->text);
+	snprintf(buf, size, "%s%s: %s%s%s", fault->file[0] ? fault->file : f->file, place, fault->path,
+		 fault->path[0] ? ": " : "", fault->text);
 	return buf;
 }
 

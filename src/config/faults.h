@@ -14,11 +14,13 @@
 #define FAULTS_MAX       100
 #define FAULT_PATH_BYTES 192
 #define FAULT_TEXT_BYTES 512
+#define FAULT_FILE_BYTES 128
 
 struct fault {
 	unsigned line, column; /* from 1; 0: the fault has no place of its own */
 	char path
 		[FAULT_PATH_BYTES]; /* key path, "" for the file as a whole; a longer one is cut with "..." */
+	char file[FAULT_FILE_BYTES]; /* "": that of the list */
 	char text[FAULT_TEXT_BYTES]; /* printable UTF-8; a longer one is cut */
 };
 
@@ -42,7 +44,11 @@ bool faults_any(const struct faults *f);
 void faults_add(struct faults *f, unsigned line, unsigned column, const char *path, const char *fmt, ...)
 	PRINTF_LIKE(5, 6);
 
-/* By line and column. */
+/* The same in another file than the list's; NULL: the list's. */
+void faults_add_in(struct faults *f, const char *file, unsigned line, unsigned column, const char *path,
+		   const char *fmt, ...) PRINTF_LIKE(6, 7);
+
+/* By line and column, what is in other files behind. */
 void faults_sort(struct faults *f);
 
 /* One line of text without a newline, cut to fit; returns buf. */

@@ -112,7 +112,7 @@ static const struct config_line *find_line(struct checker *c, const struct doc_n
 	return NULL;
 }
 
-static int check_devices(struct checker *c, const struct doc_node *list)
+static int check_devices(struct checker *c, const struct doc_node *file, const struct doc_node *list)
 {
 	const struct config_line *line;
 	struct config_device *dev;
@@ -127,11 +127,12 @@ static int check_devices(struct checker *c, const struct doc_node *list)
 		dev = &c->cfg->devices[n->index];
 		gateway_check_unique(c, &names, n, dev->name, n->index, "device");
 		line = find_line(c, n, dev);
-		if ((rc = gateway_check_tags(c, n, dev, line)) < 0)
+		if ((rc = gateway_check_tags(c, n, dev, line)) < 0 ||
+		    (rc = gateway_check_policies(c, file, n, dev)) < 0)
 			return rc;
 		gateway_check_writes(c, n, dev, line);
 	}
-	return OK;
+	return gateway_check_topics(c, list);
 }
 
 static void check_broker(struct checker *c, const struct doc_node *node)
@@ -178,7 +179,10 @@ int gateway_check(struct checker *c, const struct doc_node *file)
 		return rc;
 	if ((rc = gateway_check_lines(c, doc_get(file, "lines"))) < 0)
 		return rc;
-	if ((rc = check_devices(c, doc_get(file, "devices"))) < 0)
+	if ((rc = check_devices(c, file, doc_get(file, "devices"))) < 0)
+		return rc;
+	gateway_check_internal(c, doc_get(file, "devices"));
+	if ((rc = gateway_check_alarms(c, doc_get(file, "alarms"))) < 0)
 		return rc;
 	return gateway_check_uplinks(c, doc_get(file, "uplinks"));
 }

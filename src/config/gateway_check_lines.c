@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "config/gateway_check.h"
+#include "config/io_config.h"
 
 #define BAUD_DEFAULT 19200u
 
@@ -61,6 +62,8 @@ int gateway_check_lines(struct checker *c, const struct doc_node *list)
 		check_backoff(c, n, line);
 		check_port(c, n, line);
 		gateway_check_watchdog(c, n, line);
+		if (config_line_is_rack(line) && (rc = gateway_check_rack(c, n, line)) < 0)
+			return rc;
 	}
 	return OK;
 }

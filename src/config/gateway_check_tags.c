@@ -1,8 +1,10 @@
+#include <stdio.h>
 #include <string.h>
 
 #include "config/gateway_check.h"
 #include "config/gateway_rules.h"
 #include "config/gateway_schema.h"
+#include "config/io_config.h"
 
 #define ADDRESSES 65536u
 
@@ -20,16 +22,6 @@ static int default_group(struct checker *c, struct config_device *dev)
 		return rc;
 	dev->groups->name = "default";
 	return OK;
-}
-
-static void check_period(struct checker *c, const struct doc_node *node, const struct config_group *g)
-{
-	const struct doc_node *period = doc_get(node, "period");
-
-	if (g->publish == CONFIG_PUBLISH_PERIOD && !period)
-		schema_fault_key(c->r, node, "period", "found nothing, needed with publish: period");
-	if (g->publish != CONFIG_PUBLISH_PERIOD && period)
-		schema_fault_key(c->r, node, "period", "applies only with publish: period");
 }
 
 static int check_groups(struct checker *c, const struct doc_node *node, struct config_device *dev,
@@ -52,7 +44,6 @@ static int check_groups(struct checker *c, const struct doc_node *node, struct c
 			continue;
 		gateway_check_unique(c, names, n, dev->groups[n->index].name, n->index,
 				     "group of this device");
-		check_period(c, n, &dev->groups[n->index]);
 	}
 	return OK;
 }
@@ -78,48 +69,64 @@ static void check_tag_group(struct checker *c, const struct doc_node *node, cons
 
 /* ---- what an area holds ---- */
 
-static bool is_bit_area(enum config_area a)
+bool config_is_bit_area(enum config_area a)
 {
 	return a == CONFIG_AREA_COIL || a == CONFIG_AREA_DISCRETE || a == CONFIG_AREA_DI ||
-	       a == CONFIG_AREA_DO;
-}
-
-static bool is_rack_area(enum config_area a)
-{
-	return a == CONFIG_AREA_DI || a == CONFIG_AREA_DO || a == CONFIG_AREA_AI;
+	       a == CONFIG_AREA_DO || a == CONFIG_AREA_RELAY;
 }
 
 static bool is_output_area(enum config_area a)
 {
-	return a == CONFIG_AREA_COIL || a == CONFIG_AREA_HOLDING || a == CONFIG_AREA_DO;
+	return a == CONFIG_AREA_COIL || a == CONFIG_AREA_HOLDING || a == CONFIG_AREA_DO ||
+	       a == CONFIG_AREA_RELAY || a == CONFIG_AREA_AO;
+}
+
+/* "di, ai" in buf: of which kinds a rack has channels. */
+static const char *kinds_of(const struct config_line *line, char *buf, size_t size)
+{
+	size_t len = 0;
+
+	buf[0] = '\0';
+	for (int kind = CONFIG_AREA_DI; kind <= CONFIG_AREA_TC && len < size; kind++)
+		if (config_line_channels(line, (enum config_area)kind))
+			len += (size_t)snprintf(buf + len, size - len, "%s%s", len ? ", " : "",
+						config_area_text((enum config_area)kind));
+	return buf;
 }
 
 static bool check_area(struct checker *c, const struct doc_node *node, const struct config_tag *tag,
 		       const struct config_line *line)
 {
 	const struct config_address *a = &tag->address;
-	bool is_rack = line->type == CONFIG_LINE_SIM;
+	bool is_rack = config_line_is_rack(line);
+	unsigned channels;
+	char text[64];
 
-	if (is_rack_area(a->area) != is_rack) {
+	if (config_area_is_rack(a->area) != is_rack) {
 		schema_fault_key(c->r, node, "address", "found the area %s, allowed on this line: %s",
 				 config_area_text(a->area),
-				 is_rack ? "di, do, ai" : "coil, discrete, input, holding");
+				 is_rack ? "di, do, relay, ai, ao, rtd, tc"
+					 : "coil, discrete, input, holding");
 		return false;
 	}
-	if (is_rack && a->number >= CONFIG_RACK_CHANNELS) {
-		schema_fault_key(c->r, node, "address", "found channel %u, allowed: 0..%d", a->number,
-				 CONFIG_RACK_CHANNELS - 1);
-		return false;
-	}
-	return true;
+	if (!is_rack)
+		return true;
+	channels = config_line_channels(line, a->area);
+	if (channels == 0)
+		schema_fault_key(c->r, node, "address", "found the area %s, allowed on this rack: %s",
+				 config_area_text(a->area), kinds_of(line, text, sizeof(text)));
+	else if (a->number >= channels)
+		schema_fault_key(c->r, node, "address", "found channel %u, allowed: 0..%u", a->number,
+				 channels - 1);
+	return a->number < channels;
 }
 
 /* The type that the area has of itself, or CONFIG_TYPE_UNSET. */
 static enum value_type area_type(enum config_area a)
 {
-	if (is_bit_area(a))
+	if (config_is_bit_area(a))
 		return VALUE_TYPE_BOOL;
-	return a == CONFIG_AREA_AI ? VALUE_TYPE_FLOAT64 : CONFIG_TYPE_UNSET;
+	return config_area_is_rack(a) ? VALUE_TYPE_FLOAT64 : CONFIG_TYPE_UNSET;
 }
 
 static void check_type(struct checker *c, const struct doc_node *node, struct config_tag *tag)
@@ -139,67 +146,15 @@ static void check_type(struct checker *c, const struct doc_node *node, struct co
 				 value_type_info(own)->name);
 }
 
-static void check_bit(struct checker *c, const struct doc_node *node, const struct config_tag *tag)
-{
-	bool is_bool = tag->type == VALUE_TYPE_BOOL, is_register = !is_bit_area(tag->address.area);
-
-	if (is_bool && is_register && tag->address.bit < 0)
-		schema_fault_key(c->r, node, "address", "a bool of a register needs its bit, such as %s:%u.0",
-				 config_area_text(tag->address.area), tag->address.number);
-	if (tag->address.bit >= 0 && (!is_bool || !is_register))
-		schema_fault_key(c->r, node, "address", "found bit %d, allowed only for a bool of a register",
-				 tag->address.bit);
-}
-
 static void check_span(struct checker *c, const struct doc_node *node, const struct config_tag *tag)
 {
 	unsigned registers = value_type_info(tag->type)->registers;
 
 	if (!registers)
 		registers = (tag->length + 1u) / 2u;
-	if (!is_rack_area(tag->address.area) && tag->address.number + registers > ADDRESSES)
+	if (!config_area_is_rack(tag->address.area) && tag->address.number + registers > ADDRESSES)
 		schema_fault_key(c->r, node, "address", "%u registers from %u on end behind 65535", registers,
 				 tag->address.number);
-}
-
-/* ---- keys that apply to some types only ---- */
-
-static void check_order(struct checker *c, const struct doc_node *node, struct config_tag *tag)
-{
-	const struct value_type_info *type = value_type_info(tag->type);
-
-	if (tag->order == CONFIG_ORDER_UNSET) {
-		tag->order = value_type_default_order(tag->type);
-		return;
-	}
-	if (is_rack_area(tag->address.area) || tag->type == VALUE_TYPE_BOOL ||
-	    !value_type_takes_order(tag->type, tag->order))
-		schema_fault_key(c->r, node, "order", "found \"%s\", which does not fit %s",
-				 byte_order_info(tag->order)->name,
-				 is_rack_area(tag->address.area) ? "a channel of a rack" : type->name);
-}
-
-static void check_applies(struct checker *c, const struct doc_node *node, const struct config_tag *tag)
-{
-	enum value_kind kind = value_type_info(tag->type)->kind;
-	bool is_number = kind == VALUE_KIND_INT || kind == VALUE_KIND_UINT || kind == VALUE_KIND_FLOAT;
-	bool is_bytes = kind == VALUE_KIND_STRING || kind == VALUE_KIND_BYTES;
-	bool is_byte = tag->type == VALUE_TYPE_INT8 || tag->type == VALUE_TYPE_UINT8;
-	const struct {
-		const char *key;
-		bool applies;
-	} keys[] = {
-		{"byte", is_byte},       {"length", is_bytes}, {"scale", is_number}, {"offset", is_number},
-		{"deadband", is_number}, {"min", is_number},   {"max", is_number},
-	};
-
-	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
-		if (!keys[i].applies && doc_get(node, keys[i].key))
-			schema_fault_key(c->r, node, keys[i].key, "does not apply to the type %s",
-					 value_type_info(tag->type)->name);
-	if (is_bytes && !doc_get(node, "length"))
-		schema_fault_key(c->r, node, "length", "found nothing, needed with the type %s: 1..%u bytes",
-				 value_type_info(tag->type)->name, VALUE_BYTES_MAX);
 }
 
 /* One request writes at most 123 registers (MODBUS Application Protocol V1.1b3, 6.12). */
@@ -207,8 +162,6 @@ static void check_applies(struct checker *c, const struct doc_node *node, const 
 
 static void check_writing(struct checker *c, const struct doc_node *node, const struct config_tag *tag)
 {
-	static const char *const bounds[] = {"min", "max"};
-
 	if (tag->writable && !is_output_area(tag->address.area))
 		schema_fault_key(c->r, node, "access", "found \"rw\", but the area %s can only be read",
 				 config_area_text(tag->address.area));
@@ -216,82 +169,33 @@ static void check_writing(struct checker *c, const struct doc_node *node, const 
 		schema_fault_key(c->r, node, "length",
 				 "found \"%u\", allowed with access: rw: 1..%u, what one request can write",
 				 tag->length, WRITABLE_BYTES_MAX);
-	for (size_t i = 0; i < 2; i++)
-		if (!tag->writable && doc_get(node, bounds[i]))
-			schema_fault_key(c->r, node, bounds[i], "applies only with access: rw");
-}
-
-static void check_numbers(struct checker *c, const struct doc_node *node, const struct config_tag *tag)
-{
-	if (tag->scale == 0)
-		schema_fault_key(c->r, node, "scale", "found 0, allowed: any other number");
-	if (tag->min > tag->max)
-		schema_fault_key(c->r, node, "max", "found %.15g, allowed: no less than min, %.15g", tag->max,
-				 tag->min);
 }
 
 static void check_tag(struct checker *c, const struct doc_node *node, struct config_tag *tag,
-		      const struct config_line *line)
+		      const struct config_device *dev, const struct config_line *line)
 {
-	check_numbers(c, node, tag);
+	gateway_check_numbers(c, node, tag);
 	if (tag->address.bit == CONFIG_BIT_UNSET || !line || !check_area(c, node, tag, line))
 		return;
 	check_type(c, node, tag);
+	if (tag->type != CONFIG_TYPE_UNSET)
+		gateway_check_value(c, node, dev, tag);
 	check_writing(c, node, tag);
 	if (tag->type == CONFIG_TYPE_UNSET)
 		return;
-	check_bit(c, node, tag);
-	check_order(c, node, tag);
-	check_applies(c, node, tag);
 	check_span(c, node, tag);
-}
-
-/* ---- the channels of a rack, for a device that names no tags ---- */
-
-static int make_channel(struct checker *c, const struct config_device *dev, enum config_area area,
-			uint16_t number, struct config_tag *tag)
-{
-	char name[16];
-	int len, rc;
-
-	if ((rc = schema_defaults(c->r, &gateway_tag_schema, tag)) < 0)
-		return rc;
-	len = snprintf(name, sizeof(name), "%s%u", config_area_text(area), number);
-	tag->name = arena_text(c->r->arena, name, (size_t)len);
-	tag->address = (struct config_address){.area = area, .number = number, .bit = -1};
-	tag->type = area_type(area);
-	tag->order = value_type_default_order(tag->type);
-	tag->writable = is_output_area(area);
-	tag->group_name = dev->groups[0].name;
-	return tag->name ? OK : ERR_NOMEM;
-}
-
-static int add_channels(struct checker *c, struct config_device *dev)
-{
-	static const enum config_area areas[] = {CONFIG_AREA_DI, CONFIG_AREA_DO, CONFIG_AREA_AI};
-	const size_t n = sizeof(areas) / sizeof(areas[0]) * CONFIG_RACK_CHANNELS;
-	int rc;
-
-	dev->tags = arena_array(c->r->arena, n, sizeof(*dev->tags));
-	if (!dev->tags)
-		return ERR_NOMEM;
-	for (dev->ntags = 0; dev->ntags < n; dev->ntags++) {
-		enum config_area area = areas[dev->ntags / CONFIG_RACK_CHANNELS];
-		uint16_t number = (uint16_t)(dev->ntags % CONFIG_RACK_CHANNELS);
-
-		if ((rc = make_channel(c, dev, area, number, &dev->tags[dev->ntags])) < 0)
-			return rc;
-	}
-	return OK;
+	gateway_limit_output(line, tag);
 }
 
 /* A device without tags: the channels of a rack, or a fault. */
 static int no_tags(struct checker *c, const struct doc_node *node, struct config_device *dev,
 		   const struct config_line *line)
 {
-	if (!line || !dev->ngroups)
+	bool is_elsewhere = doc_get(node, "template") || doc_get(node, "tags_file");
+
+	if (!line || !dev->ngroups || (is_elsewhere && faults_any(c->r->faults)))
 		return OK;
-	if (line->type != CONFIG_LINE_SIM) {
+	if (!config_line_is_rack(line)) {
 		schema_fault_key(c->r, node, "tags", "found nothing, allowed: a list of maps");
 		return OK;
 	}
@@ -301,7 +205,7 @@ static int no_tags(struct checker *c, const struct doc_node *node, struct config
 				 dev->ngroups);
 		return OK;
 	}
-	return add_channels(c, dev);
+	return gateway_add_channels(c, dev, line);
 }
 
 int gateway_check_tags(struct checker *c, const struct doc_node *node, struct config_device *dev,
@@ -323,7 +227,13 @@ int gateway_check_tags(struct checker *c, const struct doc_node *node, struct co
 			continue;
 		gateway_check_unique(c, &names, n, dev->tags[n->index].name, n->index, "tag of this device");
 		check_tag_group(c, n, dev, &groups, &dev->tags[n->index]);
-		check_tag(c, n, &dev->tags[n->index], line);
+		if (line && line->type == CONFIG_LINE_INTERNAL) {
+			gateway_check_internal_tag(c, n, &dev->tags[n->index], n->index);
+			continue;
+		}
+		gateway_check_wired_tag(c, n);
+		check_tag(c, n, &dev->tags[n->index], dev, line);
 	}
+	gateway_check_scale_tags(c, list, dev, &names);
 	return OK;
 }

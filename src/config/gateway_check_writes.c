@@ -2,6 +2,7 @@
 
 #include "config/gateway_check.h"
 #include "config/gateway_schema.h"
+#include "config/io_config.h"
 #include "config/schema_scalar.h"
 
 /*

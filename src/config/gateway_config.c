@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/expand.h"
 #include "config/gateway_check.h"
 #include "config/gateway_schema.h"
 
@@ -28,7 +29,7 @@ static char *dir_of(struct arena *arena, const char *name)
 	return arena_text(arena, name, slash ? (size_t)(slash - name) + 1 : 0);
 }
 
-static int read_tree(struct owned_config *own, const char *name, const struct doc *doc, struct faults *faults)
+static int read_tree(struct owned_config *own, const char *name, struct doc *doc, struct faults *faults)
 {
 	struct schema_reader r = {.arena = &own->arena, .faults = faults, .format = doc->format};
 	struct checker c = {.r = &r, .cfg = &own->cfg};
@@ -41,6 +42,8 @@ static int read_tree(struct owned_config *own, const char *name, const struct do
 		faults_add(faults, 0, 0, "", "found an empty document, allowed: a map");
 		return OK;
 	}
+	if ((rc = doc_expand(doc, r.base_dir, faults)) < 0)
+		return rc;
 	if ((rc = schema_read(&r, &gateway_schema, doc->root, &own->cfg)) < 0)
 		return rc;
 	return doc->root->kind == DOC_MAP ? gateway_check(&c, doc->root) : OK;
@@ -97,6 +100,34 @@ done:
 	free(buf);
 	fclose(file);
 	errno = saved;
+	return rc;
+}
+
+int gateway_document_load(const char *path, struct doc **out, struct faults *faults)
+{
+	char *bytes = NULL;
+	size_t len = 0;
+	int rc;
+
+	if ((rc = read_file(path, &bytes, &len)) < 0)
+		return rc;
+	rc = doc_parse(bytes, len, is_json(path) ? DOC_JSON : DOC_YAML, faults, out);
+	free(bytes);
+	return rc;
+}
+
+int gateway_document_check(const char *name, struct doc *doc, struct faults *faults)
+{
+	struct owned_config *own = calloc(1, sizeof(*own));
+	int rc;
+
+	if (!own)
+		return ERR_NOMEM;
+	rc = read_tree(own, name, doc, faults);
+	gateway_config_destroy(&own->cfg);
+	if (rc == OK && faults->nomem)
+		rc = ERR_NOMEM;
+	faults_sort(faults);
 	return rc;
 }
 

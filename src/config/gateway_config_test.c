@@ -226,7 +226,7 @@ static void lines_have_the_keys_of_their_type(void **state)
 		 "lines[0].parity: is not a key of a line of type rtu-over-tcp"},
 		{"lines: [{name: p, type: modbus-tpc}]\n",
 		 "lines[0].type: found \"modbus-tpc\", allowed: "
-		 "modbus-tcp, sim, modbus-rtu, rtu-over-tcp; did you mean \"modbus-tcp\"?"},
+		 "modbus-tcp, sim, modbus-rtu, rtu-over-tcp, io, internal; did you mean \"modbus-tcp\"?"},
 		{"lines: [{name: p, type: modbus-tcp, host: 'a b'}]\n",
 		 "lines[0].host: found \"a b\", allowed: a host name or an IP address"},
 		{"lines: [{name: p, type: modbus-tcp, host: h, backoff: {first: 2s, max: 1s}}]\n",
@@ -271,9 +271,10 @@ static void devices_and_groups_refer_to_what_is_there(void **state)
 		{DEVICE("groups: [{name: g, publish: period}], tags: []"),
 		 "devices[0].groups[0].period: found nothing, needed with publish: period"},
 		{DEVICE("groups: [{name: g, period: 1s}], tags: []"),
-		 "devices[0].groups[0].period: applies only with publish: period"},
+		 "devices[0].groups[0].period: applies only with publish: period and publish: "
+		 "on_change_or_period"},
 		{DEVICE("groups: [{name: g, publish: threshold}], tags: []"),
-		 "devices[0].groups[0].publish: \"threshold\" is not in this version"},
+		 "devices[0].groups[0].above: found neither above nor below, needed with publish: threshold"},
 		{DEVICE("tags: [{name: t, address: coil:0}, {name: t, address: coil:1}]"),
 		 "devices[0].tags[1].name: found \"t\", the name of another tag of this device at line 2"},
 		{RACK("groups: [{name: g}, {name: h}]"),
@@ -286,9 +287,9 @@ static void devices_and_groups_refer_to_what_is_there(void **state)
 
 static void addresses_hold_what_their_area_has(void **state)
 {
-#define ADDRESS_RULE                                                                                         \
-	"allowed: area:number or area:number.bit, area coil, discrete, input or holding (di, do or ai of a " \
-	"rack), number 0..65535, bit 0..15"
+#define ADDRESS_RULE                                                                                      \
+	"allowed: area:number or area:number.bit, area coil, discrete, input or holding (di, do, relay, " \
+	"ai, ao, rtd or tc of a rack), number 0..65535; or 40001, 400001, 1!400001.3#BL, counted from 1"
 	static const struct row rows[] = {
 		{TAG("address: holding:65535, type: uint16"), NULL},
 		{TAG("address: holding:65534, type: float32"), NULL},
@@ -300,7 +301,7 @@ static void addresses_hold_what_their_area_has(void **state)
 		{TAG("address: holding:65536, type: uint16"),
 		 "devices[0].tags[0].address: found \"holding:65536\", " ADDRESS_RULE},
 		{TAG("address: holding:7.16, type: bool"),
-		 "devices[0].tags[0].address: found \"holding:7.16\", " ADDRESS_RULE},
+		 "devices[0].tags[0].address: found bit 16, allowed in one register: 0..15"},
 		{TAG("address: holding7, type: bool"),
 		 "devices[0].tags[0].address: found \"holding7\", " ADDRESS_RULE},
 		{TAG("address: 'holding:', type: bool"),
@@ -318,10 +319,10 @@ static void addresses_hold_what_their_area_has(void **state)
 		 "devices[0].tags[0].address: 125 registers from 65412 on end behind 65535"},
 		{TAG("address: holding:7, type: bool"),
 		 "devices[0].tags[0].address: a bool of a register needs its bit, such as holding:7.0"},
-		{TAG("address: holding:7.1, type: int16"),
-		 "devices[0].tags[0].address: found bit 1, allowed only for a bool of a register"},
-		{TAG("address: coil:7.1"),
-		 "devices[0].tags[0].address: found bit 1, allowed only for a bool of a register"},
+		{TAG("address: holding:7.1, type: int16"), "devices[0].tags[0].address: found bit 1, allowed "
+							   "only for a bool of a register, or with bits"},
+		{TAG("address: coil:7.1"), "devices[0].tags[0].address: found bit 1, allowed only for a bool "
+					   "of a register, or with bits"},
 		{TAG("address: holding:7"),
 		 "devices[0].tags[0].type: found nothing, needed in the area holding"},
 		{TAG("address: coil:7, type: int16"),
@@ -341,8 +342,8 @@ static void addresses_hold_what_their_area_has(void **state)
 		 "devices[0].tags[0].type: found \"int16\", allowed in the area ai: float64"},
 		{RACK_TAG("address: ai:0, order: ABCD"),
 		 "devices[0].tags[0].order: found \"ABCD\", which does not fit a channel of a rack"},
-		{RACK_TAG("address: coil:0"),
-		 "devices[0].tags[0].address: found the area coil, allowed on this line: di, do, ai"},
+		{RACK_TAG("address: coil:0"), "devices[0].tags[0].address: found the area coil, allowed on "
+					      "this line: di, do, relay, ai, ao, rtd, tc"},
 	};
 
 	(void)state;
@@ -384,15 +385,16 @@ static void keys_of_a_tag_fit_its_type(void **state)
 		{TAG("address: holding:0, type: int16, scale: 0"),
 		 "devices[0].tags[0].scale: found 0, allowed: any other number"},
 		{TAG("address: holding:0, type: int16, deadband: -1"),
-		 "devices[0].tags[0].deadband: found \"-1\", allowed: a number, 0..1e+300"},
+		 "devices[0].tags[0].deadband: found \"-1\", allowed: a number from 0 on, or percent from "
+		 "\"0%\" to \"100%\""},
 		{TAG("address: holding:0, type: int16, min: 1"),
-		 "devices[0].tags[0].min: applies only with access: rw"},
+		 "devices[0].tags[0].min: applies only with access: rw or a deadband in percent"},
 		{TAG("address: holding:0, type: int16, access: rw, min: 2, max: 1"),
 		 "devices[0].tags[0].max: found 1, allowed: no less than min, 2"},
 		{TAG("address: holding:0, type: int16, access: w"),
 		 "devices[0].tags[0].access: found \"w\", allowed: r, rw; did you mean \"rw\"?"},
 		{TAG("address: holding:0, type: int16, hysteresis: 1"),
-		 "devices[0].tags[0].hysteresis: is not in this version (How far a value must return)"},
+		 "devices[0].tags[0].hysteresis: applies only with publish: threshold"},
 	};
 
 	(void)state;
@@ -475,7 +477,7 @@ static void an_uplink_is_taken_apart(void **state)
 
 static void features_to_come_are_refused_by_name(void **state)
 {
-	static const char *const keys[] = {"users", "roles", "templates", "views"};
+	static const char *const keys[] = {"users", "roles", "views"};
 	char text[64];
 
 	(void)state;
@@ -609,11 +611,12 @@ static void check_full(const struct gateway_config *cfg)
 	assert_true(cfg->lines[0].watchdog.timeout_ms == 9000 &&
 		    cfg->lines[0].watchdog.clear == CONFIG_CLEAR_MANUAL);
 	assert_false(cfg->lines[1].watchdog.is_set);
-	assert_int_equal(m->groups[1].publish, CONFIG_PUBLISH_PERIOD);
-	assert_int_equal(m->groups[1].period_ms, 600000);
+	assert_int_equal(m->groups[1].policy->publish, CONFIG_PUBLISH_PERIOD);
+	assert_int_equal(m->groups[1].policy->period_ms, 600000);
 	assert_int_equal(m->ntags, 4);
 	assert_int_equal(m->tags[0].order, BYTE_ORDER_CDAB);
-	assert_true(m->tags[0].scale == 0.1 && m->tags[0].offset == -2 && m->tags[0].deadband == 0.5);
+	assert_true(m->tags[0].scale == 0.1 && m->tags[0].offset == -2 &&
+		    m->tags[0].policy->deadband.amount == 0.5);
 	assert_true(isinf(m->tags[0].min) && isinf(m->tags[0].max));
 	assert_int_equal(m->tags[1].group, 1);
 	assert_int_equal(m->tags[1].length, 16);

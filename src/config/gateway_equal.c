@@ -1,6 +1,8 @@
+#include <math.h>
 #include <string.h>
 
-#include "config/gateway_config.h"
+#include "config/io_config.h"
+#include "config/schema.h"
 
 static bool text_equal(const char *a, const char *b)
 {
@@ -61,19 +63,57 @@ bool config_line_equal(const struct config_line *a, const struct config_line *b)
 	return text_equal(a->name, b->name) && a->type == b->type && text_equal(a->host, b->host) &&
 	       a->port == b->port && a->timeout_ms == b->timeout_ms && a->retries == b->retries &&
 	       a->backoff.first_ms == b->backoff.first_ms && a->backoff.max_ms == b->backoff.max_ms &&
-	       a->max_in_flight == b->max_in_flight && serial_equal(a, b) &&
+	       a->max_in_flight == b->max_in_flight && serial_equal(a, b) && config_modules_equal(a, b) &&
 	       watchdog_equal(&a->watchdog, &b->watchdog);
 }
 
-bool config_line_is_rack(const struct config_line *line)
+bool config_policy_equal(const struct config_policy *a, const struct config_policy *b)
 {
-	return line->type == CONFIG_LINE_SIM;
+	return a == b ||
+	       (a->publish == b->publish && a->payload == b->payload && a->period_ms == b->period_ms &&
+		a->min_interval_ms == b->min_interval_ms && a->above == b->above && a->below == b->below &&
+		a->hysteresis == b->hysteresis && a->deadband.amount == b->deadband.amount &&
+		a->deadband.is_percent == b->deadband.is_percent && text_equal(a->topic, b->topic) &&
+		text_equal(a->template, b->template));
 }
 
 static bool group_equal(const struct config_group *a, const struct config_group *b)
 {
-	return text_equal(a->name, b->name) && a->scan_ms == b->scan_ms && a->publish == b->publish &&
-	       a->period_ms == b->period_ms;
+	return text_equal(a->name, b->name) && a->scan_ms == b->scan_ms && a->message == b->message &&
+	       a->retain == b->retain && text_equal(a->group_topic, b->group_topic) &&
+	       config_policy_equal(a->policy, b->policy);
+}
+
+static bool map_equal(const struct config_map *a, const struct config_map *b)
+{
+	if (!a || !b)
+		return a == b;
+	return memcmp(a->raw, b->raw, sizeof(a->raw)) == 0 &&
+	       memcmp(a->value, b->value, sizeof(a->value)) == 0 && a->clamp == b->clamp;
+}
+
+static bool labels_equal(const struct config_tag *a, const struct config_tag *b)
+{
+	for (size_t i = 0; i < a->nlabels && i < b->nlabels; i++)
+		if (a->labels[i].number != b->labels[i].number ||
+		    strcmp(a->labels[i].text, b->labels[i].text) != 0)
+			return false;
+	return a->nlabels == b->nlabels;
+}
+
+static bool internal_equal(const struct config_tag *a, const struct config_tag *b)
+{
+	bool same_value = a->value == b->value || (isnan(a->value) && isnan(b->value));
+
+	return same_value && text_equal(a->expression, b->expression) &&
+	       text_equal(a->counter.of, b->counter.of) && a->counter.edge == b->counter.edge;
+}
+
+bool config_alarm_equal(const struct config_alarm *a, const struct config_alarm *b)
+{
+	return text_equal(a->name, b->name) && text_equal(a->tag, b->tag) && a->above == b->above &&
+	       a->below == b->below && a->hysteresis == b->hysteresis && a->delay_ms == b->delay_ms &&
+	       a->quality == b->quality && text_equal(a->text, b->text) && a->severity == b->severity;
 }
 
 static bool tag_equal(const struct config_tag *a, const struct config_tag *b)
@@ -81,10 +121,13 @@ static bool tag_equal(const struct config_tag *a, const struct config_tag *b)
 	return text_equal(a->name, b->name) && a->address.area == b->address.area &&
 	       a->address.number == b->address.number && a->address.bit == b->address.bit &&
 	       a->type == b->type && a->order == b->order && a->high_byte == b->high_byte &&
-	       a->writable == b->writable && a->verify == b->verify && text_equal(a->safe, b->safe) &&
-	       a->length == b->length && a->scale == b->scale && a->offset == b->offset &&
-	       a->deadband == b->deadband && a->min == b->min && a->max == b->max &&
-	       text_equal(a->unit, b->unit) && a->group == b->group;
+	       a->bits == b->bits && a->writable == b->writable && a->verify == b->verify &&
+	       text_equal(a->safe, b->safe) && a->length == b->length && a->scale == b->scale &&
+	       a->offset == b->offset && a->min == b->min && a->max == b->max &&
+	       text_equal(a->unit, b->unit) && a->group == b->group && a->has_invalid == b->has_invalid &&
+	       a->invalid == b->invalid && map_equal(a->map, b->map) && labels_equal(a, b) &&
+	       text_equal(a->scale_tag_name, b->scale_tag_name) && a->scale_tag == b->scale_tag &&
+	       config_policy_equal(a->policy, b->policy) && internal_equal(a, b);
 }
 
 bool config_device_equal(const struct config_device *a, const struct config_device *b)

@@ -79,6 +79,19 @@ static bool reference_parse(const char *text, void *out)
 	return rule_is_clean(text, REFERENCE_BYTES_MAX, "") && strlen(text) <= REFERENCE_BYTES_MAX;
 }
 
+/* A slash would lead out of the folder of the device. */
+static bool point_parse(const char *text, void *out)
+{
+	(void)out;
+	return rule_is_clean(text, CONFIG_NAME_MAX, "/") && text[0] != '.';
+}
+
+const struct schema_rule rule_point = {
+	.parse = point_parse,
+	.allowed = "1 to 64 characters without /, not starting with a dot",
+	.pattern = "^[^./\\u0000-\\u001f\\u007f-\\u009f][^/\\u0000-\\u001f\\u007f-\\u009f]{0,63}$",
+};
+
 const struct schema_rule rule_reference = {
 	.parse = reference_parse,
 	.allowed = "a server such as other.example:1883, or several with a space between, up to 256 bytes",
@@ -114,66 +127,4 @@ const struct schema_rule rule_ip = {
 	.parse = ip_parse,
 	.allowed = "an IP address such as 127.0.0.1 or ::1",
 	.pattern = "^[0-9a-fA-F.:]+$",
-};
-
-static const char *const area_texts[] = {
-	[CONFIG_AREA_COIL] = "coil",   [CONFIG_AREA_DISCRETE] = "discrete",
-	[CONFIG_AREA_INPUT] = "input", [CONFIG_AREA_HOLDING] = "holding",
-	[CONFIG_AREA_DI] = "di",       [CONFIG_AREA_DO] = "do",
-	[CONFIG_AREA_AI] = "ai",
-};
-
-const char *config_area_text(enum config_area area)
-{
-	return area_texts[area];
-}
-
-/* Digits up to `max`; returns what stands behind them, or NULL. */
-static const char *take_number(const char *p, unsigned max, unsigned *value)
-{
-	size_t digits = strspn(p, "0123456789");
-
-	*value = 0;
-	if (!digits || digits > 5)
-		return NULL;
-	for (; digits; digits--, p++)
-		*value = *value * 10 + (unsigned)(*p - '0');
-	return *value <= max ? p : NULL;
-}
-
-static bool address_parse(const char *text, void *out)
-{
-	const size_t nareas = sizeof(area_texts) / sizeof(area_texts[0]);
-	struct config_address address = {.bit = -1};
-	const char *colon = strchr(text, ':'), *p;
-	unsigned number, bit = 0;
-	size_t area = 0;
-
-	if (!colon)
-		return false;
-	while (area < nareas && (strncmp(area_texts[area], text, (size_t)(colon - text)) != 0 ||
-				 strlen(area_texts[area]) != (size_t)(colon - text)))
-		area++;
-	p = take_number(colon + 1, 65535, &number);
-	if (area == nareas || !p)
-		return false;
-	if (*p == '.') {
-		p = take_number(p + 1, 15, &bit);
-		address.bit = (int8_t)bit;
-	}
-	if (!p || *p)
-		return false;
-	address.area = (enum config_area)area;
-	address.number = (uint16_t)number;
-	if (out)
-		*(struct config_address *)out = address;
-	return true;
-}
-
-const struct schema_rule rule_address = {
-	.parse = address_parse,
-	.allowed = "area:number or area:number.bit, area coil, discrete, input or holding (di, do or ai of a "
-		   "rack), "
-		   "number 0..65535, bit 0..15",
-	.pattern = "^(coil|discrete|input|holding|di|do|ai):[0-9]{1,5}(\\.[0-9]{1,2})?$",
 };

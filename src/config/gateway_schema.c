@@ -10,6 +10,8 @@
  */
 /* ---- gateway, log, broker ---- */
 
+#define GATEWAY_AT(member) SCHEMA_AT(struct config_gateway, member)
+
 static const struct schema_field gateway_fields[] = {
 	{"name", "What this gateway is called", SCHEMA_TEXT, SCHEMA_AT(struct config_gateway, name),
 	 .rule = &rule_name, .preset = "lineside"},
@@ -19,8 +21,7 @@ static const struct schema_field gateway_fields[] = {
 	 SCHEMA_AT(struct config_gateway, control_socket),
 	 .unset = "NAME.sock in /run/lineside for root, in $XDG_RUNTIME_DIR/lineside, or in "
 		  "/tmp/lineside-UID"},
-	{"topic", "Template of the topics of all tags", SCHEMA_LATER},
-	{"payload", "Payload format of all tags", SCHEMA_LATER},
+	{"", "", SCHEMA_KEYS, GATEWAY_AT(keys), .sub = &gateway_policy_schema},
 };
 
 static const struct schema gateway_table = {"gateway", sizeof(struct config_gateway), TABLE(gateway_fields)};
@@ -173,9 +174,12 @@ static const struct schema_field file_fields[] = {
 	 .sub = &gateway_device_schema, .unset = "none"},
 	{"users", "Accounts", SCHEMA_LATER},
 	{"roles", "What accounts may do", SCHEMA_LATER},
-	{"templates", "Groups and tags for many devices", SCHEMA_LATER},
+	{"templates", "Groups, tags and other keys for many devices, with parameters: docs/templates.md",
+	 SCHEMA_ANY_LIST, .unset = "none"},
 	{"uplinks", "Remote brokers and clouds", SCHEMA_MAPS, FILE_LIST_AT(uplinks, nuplinks),
 	 .sub = &gateway_uplink_schema, .unset = "none"},
+	{"alarms", "What is told when a tag leaves its limits", SCHEMA_MAPS, FILE_LIST_AT(alarms, nalarms),
+	 .sub = &gateway_alarm_schema, .unset = "none"},
 	{"views", "Modbus server, SNMP agent", SCHEMA_LATER},
 };
 

@@ -2,6 +2,7 @@
 
 #include "config/gateway_config.h"
 #include "config/gateway_rules.h"
+#include "config/io_config.h"
 
 /* Lines. */
 #define LINE_AT(member) SCHEMA_AT(struct config_line, member)
@@ -9,8 +10,8 @@
 #define PORT_ONLY       .only = 1u << CONFIG_LINE_MODBUS_RTU
 #define NETWORK         .only = 1u << CONFIG_LINE_MODBUS_TCP | 1u << CONFIG_LINE_RTU_OVER_TCP
 #define SERIAL          .only = 1u << CONFIG_LINE_MODBUS_RTU | 1u << CONFIG_LINE_RTU_OVER_TCP
-#define MODBUS \
-	.only = 1u << CONFIG_LINE_MODBUS_TCP | 1u << CONFIG_LINE_MODBUS_RTU | 1u << CONFIG_LINE_RTU_OVER_TCP
+#define IO_ONLY         .only = 1u << CONFIG_LINE_IO
+#define NOT_SIM         .only = ~(1u << CONFIG_LINE_SIM | 1u << CONFIG_LINE_INTERNAL)
 
 static const struct schema_field backoff_fields[] = {
 	{"first", "Wait before the first new attempt; it doubles each time", SCHEMA_TIME,
@@ -26,6 +27,8 @@ static const struct schema_word line_types[] = {
 	{"sim", CONFIG_LINE_SIM},
 	{"modbus-rtu", CONFIG_LINE_MODBUS_RTU},
 	{"rtu-over-tcp", CONFIG_LINE_RTU_OVER_TCP},
+	{"io", CONFIG_LINE_IO},
+	{"internal", CONFIG_LINE_INTERNAL},
 	{NULL, 0},
 };
 
@@ -85,11 +88,19 @@ static const struct schema_field watchdog_fields[] = {
 static const struct schema watchdog_table = {"watchdog", sizeof(struct config_watchdog),
 					     TABLE(watchdog_fields)};
 
+static const struct schema_word drivers[] = {
+	{"sim", CONFIG_DRIVER_SIM},
+	{"gpiod", CONFIG_DRIVER_GPIOD},
+	{"iio", CONFIG_DRIVER_IIO},
+	{"hwmon", CONFIG_DRIVER_HWMON},
+	{NULL, 0},
+};
+
 static const struct schema_field line_fields[] = {
 	{"name", "What devices call it", SCHEMA_TEXT, LINE_AT(name), .rule = &rule_name, .required = true},
 	{"type",
-	 "How it is driven: Modbus/TCP, Modbus RTU on a serial port, the same behind a TCP connection, or a "
-	 "simulated rack",
+	 "How it is driven: Modbus/TCP, Modbus RTU on a serial port, the same behind a TCP connection, a "
+	 "simulated rack, or internal: no wire, but tags that the gateway itself keeps and computes",
 	 SCHEMA_ENUM, LINE_AT(type), .words = line_types, .required = true},
 	{"host", "The Modbus/TCP server, or the converter in front of a serial line", SCHEMA_TEXT,
 	 LINE_AT(host), .rule = &rule_host, .required = true, NETWORK},
@@ -114,15 +125,22 @@ static const struct schema_field line_fields[] = {
 	{"turnaround", "Time that devices are given after a broadcast", SCHEMA_TIME, LINE_AT(turnaround_ms),
 	 .min = 0, .max = 10 * 1000, .preset = "100ms", SERIAL},
 	{"timeout", "Time for an answer", SCHEMA_TIME, LINE_AT(timeout_ms), .min = 10, .max = 10 * MS_PER_MIN,
-	 .preset = "1s", MODBUS},
+	 .preset = "1s", NOT_SIM},
 	{"retries", "Attempts after the first one", SCHEMA_INT, LINE_AT(retries), .min = 0, .max = 10,
-	 .preset = "1", MODBUS},
+	 .preset = "1", NOT_SIM},
 	{"backoff", "Waits between attempts at a device or a connection that does not answer", SCHEMA_MAP,
-	 LINE_AT(backoff), .sub = &backoff_table, MODBUS},
+	 LINE_AT(backoff), .sub = &backoff_table, NOT_SIM},
 	{"max_in_flight", "Requests on the wire at once", SCHEMA_INT, LINE_AT(max_in_flight), .min = 1,
 	 .max = 16, .preset = "1", TCP_ONLY},
 	{"watchdog", "Without a sign of life its outputs take their safe values, and writes are refused",
 	 SCHEMA_MAP, LINE_AT(watchdog), .sub = &watchdog_table, .unset = "nothing is watched"},
+	{"driver", "What drives the channels of the rack", SCHEMA_ENUM, LINE_AT(driver), .words = drivers,
+	 .required = true, IO_ONLY},
+	{"root", "Folder with the sys of this machine, with driver: iio and hwmon; another one for a trial",
+	 SCHEMA_PATH, LINE_AT(root), .unset = "/", IO_ONLY},
+	{"modules", "Its channels", SCHEMA_MAPS, SCHEMA_LIST_AT(struct config_line, modules, nmodules),
+	 .sub = &gateway_module_schema, .unset = "those of type: sim with driver: sim; needed with others",
+	 IO_ONLY},
 };
 
 const struct schema gateway_line_schema = {"line", sizeof(struct config_line), TABLE(line_fields),

@@ -12,14 +12,14 @@
 
 /* ---- words for people ---- */
 
-PRINTF_LIKE(5, 0)
-static void fault_list(struct faults *faults, unsigned line, unsigned column, const char *path,
-		       const char *fmt, va_list args)
+PRINTF_LIKE(4, 0)
+static void fault_list(struct faults *faults, const struct doc_node *at, const char *path, const char *fmt,
+		       va_list args)
 {
 	char text[2 * FAULT_TEXT_BYTES];
 
 	vsnprintf(text, sizeof(text), fmt, args);
-	faults_add(faults, line, column, path, "%s", text);
+	faults_add_in(faults, at->file, at->line, at->column, path, "%s", text);
 }
 
 void schema_fault(const struct schema_reader *r, const struct doc_node *node, const char *fmt, ...)
@@ -28,7 +28,7 @@ void schema_fault(const struct schema_reader *r, const struct doc_node *node, co
 	va_list args;
 
 	va_start(args, fmt);
-	fault_list(r->faults, node->line, node->column, doc_path(node, NULL, path, sizeof(path)), fmt, args);
+	fault_list(r->faults, node, doc_path(node, NULL, path, sizeof(path)), fmt, args);
 	va_end(args);
 }
 
@@ -42,7 +42,7 @@ void schema_fault_key(const struct schema_reader *r, const struct doc_node *map,
 	if (!at)
 		at = map;
 	va_start(args, fmt);
-	fault_list(r->faults, at->line, at->column, doc_path(map, key, path, sizeof(path)), fmt, args);
+	fault_list(r->faults, at, doc_path(map, key, path, sizeof(path)), fmt, args);
 	va_end(args);
 }
 
@@ -110,11 +110,23 @@ const char *schema_allowed(const struct schema_field *f, char *buf, size_t size)
 		append(buf, size, "a list of texts");
 		break;
 	case SCHEMA_MAP:
+	case SCHEMA_OPTION:
 		append(buf, size, "a map");
 		break;
 	case SCHEMA_MAPS:
 		append(buf, size, f->sub->text_key ? "a list of texts or maps" : "a list of maps");
 		break;
+	case SCHEMA_NUMBERS:
+		snprintf(buf, size, "a list of %zu numbers", f->width / sizeof(double));
+		break;
+	case SCHEMA_LABELS:
+		append(buf, size, "a map of whole numbers to texts, such as {0: stopped, 1: running}");
+		break;
+	case SCHEMA_ANY_MAP:
+	case SCHEMA_ANY_LIST:
+		append(buf, size, f->kind == SCHEMA_ANY_MAP ? "a map" : "a list of maps");
+		break;
+	case SCHEMA_KEYS:
 	case SCHEMA_LATER:
 		append(buf, size, "nothing");
 		break;
@@ -124,7 +136,7 @@ const char *schema_allowed(const struct schema_field *f, char *buf, size_t size)
 
 static bool is_nothing(const struct doc_node *n)
 {
-	return n->kind == DOC_SCALAR && !n->quoted &&
+	return n->kind == DOC_SCALAR && !n->quoted && !n->loose &&
 	       (!n->text[0] || !strcmp(n->text, "~") || !strcmp(n->text, "null") ||
 		!strcmp(n->text, "Null") || !strcmp(n->text, "NULL"));
 }
@@ -140,11 +152,23 @@ static const char *found(const struct doc_node *n, char *buf, size_t size)
 	return log_quote(buf, size, span_str(n->text));
 }
 
+const struct schema_field *schema_field_at(const struct schema *s, size_t i)
+{
+	for (const struct schema_field *f = s->fields; f < s->fields + s->nfields; f++) {
+		size_t n = f->kind == SCHEMA_KEYS ? f->sub->nfields : 1;
+
+		if (i < n)
+			return f->kind == SCHEMA_KEYS ? &f->sub->fields[i] : f;
+		i -= n;
+	}
+	return NULL;
+}
+
 static const char *next_key(const void *arg, size_t i)
 {
-	const struct schema *s = arg;
+	const struct schema_field *f = schema_field_at(arg, i);
 
-	return i < s->nfields ? s->fields[i].key : NULL;
+	return f ? f->key : NULL;
 }
 
 static const char *next_word(const void *arg, size_t i)
@@ -152,7 +176,7 @@ static const char *next_word(const void *arg, size_t i)
 	return ((const struct schema_word *)arg)[i].word;
 }
 
-static void fault_value(const struct schema_reader *r, const struct schema_field *f, const struct doc_node *n)
+void schema_fault_value(const struct schema_reader *r, const struct schema_field *f, const struct doc_node *n)
 {
 	char allowed[ALLOWED_BYTES], what[FOUND_BYTES];
 	const char *near = NULL;
@@ -182,14 +206,16 @@ static int read_scalar(const struct schema_reader *r, const struct schema_field 
 	int rc = ERR_RANGE;
 
 	if (n->kind == DOC_SCALAR && !is_nothing(n) &&
-	    (n->quoted ? schema_takes_quoted(r, f) : schema_takes_plain(r, f)))
+	    (n->loose    ? true
+	     : n->quoted ? schema_takes_quoted(r, f)
+			 : schema_takes_plain(r, f)))
 		rc = schema_scalar(r, f, n->text, at);
 	if (rc == ERR_NOMEM)
 		return rc;
 	if (rc == ERR_UNSUPPORTED)
 		schema_fault(r, n, "%s is not in this version", found(n, what, sizeof(what)));
 	else if (rc < 0)
-		fault_value(r, f, n);
+		schema_fault_value(r, f, n);
 	return OK;
 }
 
@@ -197,26 +223,53 @@ static int read_list(const struct schema_reader *r, const struct schema_field *f
 		     void *item)
 {
 	size_t size = f->kind == SCHEMA_MAPS ? f->sub->size : sizeof(char *);
+	struct schema_field text = *f; /* each of TEXTS */
 	char *items;
 	int rc;
 
 	if (list->kind != DOC_LIST) {
-		fault_value(r, f, list);
+		schema_fault_value(r, f, list);
 		return OK;
 	}
 	items = arena_array(r->arena, list->count, size);
 	if (!items)
 		return ERR_NOMEM;
+	text.kind = SCHEMA_TEXT;
 	for (const struct doc_node *n = list->first; n; n = n->next) {
 		void *at = items + n->index * size;
 
-		rc = f->kind == SCHEMA_MAPS ? read_map(r, f->sub, n, at) : read_scalar(r, f, n, at);
+		rc = f->kind == SCHEMA_MAPS ? read_map(r, f->sub, n, at) : read_scalar(r, &text, n, at);
 		if (rc < 0)
 			return rc;
 	}
 	*(void **)member(item, f) = items;
 	*(size_t *)(void *)((char *)item + f->count_offset) = list->count;
 	return OK;
+}
+
+static int read_numbers(const struct schema_reader *r, const struct schema_field *f,
+			const struct doc_node *list, double *items)
+{
+	int rc = OK;
+
+	if (list->kind != DOC_LIST || list->count != f->width / sizeof(double)) {
+		schema_fault_value(r, f, list);
+		return OK;
+	}
+	for (const struct doc_node *n = list->first; n && rc == OK; n = n->next)
+		rc = read_scalar(r, f, n, &items[n->index]);
+	return rc;
+}
+
+static int read_option(const struct schema_reader *r, const struct schema_field *f, const struct doc_node *n,
+		       void **at)
+{
+	if (n->kind != DOC_MAP) {
+		schema_fault_value(r, f, n);
+		return OK;
+	}
+	*at = arena_alloc(r->arena, f->sub->size);
+	return *at ? read_map(r, f->sub, n, *at) : ERR_NOMEM;
 }
 
 static int read_field(const struct schema_reader *r, const struct schema_field *f, const struct doc_node *n,
@@ -228,10 +281,19 @@ static int read_field(const struct schema_reader *r, const struct schema_field *
 		return OK;
 	case SCHEMA_MAP:
 		if (n->kind != DOC_MAP) {
-			fault_value(r, f, n);
+			schema_fault_value(r, f, n);
 			return OK;
 		}
 		return read_map(r, f->sub, n, member(item, f));
+	case SCHEMA_ANY_MAP:
+	case SCHEMA_ANY_LIST:
+		return OK;
+	case SCHEMA_OPTION:
+		return read_option(r, f, n, member(item, f));
+	case SCHEMA_NUMBERS:
+		return read_numbers(r, f, n, member(item, f));
+	case SCHEMA_LABELS:
+		return schema_read_labels(r, f, n, item);
 	case SCHEMA_MAPS:
 	case SCHEMA_TEXTS:
 		return read_list(r, f, n, item);
@@ -270,25 +332,51 @@ int schema_defaults(const struct schema_reader *r, const struct schema *s, void 
 static const struct schema_field *find_field(const struct schema *s, const char *key)
 {
 	for (size_t i = 0; i < s->nfields; i++)
-		if (strcmp(s->fields[i].key, key) == 0)
+		if (s->fields[i].kind != SCHEMA_KEYS && strcmp(s->fields[i].key, key) == 0)
 			return &s->fields[i];
 	return NULL;
+}
+
+/* The field of `key` in the map that is read into *item, which then is the struct that holds it. *f is NULL: unknown. */
+static int find_key(const struct schema_reader *r, const struct schema *s, const char *key, void **item,
+		    const struct schema_field **f)
+{
+	void **keys;
+
+	if ((*f = find_field(s, key)))
+		return OK;
+	for (const struct schema_field *k = s->fields; k < s->fields + s->nfields; k++) {
+		if (k->kind != SCHEMA_KEYS || !(*f = find_field(k->sub, key)))
+			continue;
+		keys = member(*item, k);
+		if (!*keys) {
+			*keys = arena_alloc(r->arena, k->sub->size);
+			if (!*keys)
+				return ERR_NOMEM;
+			*item = *keys;
+			return schema_defaults(r, k->sub, *keys);
+		}
+		*item = *keys;
+		return OK;
+	}
+	return OK;
 }
 
 static void fault_unknown_key(const struct schema_reader *r, const struct schema *s, const struct doc_node *n)
 {
 	const char *near = schema_nearest(n->key, next_key, s);
 	char path[FAULT_PATH_BYTES], keys[ALLOWED_BYTES] = "";
+	const struct schema_field *f;
 
-	for (size_t i = 0; i < s->nfields && !near; i++) {
-		if (s->fields[i].kind == SCHEMA_LATER)
+	for (size_t i = 0; !near && (f = schema_field_at(s, i)); i++) {
+		if (f->kind == SCHEMA_LATER)
 			continue;
 		append(keys, sizeof(keys), keys[0] ? ", " : "");
-		append(keys, sizeof(keys), s->fields[i].key);
+		append(keys, sizeof(keys), f->key);
 	}
-	faults_add(r->faults, n->key_line, n->key_column, doc_path(n, NULL, path, sizeof(path)),
-		   "is not a key of a %s, %s%s%s", s->name,
-		   near ? "did you mean \"" : "allowed: ", near ? near : keys, near ? "\"?" : "");
+	faults_add_in(r->faults, n->file, n->key_line, n->key_column, doc_path(n, NULL, path, sizeof(path)),
+		      "is not a key of a %s, %s%s%s", s->name,
+		      near ? "did you mean \"" : "allowed: ", near ? near : keys, near ? "\"?" : "");
 }
 
 /* The word of the selector, with its value; NULL when it is missing or wrong, which has a fault of its own. */
@@ -311,13 +399,13 @@ static void check_keys(const struct schema_reader *r, const struct schema *s, co
 	char allowed[ALLOWED_BYTES];
 
 	for (const struct schema_field *f = s->fields; f < s->fields + s->nfields; f++) {
-		const struct doc_node *n = doc_get(map, f->key);
+		const struct doc_node *n = f->kind == SCHEMA_KEYS ? NULL : doc_get(map, f->key);
 		bool fits = !f->only || (kind && f->only & 1u << kind->value);
 
 		if (n && f->only && kind && !fits)
-			faults_add(r->faults, n->key_line, n->key_column,
-				   doc_path(n, NULL, allowed, FAULT_PATH_BYTES),
-				   "is not a key of a %s of %s %s", s->name, s->selector, kind->word);
+			faults_add_in(r->faults, n->file, n->key_line, n->key_column,
+				      doc_path(n, NULL, allowed, FAULT_PATH_BYTES),
+				      "is not a key of a %s of %s %s", s->name, s->selector, kind->word);
 		if (!n && f->required && fits)
 			schema_fault_key(r, map, f->key, "found nothing, allowed: %s",
 					 schema_allowed(f, allowed, sizeof(allowed)));
@@ -329,6 +417,7 @@ static int read_map(const struct schema_reader *r, const struct schema *s, const
 {
 	const struct schema_field *f;
 	char what[FOUND_BYTES];
+	void *at;
 	int rc;
 
 	if ((rc = schema_defaults(r, s, item)) < 0)
@@ -346,10 +435,12 @@ static int read_map(const struct schema_reader *r, const struct schema *s, const
 		/* A repeated key has its fault; only the first is read, for checks look it up by key. */
 		if (doc_get(map, n->key) != n)
 			continue;
-		f = find_field(s, n->key);
+		at = item;
+		if ((rc = find_key(r, s, n->key, &at, &f)) < 0)
+			return rc;
 		if (!f)
 			fault_unknown_key(r, s, n);
-		else if ((rc = read_field(r, f, n, item)) < 0)
+		else if ((rc = read_field(r, f, n, at)) < 0)
 			return rc;
 	}
 	check_keys(r, s, map);

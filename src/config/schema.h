@@ -31,6 +31,12 @@
  * MAP     a map of `sub`                      its struct, embedded; absent: its defaults
  * MAPS    a list of such maps                 pointer to an array, and a size_t at count_offset
  *         (or texts, see schema.text_key)
+ * KEYS    the keys of `sub`, in the same map  pointer to its struct, NULL when none of them is there
+ * NUMBERS a list of so many NUMBERs           double [width / sizeof(double)]
+ * LABELS  a map of whole numbers to texts     struct schema_label *, ordered by number, and a size_t at count_offset;
+ *         neither a number nor a text twice
+ * ANY_MAP, ANY_LIST  a map, a list of maps    -; judged by who deals with the document before (config/expand.h)
+ * OPTION  a map of `sub`                      pointer to its struct; NULL when it is absent
  * LATER   nothing: known, but not built yet   -; refused as "not in this version"
  */
 enum schema_kind {
@@ -46,6 +52,12 @@ enum schema_kind {
 	SCHEMA_TEXTS,
 	SCHEMA_MAP,
 	SCHEMA_MAPS,
+	SCHEMA_KEYS,
+	SCHEMA_NUMBERS,
+	SCHEMA_LABELS,
+	SCHEMA_OPTION,
+	SCHEMA_ANY_MAP,
+	SCHEMA_ANY_LIST,
 	SCHEMA_LATER
 };
 
@@ -55,11 +67,17 @@ struct schema_word {
 	bool later; /* known, but not built yet */
 };
 
+struct schema_label {
+	int64_t number;
+	const char *text;
+};
+
 struct schema_rule {
 	/* Does the text obey? Stores into `out` (the field of a RULE, untouched otherwise) unless it is NULL. */
 	bool (*parse)(const char *text, void *out);
 	const char *allowed; /* for people */
 	const char *pattern; /* the same as a regular expression of JSON Schema, at least as wide */
+	bool takes_number;   /* a number is taken as its text */
 };
 
 struct schema;
@@ -120,6 +138,9 @@ void schema_fault(const struct schema_reader *r, const struct doc_node *node, co
 	PRINTF_LIKE(3, 4);
 void schema_fault_key(const struct schema_reader *r, const struct doc_node *map, const char *key,
 		      const char *fmt, ...) PRINTF_LIKE(4, 5);
+
+/* Field `i` of the keys that stand in a map of this kind, those of KEYS among them; NULL at the end. */
+const struct schema_field *schema_field_at(const struct schema *s, size_t i);
 
 /* What a field takes, for people: "a whole number, 0..255". Returns buf. */
 const char *schema_allowed(const struct schema_field *f, char *buf, size_t size);

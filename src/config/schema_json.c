@@ -109,7 +109,12 @@ static void put_words(struct printer *p, const struct schema_word *words)
 
 static void put_string(struct printer *p, const struct schema_field *f)
 {
-	put_member(p, "type", "string");
+	if (f->rule && f->rule->takes_number) {
+		put_key(p, "type");
+		fputs("[\"number\", \"string\"]", p->out);
+	} else {
+		put_member(p, "type", "string");
+	}
 	if (f->rule)
 		put_member(p, "pattern", f->rule->pattern);
 }
@@ -173,7 +178,32 @@ static void put_kind(struct printer *p, const struct schema_field *f)
 		put_list(p, f);
 		break;
 	case SCHEMA_MAP:
+	case SCHEMA_OPTION:
 		put_map(p, f->sub);
+		break;
+	case SCHEMA_ANY_MAP:
+		put_member(p, "type", "object");
+		break;
+	case SCHEMA_ANY_LIST:
+		put_member(p, "type", "array");
+		put_key(p, "items");
+		fputs("{\"type\": \"object\"}", p->out);
+		break;
+	case SCHEMA_NUMBERS:
+		put_member(p, "type", "array");
+		put_number(p, "minItems", (double)(f->width / sizeof(double)));
+		put_number(p, "maxItems", (double)(f->width / sizeof(double)));
+		put_key(p, "items");
+		fputs("{\"type\": \"number\"}", p->out);
+		break;
+	case SCHEMA_LABELS:
+		put_member(p, "type", "object");
+		put_key(p, "additionalProperties");
+		fputs("false", p->out);
+		put_key(p, "patternProperties");
+		fputs("{\"^-?(0|[1-9][0-9]{0,18})$\": {\"type\": \"string\", \"minLength\": 1}}", p->out);
+		break;
+	case SCHEMA_KEYS:
 		break;
 	case SCHEMA_LATER:
 		put_key(p, "not");
@@ -264,14 +294,16 @@ static void put_conditions(struct printer *p, const struct schema *s)
 
 static void put_map(struct printer *p, const struct schema *s)
 {
+	const struct schema_field *f;
+
 	put_member(p, "type", "object");
 	put_key(p, "additionalProperties");
 	fputs("false", p->out);
 	put_required(p, s, -1);
 	put_key(p, "properties");
 	put_open(p, '{');
-	for (size_t i = 0; i < s->nfields; i++)
-		put_field(p, &s->fields[i]);
+	for (size_t i = 0; (f = schema_field_at(s, i)); i++)
+		put_field(p, f);
 	put_close(p, '}');
 	if (s->selector)
 		put_conditions(p, s);

@@ -146,6 +146,7 @@ int schema_scalar(const struct schema_reader *r, const struct schema_field *f, c
 	case SCHEMA_INT:
 		return read_int(f, text, at);
 	case SCHEMA_NUMBER:
+	case SCHEMA_NUMBERS:
 		return read_number(f, text, at);
 	case SCHEMA_SIZE:
 		return read_suffixed(f, text, size_suffixes, COUNT(size_suffixes), at);
@@ -162,6 +163,11 @@ int schema_scalar(const struct schema_reader *r, const struct schema_field *f, c
 		return read_text(r, f, text, at);
 	case SCHEMA_MAP:
 	case SCHEMA_MAPS:
+	case SCHEMA_KEYS:
+	case SCHEMA_LABELS:
+	case SCHEMA_OPTION:
+	case SCHEMA_ANY_MAP:
+	case SCHEMA_ANY_LIST:
 	case SCHEMA_LATER:
 		break;
 	}
@@ -175,18 +181,20 @@ bool schema_takes_plain(const struct schema_reader *r, const struct schema_field
 	case SCHEMA_BOOL:
 	case SCHEMA_INT:
 	case SCHEMA_NUMBER:
+	case SCHEMA_NUMBERS:
 	case SCHEMA_SIZE:
 	case SCHEMA_TIME:
 		return true;
 	default:
-		return r->format == DOC_YAML;
+		return r->format == DOC_YAML || (f->rule && f->rule->takes_number);
 	}
 }
 
 bool schema_takes_quoted(const struct schema_reader *r, const struct schema_field *f)
 {
 	(void)r;
-	return f->kind != SCHEMA_BOOL && f->kind != SCHEMA_INT && f->kind != SCHEMA_NUMBER;
+	return f->kind != SCHEMA_BOOL && f->kind != SCHEMA_INT && f->kind != SCHEMA_NUMBER &&
+	       f->kind != SCHEMA_NUMBERS;
 }
 
 /* The largest unit that gives a whole number. */

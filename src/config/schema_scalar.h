@@ -15,6 +15,14 @@
 MUST_USE int schema_scalar(const struct schema_reader *r, const struct schema_field *f, const char *text,
 			   void *at);
 
+/* The fault "found this, allowed: that" at a value. */
+void schema_fault_value(const struct schema_reader *r, const struct schema_field *f,
+			const struct doc_node *n);
+
+/* A LABELS field of `item`. Faults are added; OK or ERR_NOMEM. */
+MUST_USE int schema_read_labels(const struct schema_reader *r, const struct schema_field *f,
+				const struct doc_node *map, void *item);
+
 /* May a scalar of this kind stand without quotes, and with them? */
 bool schema_takes_plain(const struct schema_reader *r, const struct schema_field *f);
 bool schema_takes_quoted(const struct schema_reader *r, const struct schema_field *f);

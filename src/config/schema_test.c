@@ -216,7 +216,7 @@ static void a_wrong_value_says_what_was_found_and_what_is_allowed(void **state)
 		{"wait: 3d", "f:1:7: wait: found \"3d\", allowed: a time in ms, s, min, h or d, 0..2d"},
 		{"wait: 1.5s", "f:1:7: wait: found \"1.5s\", allowed: a time in ms, s, min, h or d, 0..2d"},
 		{"names: a", "f:1:8: names: found \"a\", allowed: a list of texts"},
-		{"names: [a, {}]", "f:1:12: names[1]: found a map, allowed: a list of texts"},
+		{"names: [a, {}]", "f:1:12: names[1]: found a map, allowed: text"},
 		{"part: []", "f:1:7: part: found a list, allowed: a map"},
 		{"part: {depth: 6}", "f:1:15: part.depth: found \"6\", allowed: a whole number, -5..5"},
 		{"parts: {}", "f:1:8: parts: found a map, allowed: a list of maps"},

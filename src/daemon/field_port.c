@@ -1,6 +1,5 @@
 #include "daemon/field_port.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,7 +8,6 @@
 /* As long as a topic of ours can be: root, device, tag, "/set". A longer one is none. */
 #define TOPIC_BYTES 2048
 #define MS_PER_S    1000u
-#define UPLINKS     "/_gateway/uplink/"
 
 static void publish(struct tag_sink *sink, const struct tag_message *m)
 {
@@ -80,10 +78,10 @@ static void take_message(void *arg, const struct mqtt_publish *m)
 {
 	struct field_port *p = arg;
 	char topic[TOPIC_BYTES];
-	const char *uplink = text_of(m->topic, topic, sizeof(topic)) ? strstr(topic, UPLINKS) : NULL;
+	const char *uplink = text_of(m->topic, topic, sizeof(topic)) ? strstr(topic, UPLINK_TOPICS) : NULL;
 
 	if (p->field && uplink)
-		take_uplink(p, uplink + strlen(UPLINKS), m->payload);
+		take_uplink(p, uplink + strlen(UPLINK_TOPICS), m->payload);
 	else
 		take_command(p, m);
 }
@@ -96,15 +94,34 @@ int field_port_open(struct field_port *p, struct broker *broker, struct loop *lo
 	return mqtt_port_open(broker, loop, &ops, p, &p->port);
 }
 
-int field_port_take_commands(struct field_port *p, const char *root)
+int field_port_take_commands(struct field_port *p, const struct gateway_config *cfg)
 {
-	char filter[TOPIC_BYTES];
+	int rc = command_filters_make(&p->next, cfg);
 
-	int rc;
+	for (size_t i = 0; i < p->next.n && rc == OK; i++)
+		if (!command_filters_have(&p->filters, p->next.list[i]))
+			rc = mqtt_port_subscribe(p->port, span_str(p->next.list[i]));
+	if (rc < 0)
+		field_port_settle_commands(p, false);
+	return rc;
+}
 
-	snprintf(filter, sizeof(filter), "%s/+/+/set", root);
-	if ((rc = mqtt_port_subscribe(p->port, span_str(filter))) < 0)
-		return rc;
-	snprintf(filter, sizeof(filter), "%s" UPLINKS "+", root);
-	return mqtt_port_subscribe(p->port, span_str(filter));
+void field_port_settle_commands(struct field_port *p, bool is_applied)
+{
+	struct command_filters *gone = is_applied ? &p->filters : &p->next;
+	const struct command_filters *kept = is_applied ? &p->next : &p->filters;
+
+	for (size_t i = 0; i < gone->n; i++)
+		if (!command_filters_have(kept, gone->list[i]))
+			mqtt_port_unsubscribe(p->port, span_str(gone->list[i]));
+	command_filters_free(gone);
+	if (is_applied)
+		p->filters = p->next;
+	p->next = (struct command_filters){0};
+}
+
+void field_port_close(struct field_port *p)
+{
+	command_filters_free(&p->filters);
+	command_filters_free(&p->next);
 }

@@ -63,13 +63,13 @@ static int begin(struct field_thread *t)
 {
 	int rc;
 
-	rc = field_create(t->loop, &t->port.sink, &south_factory, &north_json, &t->field);
+	rc = field_create(t->loop, &t->port.sink, &south_factory, &north_formats, &t->field);
 	if (rc < 0)
 		return rc;
 	t->port.field = t->field;
 	t->start_ms = loop_now_ms(t->loop);
 	tell_status(&t->status);
-	return field_port_take_commands(&t->port, t->root);
+	return OK;
 }
 
 static int apply(struct field_thread *t)
@@ -78,7 +78,11 @@ static int apply(struct field_thread *t)
 
 	if (!t->field && (rc = begin(t)) < 0)
 		return rc;
-	return field_apply(t->field, t->cfg);
+	if ((rc = field_port_take_commands(&t->port, t->cfg)) < 0)
+		return rc;
+	rc = field_apply(t->field, t->cfg);
+	field_port_settle_commands(&t->port, rc == OK);
+	return rc;
 }
 
 static void end(struct field_thread *t)
@@ -184,6 +188,7 @@ void field_thread_destroy(struct field_thread *t)
 		}
 		loop_destroy(t->loop);
 	}
+	field_port_close(&t->port);
 	json_decref(atomic_load(&t->report));
 	free(t);
 }

@@ -17,7 +17,7 @@ static const struct tool own[] = {
 static void list(FILE *to, const struct tool *table)
 {
 	for (const struct tool *t = table; t->name; t++)
-		fprintf(to, "  %-8s %s\n", t->name, t->summary);
+		fprintf(to, "  %-9s %s\n", t->name, t->summary);
 }
 
 static void usage(FILE *to)

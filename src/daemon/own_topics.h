@@ -1,6 +1,7 @@
 /*
  * Whose topics are whose (PRODUCT "Topics and payloads"): {root}/_gateway/... and {root}/{device}/... of known devices are the
- * gateway's own. Clients may publish there only commands, {root}/{device}/{tag}/set, without RETAIN.
+ * gateway's own, and so are the topics that users lay out for tags and groups. Clients may publish there only commands,
+ * {root}/{device}/{tag}/set or {topic}/set, without RETAIN.
  *
  * Worker threads ask through the policy, without a lock, while the main thread replaces the table at a reload.
  * Whoever replaces it keeps the old table until every worker has ended the turn it was in.

@@ -84,17 +84,10 @@ void field_unwatch(struct field_watcher *w)
 	list_remove(&w->node);
 }
 
-void access_sample(struct tag *t, const struct tag_sample *s)
+void access_sample(struct tag *t)
 {
 	struct field *f = t->device->line->field;
 
-	t->now = *s;
-	if (s->value.kind == TAG_STRING || s->value.kind == TAG_BYTES) {
-		uint8_t *own = t->text + t->format.length + 1;
-
-		memcpy(own, s->value.s.p, s->value.s.len);
-		t->now.value.s.p = own;
-	}
 	list_for_each (node, &f->watchers) {
 		struct field_watcher *w = container_of(node, struct field_watcher, node);
 

@@ -25,15 +25,15 @@ struct command {
 
 static void publish_result(struct field *f, const struct asker *a, struct set_outcome *o)
 {
-	struct tag_message m = {.qos = 1, .content_type = f->format->content_type};
-	struct wr w = wr_of(f->payload, sizeof(f->payload));
+	struct tag_message m = {.qos = 1, .content_type = json_of(f)->content_type};
+	struct wr w = wr_of(f->payload, f->payload_size);
 	char result_topic[TOPIC_BUFFER];
 
 	o->id = a->id;
 	o->ts_ms = o->ts_ms ? o->ts_ms : loop_wall_ms(f->loop);
-	f->format->encode_result(&w, o);
+	json_of(f)->encode_result(&w, o);
 	assert(!w.bad); /* id, value and sentence are bounded far below the buffer */
-	m.payload = span_of(f->payload, sizeof(f->payload) - w.left);
+	m.payload = span_of(f->payload, f->payload_size - w.left);
 	m.topic = a->response_topic;
 	m.correlation_data = a->correlation;
 	if (!m.topic) {
@@ -108,54 +108,34 @@ static struct device *find_device(struct field *f, struct span name)
 	return NULL;
 }
 
-/* The two levels between root and "set". */
-static int split_topic(const struct field *f, const char *topic, struct span *device, struct span *tag)
+/* Whose command it is: a tag's {topic}/set; or *t is NULL, and it is {root}/{device}/{tag}/set of none there is. */
+static int find_target(struct field *f, const char *topic, struct tag **t, struct span *device)
 {
 	const char *root = f->cfg ? f->cfg->gateway.root : "", *at = topic + strlen(root), *slash;
+	size_t len = strlen(topic);
 
-	if (!f->cfg || strncmp(topic, root, strlen(root)) != 0 || *at != '/' ||
-	    strlen(topic) + 8 > TOPIC_BUFFER)
+	if (!f->cfg || len < 5 || strcmp(topic + len - 4, "/set") != 0 || len + 8 > TOPIC_BUFFER)
 		return ERR_TOPIC;
-	at++;
-	slash = strchr(at, '/');
-	if (!slash || slash == at)
+	*t = topics_find(f, span_of(topic, len - 4));
+	if (*t)
+		return OK;
+	if (strncmp(topic, root, strlen(root)) != 0 || *at != '/')
+		return ERR_TOPIC;
+	slash = strchr(++at, '/');
+	if (!slash || slash == at || strchr(slash + 1, '/') != topic + len - 4 ||
+	    slash + 1 == topic + len - 4)
 		return ERR_TOPIC;
 	*device = span_of(at, (size_t)(slash - at));
-	at = slash + 1;
-	slash = strchr(at, '/');
-	if (!slash || slash == at || strcmp(slash, "/set") != 0)
-		return ERR_TOPIC;
-	*tag = span_of(at, (size_t)(slash - at));
 	return OK;
 }
 
 /*
- * Nobody but the gateway publishes below its root (PRODUCT.md, "Topics and payloads") or below $: an answer is no way around
+ * Nobody but the gateway publishes on its topics (PRODUCT.md, "Topics and payloads") or below $: an answer is no way around
  * that, and goes to {topic}/result then.
  */
-static bool may_answer_at(const struct field *f, const char *topic)
+static bool may_answer_at(struct field *f, const char *topic)
 {
-	const char *root = f->cfg->gateway.root;
-	size_t n = strlen(root);
-
-	return topic[0] && topic[0] != '$' && !strpbrk(topic, "+#") &&
-	       !(strncmp(topic, root, n) == 0 && (topic[n] == '/' || topic[n] == '\0'));
-}
-
-/* NULL: there is none, and text says what. */
-static struct tag *find(struct field *f, struct span device, struct span tag, char *text)
-{
-	char names[TOPIC_BUFFER]; /* both, each with a NUL: they are parts of a topic, which is shorter */
-	char *name = names + device.len + 1;
-	struct tag *t;
-
-	memcpy(names, device.p, device.len);
-	names[device.len] = '\0';
-	memcpy(name, tag.p, tag.len);
-	name[tag.len] = '\0';
-	if (!(t = field_find_tag(f, names, name)))
-		snprintf(text, SET_FAULT_MAX, "no such %s", find_device(f, device) ? "tag" : "device");
-	return t;
+	return topic[0] && topic[0] != '$' && !strpbrk(topic, "+#") && !topics_are_own(f, topic);
 }
 
 static void submit(struct field *f, const struct asker *a, struct tag *t, const struct tag_value *value,
@@ -175,7 +155,17 @@ static void submit(struct field *f, const struct asker *a, struct tag *t, const 
 	field_write(f, t, &c->write);
 }
 
-/* {root}/{device}/_safe/set: any device names its line. */
+/* {root}/{device}/_safe/set; find_target() has seen the rest of it. */
+static bool is_safe_topic(const struct field *f, const char *topic)
+{
+	static const char end[] = "/_safe/set";
+	size_t len = strlen(topic);
+
+	return strncmp(topic, f->cfg->gateway.root, strlen(f->cfg->gateway.root)) == 0 && len > strlen(end) &&
+	       strcmp(topic + len - strlen(end), end) == 0;
+}
+
+/* Any device names its line. */
 static void command_safe(struct field *f, const struct asker *a, struct span device,
 			 const struct tag_value *v)
 {
@@ -194,30 +184,27 @@ int field_set(struct field *f, const struct field_set *set)
 {
 	struct asker a = {
 		.topic = set->topic, .response_topic = set->response_topic, .correlation = set->correlation};
+	const struct payload_format *format;
 	struct set_command command;
-	struct span device, tag;
+	struct span device = span_of(NULL, 0);
 	char text[SET_FAULT_MAX] = "";
-	const char *error = NULL;
-	struct tag *t = NULL;
+	struct tag *t;
 	int rc;
 
-	if (split_topic(f, set->topic, &device, &tag) < 0)
+	if (find_target(f, set->topic, &t, &device) < 0)
 		return ERR_TOPIC;
 	if (a.response_topic && !may_answer_at(f, a.response_topic))
 		a.response_topic = NULL;
-	rc = f->format->decode_set(set->payload, &command, text);
+	format = t ? (*f->formats)[t->cfg->policy->payload] : json_of(f);
+	rc = format->decode_set(set->payload, &command, text);
 	if (command.has_id)
 		a.id = span_of(command.id, command.id_len);
-	if (rc == OK && span_equal(tag, span_str("_safe"))) {
-		command_safe(f, &a, device, &command.value);
-		return OK;
-	}
 	if (rc < 0)
-		error = rc == ERR_RANGE ? "range" : "malformed";
-	else if (!(t = find(f, device, tag, text)))
-		error = "unknown_tag";
-	if (error)
-		refuse(f, &a, error, text);
+		refuse(f, &a, rc == ERR_RANGE ? "range" : "malformed", text);
+	else if (!t && is_safe_topic(f, set->topic))
+		command_safe(f, &a, device, &command.value);
+	else if (!t)
+		refuse(f, &a, "unknown_tag", find_device(f, device) ? "no such tag" : "no such device");
 	else
 		submit(f, &a, t, &command.value, set);
 	return OK;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "config/io_config.h"
 #include "field/internal.h"
 #include "field/safe.h"
 
@@ -20,85 +21,6 @@ static struct loop *loop_of(const struct device *d)
 }
 
 /* ---- making ---- */
-
-static bool has_tag(const struct config_device *cfg, const char *name)
-{
-	for (size_t i = 0; i < cfg->ntags; i++)
-		if (strcmp(cfg->tags[i].name, name) == 0)
-			return true;
-	return false;
-}
-
-static int add_attribute(struct device *d, const struct config_tag *channel, const struct source_attribute *a)
-{
-	size_t size = strlen(channel->name) + 1 + strlen(a->name) + 1;
-	struct config_tag *tag = &d->extras[d->nextras];
-	char *name = malloc(size);
-
-	if (!name)
-		return ERR_NOMEM;
-	snprintf(name, size, "%s.%s", channel->name, a->name);
-	if (has_tag(d->cfg, name)) { /* the user has a tag of that name: theirs */
-		free(name);
-		return OK;
-	}
-	*tag = (struct config_tag){
-		.name = name,
-		.address = {.area = a->area,
-			    .number = (uint16_t)(channel->address.number * SOURCE_CHANNEL_REGS + a->offset),
-			    .bit = -1},
-		.type = a->type,
-		.order = value_type_default_order(a->type),
-		.length = a->length,
-		.scale = 1,
-		.group = channel->group,
-	};
-	d->nextras++;
-	return OK;
-}
-
-static int add_attributes(struct device *d)
-{
-	const struct source *source = d->line->source;
-	int rc;
-
-	if (source->nattributes == 0)
-		return OK;
-	d->extras = calloc(d->cfg->ntags * source->nattributes, sizeof(*d->extras));
-	if (!d->extras && d->cfg->ntags)
-		return ERR_NOMEM;
-	for (size_t i = 0; i < d->cfg->ntags; i++)
-		for (size_t k = 0; k < source->nattributes; k++)
-			if (source->attributes[k].area == d->cfg->tags[i].address.area &&
-			    (rc = add_attribute(d, &d->cfg->tags[i], &source->attributes[k])) < 0)
-				return rc;
-	return OK;
-}
-
-static const char *unit_of(const struct device *d, enum config_area area, uint16_t number)
-{
-	const struct source *source = d->line->source;
-
-	return source->ops->channel_unit ? source->ops->channel_unit(source, area, number) : NULL;
-}
-
-/* The channel's own unit, unless the configuration names another. */
-static const char *extra_unit(const struct device *d, const struct config_tag *extra)
-{
-	uint16_t channel = extra->address.number / SOURCE_CHANNEL_REGS;
-	const struct source *source = d->line->source;
-
-	for (size_t k = 0; k < source->nattributes; k++)
-		if (source->attributes[k].area == extra->address.area &&
-		    source->attributes[k].offset == extra->address.number % SOURCE_CHANNEL_REGS &&
-		    !source->attributes[k].has_unit)
-			return NULL;
-	for (size_t i = 0; i < d->cfg->ntags; i++)
-		if (d->cfg->tags[i].address.area == extra->address.area &&
-		    d->cfg->tags[i].address.number == channel && d->cfg->tags[i].unit)
-			return d->cfg->tags[i].unit;
-	return unit_of(d, extra->address.area, channel);
-}
 
 static int make_tags(struct device *d)
 {
@@ -115,16 +37,25 @@ static int make_tags(struct device *d)
 		tag_init(t, is_extra ? &d->extras[i - d->cfg->ntags] : &d->cfg->tags[i]);
 		t->device = d;
 		t->now = (struct tag_sample){.quality = QUALITY_BAD, .reason = REASON_OFFLINE};
-		if (is_extra)
-			t->unit = extra_unit(d, t->cfg);
-		else if (!t->unit)
-			t->unit = unit_of(d, t->cfg->address.area, t->cfg->address.number);
-		if (t->cfg->address.area == CONFIG_AREA_AI && !is_extra)
-			t->start = (uint16_t)(t->start * SOURCE_CHANNEL_REGS);
-		if (t->format.length && !(t->text = malloc(2 * (t->format.length + 1u))))
+		rack_place_tag(d, t, is_extra);
+		if (t->cfg->scale_tag_name) {
+			t->scale_by = &d->tags[t->cfg->scale_tag];
+			d->tags[t->cfg->scale_tag].is_scale = true;
+		}
+		if (t->text_max && !(t->text = malloc(2 * (t->text_max + 1u))))
 			return ERR_NOMEM;
 	}
 	return OK;
+}
+
+/* Last, for a tag that joined has to leave. */
+static int join_paces(struct device *d)
+{
+	int rc = OK;
+
+	for (size_t i = 0; i < d->ntags && rc == OK; i++)
+		rc = pace_join(d->line->field, &d->tags[i]);
+	return rc;
 }
 
 static void group_due(struct loop_timer *timer);
@@ -138,18 +69,27 @@ static int make_group(struct device *d, size_t index, struct plan_item *items)
 	g->device = d;
 	g->cfg = &d->cfg->groups[index];
 	loop_timer_init(&g->timer, group_due);
+	list_init(&g->unsent);
+	g->first_tag = d->ntags;
 	for (size_t i = 0; i < d->ntags; i++) {
 		const struct tag *t = &d->tags[i];
 
-		if (t->cfg->group == index && !d->is_broadcast) /* which can only be written */
-			items[n++] = (struct plan_item){.area = (uint8_t)t->cfg->address.area,
-							.is_bits = t->is_bits,
-							.start = t->start,
-							.count = t->count,
-							.tag = (uint32_t)i};
+		if (t->cfg->group != index || d->is_broadcast) /* which can only be written */
+			continue;
+		g->first_tag = i < g->first_tag ? i : g->first_tag;
+		g->end_tags = i + 1;
+		if (d->cells)
+			continue; /* nobody is asked */
+		items[n++] = (struct plan_item){.area = (uint8_t)t->cfg->address.area,
+						.is_bits = t->is_bits,
+						.start = t->start,
+						.count = t->count,
+						.tag = (uint32_t)i};
 	}
 	rules = (struct plan_rules){
 		.max_gap = d->cfg->max_gap, .max_block = d->cfg->max_block, .one_by_one = d->cfg->one_by_one};
+	if (config_line_is_rack(d->line->cfg)) /* registers between channels cost nothing, requests do */
+		rules.max_gap = SOURCE_CHANNEL_REGS;
 	return plan_create(&g->plan, items, n, &rules, &d->refused);
 }
 
@@ -191,7 +131,8 @@ static void take_settings(struct device *d)
 		d->backoff_max_ms = d->backoff_first_ms;
 }
 
-int device_create(struct line *line, const struct config_device *cfg, struct device **out)
+int device_create(struct line *line, const struct gateway_config *gateway, const struct config_device *cfg,
+		  struct device **out)
 {
 	struct device *d = calloc(1, sizeof(*d));
 	int rc;
@@ -204,8 +145,10 @@ int device_create(struct line *line, const struct config_device *cfg, struct dev
 	list_init(&d->node);
 	loop_timer_init(&d->backoff_timer, probe_due);
 	take_settings(d);
-	if ((rc = add_attributes(d)) < 0 || (rc = make_tags(d)) < 0 || (rc = make_groups(d)) < 0 ||
-	    (rc = safe_device_init(d)) < 0) {
+	if ((rc = rack_add_attributes(d)) < 0 || (rc = make_tags(d)) < 0 ||
+	    (line->cfg->type == CONFIG_LINE_INTERNAL && (rc = cells_create(d, &d->cells)) < 0) ||
+	    (rc = make_groups(d)) < 0 || (rc = safe_device_init(d)) < 0 ||
+	    (rc = topics_create(d, gateway)) < 0 || (rc = join_paces(d)) < 0) {
 		device_destroy(d);
 		return rc;
 	}
@@ -213,10 +156,20 @@ int device_create(struct line *line, const struct config_device *cfg, struct dev
 	return OK;
 }
 
+void device_forget_waits(struct device *d)
+{
+	for (size_t i = 0; d->tags && i < d->ntags; i++)
+		pace_leave(&d->tags[i]);
+	for (size_t i = 0; d->groups && i < d->cfg->ngroups; i++)
+		if (d->groups[i].device)
+			list_remove(&d->groups[i].unsent);
+}
+
 void device_destroy(struct device *d)
 {
 	if (!d)
 		return;
+	device_forget_waits(d);
 	for (size_t i = 0; d->groups && i < d->cfg->ngroups; i++)
 		plan_destroy(&d->groups[i].plan);
 	for (size_t i = 0; d->tags && i < d->ntags; i++)
@@ -225,6 +178,8 @@ void device_destroy(struct device *d)
 		free((void *)(uintptr_t)d->extras[i].name);
 	refused_fini(&d->refused);
 	safe_device_fini(d);
+	cells_destroy(d->cells);
+	free(d->topics);
 	free(d->groups);
 	free(d->tags);
 	free(d->extras);
@@ -243,8 +198,9 @@ void device_repoint(struct device *d, const struct config_device *cfg)
 		if (cfg->tags[i].unit)
 			d->tags[i].unit = cfg->tags[i].unit;
 	}
-	for (size_t i = 0; i < d->nextras; i++)
-		d->tags[cfg->ntags + i].unit = extra_unit(d, &d->extras[i]);
+	rack_repoint(d);
+	if (d->cells)
+		cells_repoint(d->cells);
 }
 
 struct tag *device_tag(struct device *d, const char *name, size_t len)
@@ -333,6 +289,7 @@ void scan_progress(struct group *g)
 	scan_ended(&g->times, now);
 	if (took > g->cfg->scan_ms && took - g->cfg->scan_ms > g->device->counters.late_ms)
 		g->device->counters.late_ms = took - g->cfg->scan_ms;
+	group_flush(g);
 }
 
 /* A scan that is still going on is not joined by another: it counts as late, and the next start is the next of the grid. */
@@ -389,6 +346,7 @@ static void groups_stop(struct device *d)
 	for (size_t i = 0; i < d->cfg->ngroups; i++) {
 		d->groups[i].is_open = false;
 		scan_interrupted(&d->groups[i].times);
+		group_flush_soon(&d->groups[i]);
 		loop_timer_cancel(loop_of(d), &d->groups[i].timer);
 		for (size_t b = 0; b < d->groups[i].plan.nblocks; b++)
 			forget_block(&d->groups[i].plan.blocks[b]);
@@ -568,11 +526,15 @@ void device_start(struct device *d)
 	enter(d, DEVICE_CONNECTING);
 	safe_device_joined(d);
 	groups_start(d);
+	if (d->cells)
+		cells_start(d->cells);
 }
 
 void device_stop(struct device *d)
 {
 	groups_stop(d);
+	if (d->cells)
+		cells_stop(d->cells);
 	loop_timer_cancel(loop_of(d), &d->backoff_timer);
 	d->is_probe_due = false;
 }

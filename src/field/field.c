@@ -9,7 +9,7 @@
 #include "field/internal.h"
 
 int field_create(struct loop *loop, struct tag_sink *sink, struct source_factory *factory,
-		 const struct payload_format *format, struct field **out)
+		 const payload_formats *formats, struct field **out)
 {
 	struct field *f = calloc(1, sizeof(*f));
 
@@ -18,9 +18,19 @@ int field_create(struct loop *loop, struct tag_sink *sink, struct source_factory
 	f->loop = loop;
 	f->sink = sink;
 	f->factory = factory;
-	f->format = format;
+	f->formats = formats;
+	f->payload = malloc(PAYLOAD_BUFFER);
+	if (!f->payload) {
+		free(f);
+		return ERR_NOMEM;
+	}
+	f->payload_size = f->payload_room = PAYLOAD_BUFFER;
 	list_init(&f->lines);
+	cells_queue_init(&f->cells, loop);
 	list_init(&f->watchers);
+	list_init(&f->paces);
+	list_init(&f->unsent);
+	loop_timer_init(&f->unsent_timer, groups_flush);
 	*out = f;
 	return OK;
 }
@@ -47,6 +57,21 @@ static struct device *find_device(struct line *l, const char *name)
 	return NULL;
 }
 
+struct device *field_device(struct field *f, struct span name)
+{
+	list_for_each (line_node, &f->lines) {
+		struct line *l = container_of(line_node, struct line, node);
+
+		list_for_each (node, &l->devices) {
+			struct device *d = container_of(node, struct device, node);
+
+			if (span_equal(span_str(d->cfg->name), name))
+				return d;
+		}
+	}
+	return NULL;
+}
+
 /* ---- the new state, made aside ---- */
 
 /* For each line and device of `cfg`: the one that is kept, or one that was made for it. */
@@ -54,6 +79,10 @@ struct change {
 	struct line **lines;
 	struct device **devices;
 	bool *is_new_device;
+	struct alarms *alarms;
+	uint8_t *payload; /* a larger buffer, or NULL */
+	size_t payload_size, payload_room;
+	struct list gone; /* devices that were stopped, until their topics are cleared */
 };
 
 static void change_free(struct change *c, const struct gateway_config *cfg, bool with_new)
@@ -64,9 +93,12 @@ static void change_free(struct change *c, const struct gateway_config *cfg, bool
 	for (size_t i = 0; with_new && c->lines && i < cfg->nlines; i++)
 		if (c->lines[i] && !c->lines[i]->is_kept)
 			line_destroy(c->lines[i]);
+	if (with_new)
+		alarms_destroy(c->alarms);
 	free(c->lines);
 	free(c->devices);
 	free(c->is_new_device);
+	free(c->payload);
 }
 
 static int prepare_line(struct field *f, const struct config_line *cfg, bool may_keep, struct line **out)
@@ -81,8 +113,8 @@ static int prepare_line(struct field *f, const struct config_line *cfg, bool may
 	return line_create(f, cfg, out);
 }
 
-static int prepare_device(const struct config_device *cfg, struct line *line, struct device **out,
-			  bool *is_new)
+static int prepare_device(const struct gateway_config *gateway, const struct config_device *cfg,
+			  struct line *line, struct device **out, bool *is_new)
 {
 	struct device *old = line->is_kept ? find_device(line, cfg->name) : NULL;
 	int rc;
@@ -92,14 +124,39 @@ static int prepare_device(const struct config_device *cfg, struct line *line, st
 		*out = old;
 		return OK;
 	}
-	rc = device_create(line, cfg, out);
+	rc = device_create(line, gateway, cfg, out);
 	*is_new = rc == OK;
 	return rc;
 }
 
+static bool has_group_messages(const struct gateway_config *cfg)
+{
+	for (size_t i = 0; i < cfg->ndevices; i++)
+		for (size_t k = 0; k < cfg->devices[i].ngroups; k++)
+			if (cfg->devices[i].groups[k].message != CONFIG_MESSAGE_TAGS)
+				return true;
+	return false;
+}
+
+/* A message of a group may be as large as a packet; it is split when that is not enough. */
+static int prepare_payload(struct field *f, const struct gateway_config *cfg, struct change *c)
+{
+	size_t packet = cfg->broker.max_packet_size, room = PAYLOAD_BUFFER;
+
+	if (has_group_messages(cfg))
+		room = packet > 2 * PACKET_OVERHEAD ? packet - PACKET_OVERHEAD : packet / 2;
+	c->payload_room = room < PAYLOAD_LARGEST ? room : PAYLOAD_LARGEST;
+	c->payload_size = c->payload_room > PAYLOAD_BUFFER ? c->payload_room : PAYLOAD_BUFFER;
+	if (c->payload_size <= f->payload_size)
+		return OK;
+	c->payload = malloc(c->payload_size);
+	return c->payload ? OK : ERR_NOMEM;
+}
+
 static int prepare(struct field *f, const struct gateway_config *cfg, struct change *c)
 {
-	bool may_keep = f->cfg && strcmp(f->cfg->gateway.root, cfg->gateway.root) == 0;
+	bool may_keep = f->cfg && strcmp(f->cfg->gateway.root, cfg->gateway.root) == 0 &&
+			strcmp(f->cfg->gateway.name, cfg->gateway.name) == 0;
 	int rc = OK;
 
 	*c = (struct change){
@@ -107,13 +164,18 @@ static int prepare(struct field *f, const struct gateway_config *cfg, struct cha
 		.devices = calloc(cfg->ndevices + 1, sizeof(struct device *)),
 		.is_new_device = calloc(cfg->ndevices + 1, sizeof(bool)),
 	};
+	list_init(&c->gone);
 	if (!c->lines || !c->devices || !c->is_new_device)
 		rc = ERR_NOMEM;
+	if (rc == OK)
+		rc = prepare_payload(f, cfg, c);
 	for (size_t i = 0; rc == OK && i < cfg->nlines; i++)
 		rc = prepare_line(f, &cfg->lines[i], may_keep, &c->lines[i]);
 	for (size_t i = 0; rc == OK && i < cfg->ndevices; i++)
-		rc = prepare_device(&cfg->devices[i], c->lines[cfg->devices[i].line], &c->devices[i],
+		rc = prepare_device(cfg, &cfg->devices[i], c->lines[cfg->devices[i].line], &c->devices[i],
 				    &c->is_new_device[i]);
+	if (rc == OK)
+		rc = alarms_create(f, cfg, &c->alarms);
 	return rc;
 }
 
@@ -130,34 +192,14 @@ static void forget_marks(struct field *f)
 
 /* ---- the change, which cannot fail ---- */
 
-static const struct config_device *config_device(const struct gateway_config *cfg, const char *name)
+/* Its topics are the new ones' now; what is retained of it goes when these are there. */
+static void retire(struct device *d, struct list *gone)
 {
-	for (size_t i = 0; i < cfg->ndevices; i++)
-		if (strcmp(cfg->devices[i].name, name) == 0)
-			return &cfg->devices[i];
-	return NULL;
-}
-
-static bool still_has(struct change *c, const struct gateway_config *cfg, const char *device, const char *tag)
-{
-	for (size_t i = 0; i < cfg->ndevices; i++)
-		if (strcmp(cfg->devices[i].name, device) == 0)
-			return device_tag(c->devices[i], tag, strlen(tag)) != NULL;
-	return false;
-}
-
-/* An empty retained message removes what subscribers would otherwise find for ever. f->cfg is still the old one. */
-static void clear_topics(struct field *f, struct device *d, const struct gateway_config *cfg,
-			 struct change *c)
-{
-	bool same_root = strcmp(f->cfg->gateway.root, cfg->gateway.root) == 0;
-
-	for (size_t i = 0; i < d->ntags; i++)
-		if (!(same_root && still_has(c, cfg, d->cfg->name, d->tags[i].cfg->name)) &&
-		    topic_compose(f, d->cfg->name, d->tags[i].cfg->name))
-			publish(f, f->topic, true, span_of(NULL, 0));
-	if (!(same_root && config_device(cfg, d->cfg->name)) && topic_compose(f, d->cfg->name, "_status"))
-		publish(f, f->topic, true, span_of(NULL, 0));
+	line_stop_device(d->line, d);
+	topics_leave(d);
+	access_leave(d);
+	device_forget_waits(d);
+	list_append(gone, &d->node);
 }
 
 static bool has_line(const struct gateway_config *cfg, const char *name)
@@ -176,7 +218,7 @@ static void clear_line_topic(struct field *f, struct line *l, const struct gatew
 		publish(f, f->topic, true, span_of(NULL, 0));
 }
 
-static void remove_old(struct field *f, const struct gateway_config *cfg, struct change *c)
+static void remove_old(struct field *f, const struct gateway_config *cfg, struct list *gone)
 {
 	list_for_each (line_node, &f->lines) {
 		struct line *l = container_of(line_node, struct line, node);
@@ -184,12 +226,8 @@ static void remove_old(struct field *f, const struct gateway_config *cfg, struct
 		list_for_each (node, &l->devices) {
 			struct device *d = container_of(node, struct device, node);
 
-			if (d->is_kept)
-				continue;
-			line_stop_device(l, d);
-			access_leave(d);
-			clear_topics(f, d, cfg, c);
-			device_destroy(d);
+			if (!d->is_kept)
+				retire(d, gone);
 		}
 		if (l->is_kept)
 			continue;
@@ -219,7 +257,47 @@ static void take_new(struct field *f, const struct gateway_config *cfg, struct c
 			continue;
 		list_append(&d->line->devices, &d->node);
 		access_enter(d);
+		topics_enter(d);
 		device_start(d);
+	}
+}
+
+/* Devices are there and are not: what hangs on their tags is hung on them anew. */
+static void link_tags(struct field *f)
+{
+	list_for_each (line_node, &f->lines) {
+		struct line *l = container_of(line_node, struct line, node);
+
+		list_for_each (node, &l->devices) {
+			struct device *d = container_of(node, struct device, node);
+
+			for (size_t i = 0; i < d->ntags; i++)
+				d->tags[i].dependants = NULL;
+		}
+	}
+	cells_link(f);
+	alarms_link(f->alarms);
+}
+
+static void take_payload(struct field *f, struct change *c)
+{
+	if (c->payload) {
+		free(f->payload);
+		f->payload = c->payload;
+		f->payload_size = c->payload_size;
+		c->payload = NULL;
+	}
+	f->payload_room = c->payload_room;
+}
+
+static void bury(struct field *f, struct list *gone)
+{
+	list_for_each (node, gone) {
+		struct device *d = container_of(node, struct device, node);
+
+		topics_clear(f, d);
+		list_remove(node);
+		device_destroy(d);
 	}
 }
 
@@ -230,12 +308,19 @@ int field_apply(struct field *f, const struct gateway_config *cfg)
 
 	if (rc < 0) {
 		change_free(&c, cfg, true);
+		pace_drop_unused(f);
 		forget_marks(f);
 		return rc;
 	}
-	remove_old(f, cfg, &c);
+	remove_old(f, cfg, &c.gone);
+	alarms_replace(f->alarms, c.alarms);
+	f->alarms = c.alarms;
 	f->cfg = cfg;
+	take_payload(f, &c);
 	take_new(f, cfg, &c);
+	link_tags(f);
+	bury(f, &c.gone);
+	pace_drop_unused(f);
 	forget_marks(f);
 	access_applied(f);
 	change_free(&c, cfg, false);
@@ -270,14 +355,22 @@ void field_destroy(struct field *f)
 			struct device *d = container_of(node, struct device, node);
 
 			line_stop_device(l, d);
+			topics_leave(d);
+			device_forget_waits(d);
 			device_destroy(d);
 		}
 		list_remove(&l->node);
 		line_destroy(l);
 	}
+	alarms_destroy(f->alarms);
+	cells_queue_fini(&f->cells);
 	for (size_t i = 0; i < f->nuplinks; i++)
 		free(f->uplinks[i].name);
 	free(f->uplinks);
 	hmap_fini(&f->names);
+	pace_drop_unused(f);
+	hmap_fini(&f->tags);
+	loop_timer_cancel(f->loop, &f->unsent_timer);
+	free(f->payload);
 	free(f);
 }

@@ -24,7 +24,7 @@ struct field;
 
 /* Everything is borrowed and outlives the field side. Starts without lines. ERR_NOMEM. */
 MUST_USE int field_create(struct loop *loop, struct tag_sink *sink, struct source_factory *factory,
-			  const struct payload_format *format, struct field **out);
+			  const payload_formats *formats, struct field **out);
 
 /*
  * Run what `cfg` says.  Lines and devices that are the same as before keep running with their state, counters and queued
@@ -55,7 +55,7 @@ void field_destroy(struct field *f);
 void field_master_seen(struct field *f, const char *line);
 MUST_USE int field_uplink_state(struct field *f, const char *name, bool up);
 
-/* A publish to {root}/{device}/{tag}/set; all borrowed for the call. */
+/* A publish to {topic}/set, the topic being a tag's; all borrowed for the call. */
 struct field_set {
 	const char *topic;
 	struct span payload;
@@ -68,7 +68,7 @@ struct field_set {
 
 /*
  * Carry out a command.  Exactly one result is published for it, in this call or later, whatever happens. ERR_TOPIC: not a
- * topic of a command below this root; nothing is published.
+ * topic of a command of this gateway; nothing is published.
  */
 MUST_USE int field_set(struct field *f, const struct field_set *set);
 

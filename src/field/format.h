@@ -6,6 +6,7 @@
 #define FIELD_FORMAT_H
 
 #include "base/bytes.h"
+#include "config/gateway_config.h"
 #include "field/diag.h"
 #include "tags/value.h"
 
@@ -71,6 +72,19 @@ struct safe_event {
 	int64_t ts_ms;
 };
 
+/* An alarm was raised or cleared. */
+struct alarm_event {
+	const char *name;
+	bool is_raised;
+	const char *tag;        /* "device/tag" */
+	struct tag_value value; /* NONE: it has none, or is text */
+	enum quality quality;
+	enum reason reason;
+	int64_t ts_ms;
+	const char *text; /* NULL: none */
+	const char *severity;
+};
+
 /* How a line does; all borrowed. */
 struct line_status {
 	const char *name;
@@ -83,13 +97,37 @@ struct line_status {
 	const struct line_counters *counters;
 };
 
+/* What a payload may say of its tag beside the sample. Borrowed. */
+struct payload_names {
+	const char *gateway, *device, *group, *tag;
+	const char *unit;     /* NULL: none */
+	const char *template; /* of the format "template", which obeys its rule; else NULL */
+};
+
+struct payload_member {
+	const char *tag;
+	const struct tag_sample *sample;
+};
+
+/* Samples of one group in one message. Borrowed. */
+struct payload_group {
+	const char *gateway, *device, *group;
+	int64_t ts_ms; /* of the newest of them */
+	/* The members in turn: *at is 0 at first; false at the end. May be walked more than once. */
+	bool (*next)(const struct payload_group *g, size_t *at, struct payload_member *m);
+};
+
 struct payload_format {
 	const char *name;
-	const char *content_type;
+	const char *content_type; /* NULL: it has none */
 	/* Each writes one payload to w; when it does not fit, w->bad. */
-	void (*encode_tag)(struct wr *w, const struct tag_sample *sample, const char *unit);
+	void (*encode_tag)(struct wr *w, const struct tag_sample *sample, const struct payload_names *n);
+	/* NULL: it has no form for groups, and theirs are written as JSON. */
+	void (*encode_group)(struct wr *w, const struct payload_group *g);
+	/* NULL in all but JSON: results and states are written as JSON always. */
 	void (*encode_result)(struct wr *w, const struct set_outcome *o);
 	void (*encode_status)(struct wr *w, const struct device_status *s);
+	void (*encode_event)(struct wr *w, const struct alarm_event *e);
 	void (*encode_line)(struct wr *w, const struct line_status *s);
 	void (*encode_safe_event)(struct wr *w, const struct safe_event *e);
 	/*
@@ -98,5 +136,8 @@ struct payload_format {
 	 */
 	int (*decode_set)(struct span payload, struct set_command *out, char *fault);
 };
+
+/* One for each enum config_payload. */
+typedef const struct payload_format *payload_formats[CONFIG_PAYLOAD_COUNT];
 
 #endif

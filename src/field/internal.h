@@ -11,6 +11,8 @@
 #include "base/hmap.h"
 #include "base/list.h"
 #include "field/access.h"
+#include "field/alarm.h"
+#include "field/cells.h"
 #include "field/diag.h"
 #include "field/field.h"
 #include "field/pass.h"
@@ -25,25 +27,46 @@
 #define JOBS_MAX                 1000u /* commands that wait on one line */
 #define ERROR_TEXT_MAX           96u
 #define TOPIC_BUFFER             1024u
-#define PAYLOAD_BUFFER           16384u /* the status of a device with many groups is the longest */
+#define PAYLOAD_BUFFER           16384u         /* the status of a device with many groups is the longest */
+#define PAYLOAD_LARGEST          (1024u * 1024) /* of a group's message */
+#define PACKET_OVERHEAD          2048u          /* topic and properties beside a payload */
+
+/* Where a number is, for publish: threshold. */
+enum zone { ZONE_INSIDE, ZONE_ABOVE, ZONE_BELOW };
 
 struct device;
+struct pace;
 
 struct tag {
 	const struct config_tag *cfg; /* the configuration's, or device->extras[] */
 	struct device *device;
+	const char *topic;         /* in device->topics */
+	struct hmap_node by_topic; /* in field->tags, when is_found */
 	struct modbus_format format;
 	struct scaling scaling;
 	const char *unit;
 	struct hmap_node by_name; /* in field->names */
 	bool is_bits;
-	uint16_t start, count; /* in its area */
+	bool is_scale;     /* others take their power of ten from it */
+	bool has_exponent; /* ... and it has been read, and is one */
+	int8_t exponent;
+	uint8_t text_max; /* the longest text or the most bytes that a value of it has; 0: its values are others */
+	uint16_t start, count;      /* in its area */
+	const struct tag *scale_by; /* holds the power of ten of its scale; NULL: none */
 
+	bool is_found;
 	bool is_published;
-	uint64_t published_at;  /* monotonic ms */
-	struct tag_sample last; /* as published; text and bytes lie in text[] */
-	struct tag_sample now;  /* newest, published or not */
-	uint8_t *text; /* of string and bytes tags: room for format.length + 1, twice: of last and of now */
+	bool is_held;                 /* `now` has news that wait for the end of min_interval */
+	bool is_in_message;           /* `now` goes with the next message of the group */
+	uint8_t zone;                 /* enum zone */
+	struct pace *pace;            /* NULL: nothing to wait for */
+	struct list paced;            /* in one of its lists */
+	uint64_t published_at;        /* monotonic ms */
+	struct tag_sample last;       /* as published; text and bytes lie in text[] */
+	struct tag_sample now;        /* newest, published or not */
+	struct dependant *dependants; /* what is made from it: cells.h; NULL: nothing */
+	uint8_t *
+		text; /* of tags whose values are texts or bytes: room for text_max + 1, twice: of last and of now */
 };
 
 struct group {
@@ -60,6 +83,9 @@ struct group {
 	bool may_wait;    /* false: none of its blocks is pending */
 	uint64_t turn_us; /* the wire's time that it had, as of device->turn_us */
 	struct scan_times times;
+	const char *topic;          /* of its message, in device->topics; NULL: it has none */
+	struct list unsent;         /* field->unsent, while tags wait for its message */
+	size_t first_tag, end_tags; /* its tags lie between */
 };
 
 /*
@@ -79,9 +105,12 @@ struct device {
 	size_t ntags;
 	struct group *groups; /* one for each of cfg's */
 	size_t next_group;
+	struct cells *cells; /* on an internal line; else NULL, and nothing of a plan there */
 	struct refused refused;
 	struct safe_output *outputs; /* safe.c: its tags with a safe value */
 	size_t noutputs;
+	char *topics;             /* all of its topics, NUL terminated */
+	const char *status_topic; /* in there */
 
 	enum device_state state;
 	enum reason reason; /* why it is offline */
@@ -207,43 +236,95 @@ struct field {
 	struct loop *loop;
 	struct tag_sink *sink;
 	struct source_factory *factory;
-	const struct payload_format *format;
+	const payload_formats *formats;
 	const struct gateway_config *cfg;
 	struct list lines;
-	struct hmap names; /* tags by device and name */
+	struct cells_queue cells;
+	struct alarms *alarms; /* NULL before the first configuration */
+	struct hmap names;     /* tags by device and name */
 	struct list watchers;
 	struct uplink_seen *uplinks; /* those that told how they are */
 	size_t nuplinks;
+	struct hmap tags; /* by topic */
+	struct list paces;
+	struct list unsent; /* groups with a message to send */
+	struct loop_timer unsent_timer;
 	char topic[TOPIC_BUFFER];
-	uint8_t payload[PAYLOAD_BUFFER];
+	uint8_t *payload;
+	size_t payload_size, payload_room;            /* the buffer; how much of it a message may have */
 	struct group_status groups[GROUPS_SHOWN_MAX]; /* of the device whose status is told */
 };
+
+/* field.c */
+struct device *field_device(struct field *f, struct span name); /* NULL: none */
 
 /* tag.c: places and values */
 bool area_is_bits(enum config_area area);
 void tag_init(struct tag *t, const struct config_tag *cfg);
-/* From what was read at the tag's place; text is borrowed from `scratch`. */
+/* Before the tags of an answer are decoded: is this one a scale of others? */
+void tag_note_exponent(struct tag *t, const union source_data *data, unsigned offset);
+/* From what was read at the tag's place; text is borrowed from `scratch` or from the configuration. */
 struct tag_sample tag_decode(const struct tag *t, const union source_data *data, unsigned offset,
 			     int64_t ts_ms, struct modbus_value *scratch);
 /* NULL, or the error word, with a sentence in text (SET_FAULT_MAX). */
 const char *tag_command_check(const struct tag *t, const struct tag_value *v, struct modbus_value *raw,
 			      char *text);
 
+/* rack.c: channels and their attributes */
+MUST_USE int rack_add_attributes(struct device *d); /* as extras */
+void rack_repoint(struct device *d);
+/* Start and unit of a tag, when the device is a rack. */
+void rack_place_tag(const struct device *d, struct tag *t, bool is_extra);
+/* A value that was read becomes as good as its channel says. */
+void rack_judge(const struct device *d, const struct tag *t, struct tag_sample *s);
+/* Does a write have to start from the registers as they are? */
+bool tag_is_partial(const struct tag *t);
+static inline const struct payload_format *json_of(const struct field *f)
+{
+	return (*f->formats)[CONFIG_PAYLOAD_JSON];
+}
+
 /* publish.c */
 void publish(struct field *f, const char *topic, bool retain, struct span payload);
+/* The one door: whoever has a new sample of a tag brings it here; what is published of it, and when, is its policy's. */
 void publish_sample(struct device *d, struct tag *t, const struct tag_sample *s);
 void publish_bad(struct device *d, struct tag *t, enum reason reason);
+/* Publish t->now, whatever the policy says. */
+void publish_now(struct tag *t);
 void publish_status(struct device *d);
 void publish_line(struct line *l);
 struct device_status device_status_of(const struct device *d); /* borrows d and its field's room for groups */
 struct line_status line_status_of(const struct line *l);       /* borrows l */
-/* Compose "{root}/{device}/{last}" in f->topic; false when it is too long. */
-bool topic_compose(struct field *f, const char *device, const char *last);
-bool line_topic(struct field *f, const struct line *l); /* "{root}/_gateway/line/{name}", likewise */
+bool line_topic(struct field *f,
+		const struct line *l); /* "{root}/_gateway/line/{name}" in f->topic; false: too long */
+
+/* publish_pace.c: the end of min_interval, and of period with on_change_or_period. */
+MUST_USE int pace_join(struct field *f, struct tag *t); /* ERR_NOMEM */
+void pace_leave(struct tag *t);
+void pace_published(struct tag *t); /* at t->published_at */
+bool pace_is_cooling(const struct tag *t, uint64_t now);
+void pace_drop_unused(struct field *f);
+
+/* publish_group.c: messages of groups */
+void group_add(struct group *g, struct tag *t); /* t->now goes with the next one */
+void group_flush(struct group *g);              /* the scan is done */
+void group_flush_soon(struct group *g);         /* no scan will be done */
+void groups_flush(struct loop_timer *timer);    /* field->unsent_timer */
+
+/* topics.c */
+MUST_USE int topics_create(struct device *d, const struct gateway_config *cfg); /* ERR_NOMEM, ERR_TOO_LARGE */
+void topics_enter(struct device *d);                                            /* into field->tags */
+void topics_leave(struct device *d);
+struct tag *topics_find(struct field *f, struct span topic); /* NULL: no tag's */
+bool topics_are_own(struct field *f, const char *topic);     /* is it one of the gateway's, or below one? */
+/* Retained messages of a device that is gone, unless somebody has the topic now. */
+void topics_clear(struct field *f, const struct device *d);
 
 /* device.c */
-MUST_USE int device_create(struct line *line, const struct config_device *cfg, struct device **out);
-void device_destroy(struct device *d); /* accepts NULL; not in use any more */
+MUST_USE int device_create(struct line *line, const struct gateway_config *gateway,
+			   const struct config_device *cfg, struct device **out);
+void device_forget_waits(struct device *d); /* what its tags and groups wait for */
+void device_destroy(struct device *d);      /* accepts NULL; not in use any more */
 void device_repoint(struct device *d, const struct config_device *cfg);
 void device_start(struct device *d);
 void device_stop(struct device *d); /* timers */
@@ -265,8 +346,7 @@ void scan_progress(struct group *g);
 /* access.c */
 void access_enter(struct device *d); /* its tags can be found */
 void access_leave(struct device *d);
-/* The newest sample of a tag, before anything else is done with it. */
-void access_sample(struct tag *t, const struct tag_sample *s);
+void access_sample(struct tag *t); /* tell those who watch of t->now */
 void access_applied(struct field *f);
 
 /* line.c */

@@ -49,12 +49,16 @@ static void publish_read(struct slot *s, const struct plan_read *read)
 {
 	struct modbus_value scratch;
 
+	for (size_t i = read->first; i < read->first + read->nitems; i++)
+		tag_note_exponent(&s->device->tags[s->group->plan.items[i].tag], &s->req.data,
+				  (unsigned)s->group->plan.items[i].start - read->start);
 	for (size_t i = read->first; i < read->first + read->nitems; i++) {
 		const struct plan_item *item = &s->group->plan.items[i];
 		struct tag *t = &s->device->tags[item->tag];
 		struct tag_sample sample = tag_decode(t, &s->req.data, (unsigned)item->start - read->start,
 						      s->req.answered_ms, &scratch);
 
+		rack_judge(s->device, t, &sample);
 		publish_sample(s->device, t, &sample);
 	}
 }
@@ -446,7 +450,9 @@ int line_create(struct field *f, const struct config_line *cfg, struct line **ou
 		l->slots[i].line = l;
 		l->slots[i].req.done = answered;
 	}
-	if ((rc = f->factory->create(f->factory, f->loop, cfg, &l->source)) < 0) {
+	rc = cfg->type == CONFIG_LINE_INTERNAL ? cells_source_create(f->loop, &l->source)
+					       : f->factory->create(f->factory, f->loop, cfg, &l->source);
+	if (rc < 0) {
 		free(l);
 		return rc;
 	}

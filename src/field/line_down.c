@@ -131,26 +131,29 @@ static void line_backoff(struct line *l)
 	l->backoff_ms = l->backoff_ms < l->backoff_max_ms / 2 ? l->backoff_ms * 2 : l->backoff_max_ms;
 }
 
-static void place_of(const struct line *l, char *place, size_t size)
+/* Why nobody answers: what the driver says, or where nobody takes the connection. */
+static void reason_of(const struct line *l, char *reason, size_t size)
 {
-	if (l->cfg->host)
-		snprintf(place, size, "%s:%u", l->cfg->host, l->cfg->port);
+	if (l->source->fault)
+		snprintf(reason, size, "%s", l->source->fault);
+	else if (l->cfg->host)
+		snprintf(reason, size, "no connection to %s:%u", l->cfg->host, l->cfg->port);
 	else
-		snprintf(place, size, "%s", l->cfg->name);
+		snprintf(reason, size, "no connection to %s", l->cfg->path ? l->cfg->path : l->cfg->name);
 }
 
 void line_down(struct line *l)
 {
-	char place[ERROR_TEXT_MAX / 2];
+	char reason[ERROR_TEXT_MAX];
 
-	place_of(l, place, sizeof(place));
+	reason_of(l, reason, sizeof(reason));
 	if (!l->is_down)
-		log_warning("field", "line \"%s\": no connection to %s", l->cfg->name, place);
+		log_warning("field", "line \"%s\": %s", l->cfg->name, reason);
 	l->is_down = true;
 	list_for_each (node, &l->devices) {
 		struct device *d = container_of(node, struct device, node);
 
-		device_error(d, "no connection to %s", place);
+		device_error(d, "%s", reason);
 		loop_timer_cancel(loop_of(l), &d->backoff_timer);
 		d->is_probe_due = false;
 		d->backoff_ms = d->backoff_first_ms;

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "config/io_config.h"
 #include "field/internal.h"
 #include "field/safe.h"
 #include "wire/modbus.h"
@@ -132,7 +133,7 @@ int field_pass(struct field *f, const char *line, struct field_pass *p)
 
 	if (!l)
 		return ERR_NOT_FOUND;
-	if (config_line_is_rack(l->cfg))
+	if (config_line_is_rack(l->cfg) || l->cfg->type == CONFIG_LINE_INTERNAL)
 		return ERR_UNSUPPORTED;
 	if (p->pdu_len < 1 || p->pdu_len > SOURCE_PDU_MAX)
 		return ERR_RANGE;

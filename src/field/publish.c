@@ -1,78 +1,157 @@
 /*
- * What goes to the sink and when.
+ * What goes to the sink and when: the policies of docs/publishing.md.
  */
-#include <stdio.h>
+#include <math.h>
 
 #include "base/log.h"
 #include "field/internal.h"
 
 #define TAG_QOS 1 /* a subscriber gets the lower of this and its own */
 
-bool topic_compose(struct field *f, const char *device, const char *last)
-{
-	int n = snprintf(f->topic, sizeof(f->topic), "%s/%s/%s", f->cfg->gateway.root, device, last);
-
-	return n > 0 && (size_t)n < sizeof(f->topic);
-}
-
-void publish(struct field *f, const char *topic, bool retain, struct span payload)
+static void send(struct field *f, const struct payload_format *format, const char *topic, bool retain,
+		 struct span payload)
 {
 	struct tag_message m = {.topic = topic, .payload = payload, .qos = TAG_QOS, .retain = retain};
 
 	if (payload.len)
-		m.content_type = f->format->content_type;
+		m.content_type = format->content_type;
 	f->sink->publish(f->sink, &m);
 }
 
-/* What was published last, with text and bytes copied into the tag's own room. */
-static void remember(struct tag *t, const struct tag_sample *s, uint64_t now)
+void publish(struct field *f, const char *topic, bool retain, struct span payload)
 {
-	t->last = *s;
-	t->is_published = true;
-	t->published_at = now;
+	send(f, json_of(f), topic, retain, payload);
+}
+
+/* ---- samples that are kept ---- */
+
+/* A copy whose text and bytes lie in `room`. */
+static void copy_sample(struct tag_sample *to, const struct tag_sample *s, uint8_t *room)
+{
+	*to = *s;
 	if (s->value.kind != TAG_STRING && s->value.kind != TAG_BYTES)
 		return;
-	memcpy(t->text, s->value.s.p, s->value.s.len);
-	t->last.value.s.p = t->text;
+	memcpy(room, s->value.s.p, s->value.s.len);
+	to->value.s.p = room;
 }
 
-static void publish_tag(struct device *d, struct tag *t, const struct tag_sample *s)
+static void publish_tag(struct tag *t)
 {
+	const struct device *d = t->device;
 	struct field *f = d->line->field;
-	struct wr w = wr_of(f->payload, sizeof(f->payload));
+	const struct config_policy *policy = t->cfg->policy;
+	const struct payload_format *format = (*f->formats)[policy->payload];
+	struct wr w = wr_of(f->payload, f->payload_size);
+	const struct payload_names names = {.gateway = f->cfg->gateway.name,
+					    .device = d->cfg->name,
+					    .group = d->groups[t->cfg->group].cfg->name,
+					    .tag = t->cfg->name,
+					    .unit = t->unit,
+					    .template = policy->template};
 
-	f->format->encode_tag(&w, s, t->unit);
-	if (w.bad || !topic_compose(f, d->cfg->name, t->cfg->name)) {
-		log_error("field", "device \"%s\" tag \"%s\": topic or payload is too long", d->cfg->name,
+	format->encode_tag(&w, &t->now, &names);
+	if (w.bad)
+		log_error("field", "device \"%s\" tag \"%s\": the payload is too long", d->cfg->name,
 			  t->cfg->name);
-		return;
-	}
-	remember(t, s, loop_now_ms(f->loop));
-	publish(f, f->topic, true, span_of(f->payload, sizeof(f->payload) - w.left));
+	else if (t->is_found)
+		send(f, format, t->topic, true, span_of(f->payload, f->payload_size - w.left));
 }
 
-static bool is_due(const struct tag *t, const struct config_group *g, const struct tag_sample *s,
-		   uint64_t now)
+void publish_now(struct tag *t)
 {
-	if (!t->is_published || t->last.quality != s->quality || t->last.reason != s->reason)
+	struct group *g = &t->device->groups[t->cfg->group];
+
+	copy_sample(&t->last, &t->now, t->text);
+	t->is_published = true;
+	t->is_held = false;
+	t->published_at = loop_now_ms(t->device->line->field->loop);
+	if (g->cfg->message != CONFIG_MESSAGE_GROUP)
+		publish_tag(t);
+	if (g->cfg->message != CONFIG_MESSAGE_TAGS)
+		group_add(g, t);
+	pace_published(t);
+}
+
+/* ---- policies ---- */
+
+/* Percent are of the range that min and max give, as in OPC UA part 8, 7.2; without one, of the value published last. */
+static double deadband_of(const struct tag *t)
+{
+	const struct config_deadband *d = &t->cfg->policy->deadband;
+	double range = t->cfg->max - t->cfg->min;
+
+	if (!d->is_percent || !tag_value_is_number(&t->last.value))
+		return d->amount;
+	return d->amount / 100 * (isfinite(range) ? range : fabs(tag_value_to_double(&t->last.value)));
+}
+
+static bool is_changed(const struct tag *t)
+{
+	return tag_sample_changed(&t->last, &t->now, deadband_of(t));
+}
+
+/*
+ *           value > above                        value < below
+ *   INSIDE ---------------> ABOVE        INSIDE ---------------> BELOW
+ *          <---------------                     <---------------
+ *     value <= above - hysteresis          value >= below + hysteresis
+ */
+static enum zone zone_of(const struct tag *t)
+{
+	const struct config_policy *p = t->cfg->policy;
+	const struct tag_value *v = &t->now.value;
+	double up = t->zone == ZONE_ABOVE ? p->above - p->hysteresis : p->above;
+	double down = t->zone == ZONE_BELOW ? p->below + p->hysteresis : p->below;
+
+	if (!tag_value_is_number(v))
+		return (enum zone)t->zone;
+	if (tag_value_compare_limit(v, up) > 0)
+		return ZONE_ABOVE;
+	return tag_value_compare_limit(v, down) < 0 ? ZONE_BELOW : ZONE_INSIDE;
+}
+
+/* Outside, changes are told as with on_change; inside, only that it is inside again. What is no number has no outside. */
+static bool is_told_by_threshold(struct tag *t)
+{
+	enum zone before = (enum zone)t->zone;
+
+	t->zone = (uint8_t)zone_of(t);
+	if (t->zone != before)
 		return true;
-	switch (g->publish) {
+	return (t->zone != ZONE_INSIDE || !tag_value_is_number(&t->now.value)) && is_changed(t);
+}
+
+static bool is_due(struct tag *t, const struct config_group *g, uint64_t now)
+{
+	const struct config_policy *p = t->cfg->policy;
+
+	switch (p->publish) {
 	case CONFIG_PUBLISH_EVERY_SCAN:
 		return true;
 	case CONFIG_PUBLISH_PERIOD: /* the scan nearest to the end of the period */
-		return now - t->published_at + g->scan_ms / 2 >= g->period_ms;
+		return now - t->published_at + g->scan_ms / 2 >= p->period_ms;
+	case CONFIG_PUBLISH_THRESHOLD:
+		return is_told_by_threshold(t);
 	default:
-		return tag_sample_changed(&t->last, s, t->cfg->deadband);
+		return is_changed(t);
 	}
 }
 
 void publish_sample(struct device *d, struct tag *t, const struct tag_sample *s)
 {
-	const struct config_group *g = d->groups[t->cfg->group].cfg;
+	uint64_t now = loop_now_ms(d->line->field->loop);
+	bool is_news, is_wanted;
 
-	access_sample(t, s);
-	if (is_due(t, g, s, loop_now_ms(d->line->field->loop)))
-		publish_tag(d, t, s);
+	copy_sample(&t->now, s, t->text ? t->text + t->text_max + 1 : NULL);
+	access_sample(t);
+	if (t->dependants)
+		dependants_tell(t->dependants, &t->now);
+	is_news = !t->is_published || t->last.quality != s->quality || t->last.reason != s->reason;
+	is_wanted = is_due(t, d->groups[t->cfg->group].cfg, now);
+	if (is_news || (is_wanted && !pace_is_cooling(t, now)))
+		publish_now(t);
+	else if (is_wanted)
+		t->is_held = true;
 }
 
 void publish_bad(struct device *d, struct tag *t, enum reason reason)
@@ -80,10 +159,11 @@ void publish_bad(struct device *d, struct tag *t, enum reason reason)
 	struct tag_sample s = {
 		.quality = QUALITY_BAD, .reason = reason, .ts_ms = loop_wall_ms(d->line->field->loop)};
 
-	access_sample(t, &s);
-	if (!t->is_published || t->last.quality != QUALITY_BAD || t->last.reason != reason)
-		publish_tag(d, t, &s);
+	if (!t->is_published || t->now.quality != QUALITY_BAD || t->now.reason != reason)
+		publish_sample(d, t, &s);
 }
+
+/* ---- states of devices and lines ---- */
 
 static struct refused_text refused_text_of(const struct refused_range *r)
 {
@@ -137,12 +217,12 @@ void publish_status(struct device *d)
 {
 	struct field *f = d->line->field;
 	struct device_status s = device_status_of(d);
-	struct wr w = wr_of(f->payload, sizeof(f->payload));
+	struct wr w = wr_of(f->payload, f->payload_size);
 
 	d->shown = d->counters;
-	f->format->encode_status(&w, &s);
-	if (!w.bad && topic_compose(f, d->cfg->name, "_status"))
-		publish(f, f->topic, true, span_of(f->payload, sizeof(f->payload) - w.left));
+	json_of(f)->encode_status(&w, &s);
+	if (!w.bad)
+		publish(f, d->status_topic, true, span_of(f->payload, f->payload_size - w.left));
 }
 
 struct line_status line_status_of(const struct line *l)
@@ -178,9 +258,9 @@ void publish_line(struct line *l)
 {
 	struct field *f = l->field;
 	struct line_status s = line_status_of(l);
-	struct wr w = wr_of(f->payload, sizeof(f->payload));
+	struct wr w = wr_of(f->payload, f->payload_size);
 
-	f->format->encode_line(&w, &s);
+	json_of(f)->encode_line(&w, &s);
 	if (!w.bad && line_topic(f, l))
-		publish(f, f->topic, true, span_of(f->payload, sizeof(f->payload) - w.left));
+		publish(f, f->topic, true, span_of(f->payload, f->payload_size - w.left));
 }

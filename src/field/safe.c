@@ -147,11 +147,12 @@ static void tell(struct line *l, const char *cause)
 				     .is_entered = l->safe.is_on,
 				     .cause = cause,
 				     .ts_ms = loop_wall_ms(loop_of(l))};
-	struct wr w = wr_of(f->payload, sizeof(f->payload));
+	struct wr w = wr_of(f->payload, f->payload_size);
+	int n = snprintf(f->topic, sizeof(f->topic), "%s/_gateway/event", f->cfg->gateway.root);
 
-	f->format->encode_safe_event(&w, &e);
-	if (!w.bad && topic_compose(f, "_gateway", "event"))
-		publish(f, f->topic, false, span_of(f->payload, sizeof(f->payload) - w.left));
+	json_of(f)->encode_safe_event(&w, &e);
+	if (!w.bad && n > 0 && (size_t)n < sizeof(f->topic))
+		publish(f, f->topic, false, span_of(f->payload, f->payload_size - w.left));
 	publish_line(l);
 	list_for_each (node, &l->devices)
 		publish_status(container_of(node, struct device, node));

@@ -5,8 +5,9 @@
  * One source serves one line and belongs to that line's loop. It connects by itself when there is a request, and reports
  * each failure once.
  *
- * Registers of a rack (area ai): channel k has the SOURCE_CHANNEL_REGS registers from k * SOURCE_CHANNEL_REGS on. Its
- * value is a float64 in the first four; where its attributes are, source->attributes tells.
+ * Channels of a rack (areas di to tc) are registers: channel k has the SOURCE_CHANNEL_REGS from k * SOURCE_CHANNEL_REGS on. Its
+ * value lies in the first ones: a bool in bit 0 of the first (di, do, relay), a float64 in four (ai, ao, rtd, tc). Where its
+ * attributes are, source->attributes tells. A write is of one value or one attribute, whole.
  */
 #ifndef FIELD_SOURCE_H
 #define FIELD_SOURCE_H
@@ -20,6 +21,7 @@
 #include "base/value_types.h"
 #include "config/gateway_config.h"
 #include "loop/loop.h"
+#include "tags/quality.h"
 
 #define SOURCE_REGS_MAX      125u
 #define SOURCE_BITS_MAX      2000u
@@ -79,14 +81,17 @@ struct source_request {
 	void *driver; /* the driver's while it has the request */
 };
 
-/* An attribute that every channel of an area has beside its value: the tag ai0.mode of ai0. */
+/* An attribute that every channel of some areas has beside its value: the tag ai0.mode of ai0. */
 struct source_attribute {
-	enum config_area area;
+	unsigned areas;   /* bits 1 << enum config_area */
 	const char *name; /* "mode" */
 	uint16_t offset;  /* register within the channel */
 	enum value_type type;
 	uint16_t length; /* bytes, of a string */
-	bool has_unit;   /* the channel's own unit */
+	bool has_unit;   /* it is a value of the channel at another time: in its unit, scaled as it is */
+	bool is_writable;
+	double min, max;  /* of what may be written to a number; equal: what the type holds */
+	const char *help; /* for people */
 };
 
 struct source;
@@ -100,6 +105,9 @@ struct source_ops {
 	void (*destroy)(struct source *s);
 	/* The unit in which channel `number` of `area` measures (static), or NULL. The function may be NULL. */
 	const char *(*channel_unit)(const struct source *s, enum config_area area, uint16_t number);
+	/* How good the value of a channel was when it was last read, and why (REASON_NONE: good). The function may be NULL. */
+	enum quality (*channel_quality)(const struct source *s, enum config_area area, uint16_t number,
+					enum reason *reason);
 };
 
 /* Who looks at the frames of a line; `bytes` is borrowed for the call. */
@@ -113,6 +121,8 @@ struct source {
 	const struct source_ops *ops;
 	const struct source_attribute *attributes; /* static; of racks, else NULL */
 	size_t nattributes;
+	const char
+		*fault; /* after ERR_IO: what is wrong, for people; NULL: no more than that nobody is there */
 	struct source_trace *trace; /* the line's; NULL: nobody looks */
 };
 

@@ -210,7 +210,7 @@ void job_start(struct slot *s, struct job *job)
 	s->req.start = t->start;
 	s->req.count = t->count;
 	s->req.data = (union source_data){0};
-	if (t->is_bits || !modbus_format_is_partial(&t->format))
+	if (!tag_is_partial(t))
 		make_write(s);
 	else if (s->device->cfg->mask_write && t->count == 1)
 		make_mask(s);

@@ -152,7 +152,7 @@ struct modbus_master_tcp_options {
 	unsigned max_in_flight; /* 1..MODBUS_IN_FLIGHT_MAX; 0: 1 */
 	/*
 	 * After so many requests in a row without an answer, with nothing received meanwhile, the connection is given up and
-	 * made anew: the peer may have forgotten it. 0: 3.
+	 * made anew, when every unit that ever answered on it was among them: the peer may have forgotten it. 0: 3.
 	 */
 	unsigned quiet_timeouts;
 };
@@ -184,6 +184,11 @@ struct modbus_master_rtu_options {
 	uint32_t gap_us;
 	/* As above, for connections; 0: never, as a serial port tells when it is gone. */
 	unsigned quiet_timeouts;
+	/*
+	 * The stream brings each byte when it comes, at the pace of `baud`: then the master does not look at each of them, but again when the rest of the answer
+	 * can be there.
+	 */
+	bool is_port;
 };
 
 /* As modbus_master_tcp_create(). One request is on the wire at a time. ERR_NOMEM. */

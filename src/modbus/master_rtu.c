@@ -20,70 +20,13 @@
 #include <stdlib.h>
 
 #include "base/log.h"
-#include "modbus/request.h"
-#include "wire/modbus_rtu.h"
+#include "modbus/rtu_impl.h"
 
-#define NAME_MAX_BYTES    128u
 #define CHAR_BITS_DEFAULT 11u
 #define GAP_US_DEFAULT    20000u
 #define FAST_BAUD         19200u /* SL 2.5.1.1: above it the silence is fixed */
 #define FAST_SILENCE_US   1750u
-#define FRAME_LIKE        4u /* fewer bytes than any frame has are a spike on the wire */
-#define UNITS             256u
-
-enum link_state { LINK_DOWN, LINK_DIALING, LINK_UP };
-enum wire_state { WIRE_FREE, WIRE_SENDING, WIRE_WAITING, WIRE_TURNAROUND };
-
-/* A request that got no answer: it may still come. */
-struct owed {
-	uint64_t until_us;
-	uint32_t hash; /* of the request */
-	uint8_t fc;
-};
-
-struct master_rtu {
-	struct modbus_master master;
-	struct loop *loop;
-	struct dialer *dialer;
-	struct modbus_master_rtu_options options;
-	uint64_t char_ns;
-	uint32_t between_us; /* silence before each request, with what the options add */
-	char name[NAME_MAX_BYTES];
-
-	enum link_state link;
-	struct stream *stream;
-	struct loop_timer dial_timer;
-	struct loop_timer kick; /* something to do that no event announces */
-
-	struct list queued, finished;
-	struct list delivered;
-	bool is_delivering, is_doomed;
-
-	enum wire_state wire;
-	struct loop_alarm alarm;        /* the next thing that the wire waits for */
-	struct modbus_request *current; /* NULL in other states than FREE: it was taken back */
-	uint64_t start_us, sent_us;     /* when the first byte went out, when the last one will have */
-	uint64_t deadline_us;
-	uint64_t heard_us; /* the last byte, sent or received */
-	unsigned quiet;    /* time-outs in a row with nothing received */
-
-	uint8_t unit;
-	uint8_t asked[MODBUS_PDU_MAX];
-	size_t asked_len;
-	uint32_t hash;
-	size_t out_at, out_len;
-	uint8_t out[MODBUS_ASCII_MAX];
-
-	uint64_t in_us; /* when the first byte of `in` was read */
-	size_t in_len;
-	bool has_echo;  /* the adapter hears what it sends */
-	bool echo_done; /* of the present request */
-	int garbage; /* what to say of bytes that were no answer when the time is over; OK: there were none */
-	uint8_t in[2 * MODBUS_ASCII_MAX];
-
-	struct owed owed[UNITS];
-	struct modbus_master_stats stats;
-};
+#define DOZE_LEAST_US     1500u
 
 static struct master_rtu *rtu_of(struct modbus_master *m)
 {
@@ -145,6 +88,7 @@ static void wire_clear(struct master_rtu *m)
 {
 	m->wire = WIRE_FREE;
 	m->in_len = m->out_at = m->out_len = 0;
+	m->missing = 0;
 	loop_alarm_cancel(&m->alarm);
 }
 
@@ -153,8 +97,8 @@ static void link_drop(struct master_rtu *m)
 	stream_close(m->stream);
 	m->stream = NULL;
 	m->link = LINK_DOWN;
-	m->quiet = 0;
-	m->has_echo = false;
+	m->quiet = (struct modbus_quiet){0};
+	m->has_echo = m->is_dozing = false;
 	wire_clear(m);
 	loop_timer_cancel(m->loop, &m->dial_timer);
 }
@@ -192,243 +136,16 @@ static void dial_failed(struct master_rtu *m, int rc)
 	kick(m);
 }
 
-/* ---- frames ---- */
-
-static void trace_in(struct master_rtu *m, size_t at, size_t len, const char *note)
-{
-	modbus_master_trace(&m->master, false, m->in_us, span_of(m->in + at, len), note);
-}
-
-static void drop_in(struct master_rtu *m, size_t len)
-{
-	m->in_len -= len;
-	memmove(m->in, m->in + len, m->in_len);
-}
-
-static uint32_t hash_of(const uint8_t *p, size_t len)
-{
-	uint32_t hash = 2166136261u; /* FNV-1a */
-
-	for (size_t i = 0; i < len; i++)
-		hash = (hash ^ p[i]) * 16777619u;
-	return hash;
-}
-
-/* A frame that answers nothing: if an answer was owed, this was it. */
-static void stray(struct master_rtu *m, const struct modbus_frame *f)
-{
-	struct owed *owed = &m->owed[f->unit];
-
-	m->stats.stray++;
-	if (f->pdu.len && (f->pdu.p[0] & 0x7F) == owed->fc)
-		owed->until_us = 0;
-}
-
-static bool is_from_asked(const struct master_rtu *m, uint8_t unit, uint8_t function)
-{
-	return unit == m->unit && (function & 0x7F) == (m->asked[0] & 0x7F);
-}
-
 /* ---- the end of a request ---- */
 
-static void end_request(struct master_rtu *m, int rc)
+void rtu_end_request(struct master_rtu *m, int rc)
 {
 	wire_clear(m);
 	if (m->current)
 		finish(m, m->current, rc);
 }
 
-/* Is this frame the answer? */
-static bool is_answer(struct master_rtu *m, const struct modbus_frame *f)
-{
-	int rc = OK;
-
-	if (!f->pdu.len || !is_from_asked(m, f->unit, f->pdu.p[0]))
-		return false;
-	if (m->current)
-		rc = modbus_request_decode(m->current, f->pdu, m->loop, m->sent_us);
-	if (rc != OK && rc != ERR_REMOTE) {
-		m->garbage = rc;
-		return false;
-	}
-	m->stats.answered++;
-	end_request(m, rc);
-	return true;
-}
-
-static void broken(struct master_rtu *m, size_t at, size_t len)
-{
-	m->stats.crc_errors++;
-	trace_in(m, at, len, "crc");
-	end_request(m, ERR_MALFORMED);
-}
-
-/* ---- receiving: RTU ---- */
-
-/*
- * What begins at in[at]: OK, a frame of *size bytes that asked unit and function may have sent; ERR_AGAIN, the beginning of one;
- * ERR_MALFORMED, none.
- */
-static MUST_USE int frame_at(const struct master_rtu *m, size_t at, bool is_ended, struct modbus_frame *f,
-			     size_t *size)
-{
-	size_t left = m->in_len - at;
-	int rc;
-
-	if (left < 2)
-		return is_ended || m->in[at] != m->unit ? ERR_MALFORMED : ERR_AGAIN;
-	if (!is_from_asked(m, m->in[at], m->in[at + 1]))
-		return ERR_MALFORMED;
-	rc = modbus_rtu_answer_size(m->in + at, left, span_of(m->asked, m->asked_len), size);
-	if (rc == ERR_UNSUPPORTED) {
-		*size = left; /* only silence ends it */
-		rc = is_ended ? OK : ERR_AGAIN;
-	}
-	if (rc == OK && *size > left)
-		rc = ERR_AGAIN;
-	if (rc == ERR_AGAIN && is_ended)
-		return ERR_MALFORMED;
-	return rc == OK ? modbus_rtu_decode(m->in + at, *size, f) : rc;
-}
-
-/* Look for the answer in what was heard. False: it is not there, or not yet. */
-static bool find_rtu(struct master_rtu *m, bool is_ended)
-{
-	struct modbus_frame f;
-	size_t size = 0;
-
-	for (size_t at = 0; at < m->in_len; at++) {
-		int rc = frame_at(m, at, is_ended, &f, &size);
-
-		if (rc == ERR_AGAIN)
-			return false;
-		if (rc != OK)
-			continue;
-		if (is_answer(m, &f)) {
-			trace_in(m, at, size, NULL);
-			return true;
-		}
-		trace_in(m, at, size, "foreign");
-		stray(m, &f);
-		at += size - 1;
-	}
-	return false;
-}
-
-/* Nothing more has come for a while: what was heard has ended. */
-static void silence_rtu(struct master_rtu *m)
-{
-	struct modbus_frame f;
-
-	if (find_rtu(m, true))
-		return;
-	if (modbus_rtu_decode(m->in, m->in_len, &f) == OK) {
-		trace_in(m, 0, m->in_len, "foreign");
-		stray(m, &f);
-	} else if (m->in_len >= 2 && is_from_asked(m, m->in[0], m->in[1])) {
-		broken(m, 0, m->in_len); /* no need to wait: this was the answer */
-		return;
-	} else {
-		trace_in(m, 0, m->in_len, "noise");
-		if (m->in_len >= FRAME_LIKE)
-			m->garbage = ERR_MALFORMED;
-	}
-	m->in_len = 0;
-}
-
-/* ---- receiving: ASCII ---- */
-
-static bool find_ascii(struct master_rtu *m)
-{
-	uint8_t bytes[MODBUS_RTU_MAX];
-
-	while (m->in_len > 0) {
-		struct modbus_frame f;
-		size_t used = 0;
-		int rc = modbus_ascii_split(m->in, m->in_len, bytes, &f, &used);
-
-		if (rc == ERR_AGAIN) {
-			drop_in(m, used);
-			return false;
-		}
-		if (rc == ERR_MALFORMED && f.pdu.len && is_from_asked(m, f.unit, f.pdu.p[0])) {
-			broken(m, 0, used);
-			return true;
-		}
-		if (rc == OK && is_answer(m, &f)) {
-			trace_in(m, 0, used, NULL);
-			return true;
-		}
-		trace_in(m, 0, used, rc == OK ? "foreign" : "noise");
-		if (rc == OK)
-			stray(m, &f);
-		else
-			m->garbage = rc;
-		drop_in(m, used);
-	}
-	return false;
-}
-
 /* ---- receiving ---- */
-
-/* The answers to these look like the question. */
-static bool answer_is_echo(uint8_t fc)
-{
-	return fc == 0x05 || fc == 0x06 || fc == 0x08 || fc == 0x16;
-}
-
-/*
- * An adapter that hears what it sends: seen at the first request whose answer cannot look so, then taken off what is heard after each request.
- * False: wait for the rest of it.
- */
-static bool take_echo(struct master_rtu *m)
-{
-	size_t n = m->in_len < m->out_len ? m->in_len : m->out_len;
-
-	if (m->echo_done)
-		return true;
-	if (memcmp(m->in, m->out, n) != 0 || (!m->has_echo && answer_is_echo(m->asked[0]))) {
-		m->echo_done = true;
-		return true;
-	}
-	if (n < m->out_len)
-		return false;
-	if (!m->has_echo)
-		log_notice("modbus", "%s: the adapter hears what it sends; its echo is left out", m->name);
-	m->has_echo = true;
-	m->echo_done = true;
-	trace_in(m, 0, n, "echo");
-	drop_in(m, n);
-	return true;
-}
-
-/* Nobody was asked: another master, a late answer, noise. */
-static void heard_unasked(struct master_rtu *m)
-{
-	uint8_t bytes[MODBUS_RTU_MAX];
-	struct modbus_frame f;
-	size_t used = m->in_len;
-	int rc = m->options.is_ascii ? modbus_ascii_split(m->in, m->in_len, bytes, &f, &used)
-				     : modbus_rtu_decode(m->in, m->in_len, &f);
-
-	if (rc != OK)
-		return;
-	trace_in(m, 0, used, "foreign");
-	stray(m, &f);
-	m->in_len = 0;
-}
-
-static void handle(struct master_rtu *m)
-{
-	if (m->wire == WIRE_FREE || m->wire == WIRE_TURNAROUND)
-		heard_unasked(m);
-	else if (!take_echo(m))
-		return;
-	else if (m->options.is_ascii)
-		(void)find_ascii(m);
-	else
-		(void)find_rtu(m, false);
-}
 
 /* An adapter may hear what we are still sending. */
 static void note_heard(struct master_rtu *m)
@@ -439,7 +156,7 @@ static void note_heard(struct master_rtu *m)
 		m->in_us = now_us;
 	if (m->heard_us < now_us)
 		m->heard_us = now_us;
-	m->quiet = 0;
+	modbus_quiet_heard(&m->quiet);
 }
 
 static void receive(struct master_rtu *m)
@@ -451,7 +168,7 @@ static void receive(struct master_rtu *m)
 		int rc;
 
 		if (m->in_len == sizeof(m->in))
-			drop_in(m, sizeof(m->in) / 2); /* somebody talks without end */
+			rtu_forget(m); /* somebody talks without end */
 		rc = stream_read(m->stream, m->in + m->in_len, sizeof(m->in) - m->in_len, &got, &more);
 		if (rc == ERR_AGAIN)
 			return;
@@ -461,11 +178,20 @@ static void receive(struct master_rtu *m)
 		}
 		note_heard(m);
 		m->in_len += got;
-		handle(m);
+		rtu_heard(m);
 	}
 }
 
 /* ---- sending ---- */
+
+static uint32_t hash_of(const uint8_t *p, size_t len)
+{
+	uint32_t hash = 2166136261u; /* FNV-1a */
+
+	for (size_t i = 0; i < len; i++)
+		hash = (hash ^ p[i]) * 16777619u;
+	return hash;
+}
 
 /* Take what the stream takes. False: the rest waits for WRITABLE, or the link is lost. */
 static bool flush(struct master_rtu *m)
@@ -515,11 +241,7 @@ static MUST_USE int encode(struct master_rtu *m, const struct modbus_request *r)
 /* `out` holds it. */
 static void send_request(struct master_rtu *m, struct modbus_request *r)
 {
-	if (m->in_len >= FRAME_LIKE) {
-		trace_in(m, 0, m->in_len, "noise");
-		m->stats.stray++;
-	}
-	m->in_len = 0;
+	rtu_forget(m);
 	list_remove(&r->node);
 	r->state = MODBUS_REQUEST_IN_FLIGHT;
 	m->current = r;
@@ -585,20 +307,49 @@ static void watch_gap(struct master_rtu *m)
 	loop_alarm_set(m->loop, &m->alarm, at_us);
 }
 
+/* A wake-up for each byte costs more than all else: at 115200 baud they come every 95 us. */
+static bool doze(struct master_rtu *m)
+{
+	/* Not until the last byte: part of it may be over, and it has its own event. */
+	uint64_t rest_us = m->missing ? (m->missing - 1) * m->char_ns / 1000 : 0;
+	uint64_t at_us;
+
+	if (rest_us > m->options.gap_us)
+		rest_us = m->options.gap_us; /* the length may be a broken byte */
+	at_us = m->heard_us + rest_us;
+	if (!m->options.is_port || m->wire != WIRE_WAITING || rest_us < DOZE_LEAST_US)
+		return false;
+	stream_detach(m->stream);
+	m->is_dozing = true;
+	loop_alarm_set(m->loop, &m->alarm, at_us < m->deadline_us ? at_us : m->deadline_us);
+	return true;
+}
+
+/* What came meanwhile is reported now, and also if the port has gone. */
+static void wake(struct master_rtu *m)
+{
+	m->is_dozing = false;
+	m->missing = 0;
+	m->heard_us = loop_precise_us(m->loop); /* it may have gone on until now */
+	if (stream_attach(m->stream, m->loop) < 0)
+		link_lost(m, ERR_CLOSED, "the loop does not take it back");
+}
+
 static void no_answer(struct master_rtu *m)
 {
+	uint8_t unit = m->current ? m->current->unit : 0;
 	int rc;
 
 	if (m->in_len > 0 && !m->options.is_ascii)
-		silence_rtu(m);
+		rtu_silence(m);
 	if (m->wire == WIRE_FREE)
 		return; /* it was there, whole or broken */
 	rc = m->garbage ? m->garbage : ERR_TIMEOUT;
 	if (rc == ERR_TIMEOUT)
 		m->stats.timeouts++;
 	owe(m);
-	end_request(m, rc);
-	if (m->options.quiet_timeouts && ++m->quiet >= m->options.quiet_timeouts)
+	rtu_end_request(m, rc);
+	if (m->options.quiet_timeouts && modbus_quiet_timeout(&m->quiet, unit, m->options.quiet_timeouts))
 		link_lost(m, ERR_CLOSED, "too many requests without an answer");
 }
 
@@ -607,7 +358,7 @@ static void turned_around(struct master_rtu *m)
 {
 	if (m->current && m->current->is_raw)
 		m->current->pdu_len = 0;
-	end_request(m, OK);
+	rtu_end_request(m, OK);
 }
 
 static void on_alarm(struct loop_alarm *a)
@@ -615,12 +366,14 @@ static void on_alarm(struct loop_alarm *a)
 	struct master_rtu *m = container_of(a, struct master_rtu, alarm);
 	uint64_t now_us = loop_precise_us(m->loop);
 
-	if (m->wire == WIRE_TURNAROUND)
+	if (m->is_dozing)
+		wake(m);
+	else if (m->wire == WIRE_TURNAROUND)
 		turned_around(m);
 	else if (m->wire == WIRE_WAITING && now_us >= m->deadline_us)
 		no_answer(m);
 	else if (m->wire == WIRE_WAITING && m->in_len > 0 && !m->options.is_ascii)
-		silence_rtu(m);
+		rtu_silence(m);
 	watch_gap(m);
 	pump(m);
 	deliver(m);
@@ -643,7 +396,8 @@ static void on_ready(struct stream *s, unsigned events)
 	}
 	if (m->link == LINK_UP && events & (LOOP_READABLE | LOOP_HANGUP)) {
 		receive(m);
-		watch_gap(m);
+		if (!doze(m))
+			watch_gap(m);
 	}
 	if (m->link == LINK_UP && m->wire == WIRE_SENDING && flush(m))
 		sent(m);

@@ -128,8 +128,10 @@ static void run_seed(uint64_t seed)
 {
 	static const uint32_t bauds[] = {9600, 19200, 57600, 115200};
 	static struct run run;
-	const struct modbus_master_rtu_options options = {
-		.baud = bauds[seed % 4], .is_ascii = seed % 3 == 0, .turnaround_us = 20000};
+	const struct modbus_master_rtu_options options = {.baud = bauds[seed % 4],
+							  .is_ascii = seed % 3 == 0,
+							  .turnaround_us = 20000,
+							  .is_port = seed % 2};
 	struct sim_bus_faults faults;
 
 	run = (struct run){0};

@@ -69,7 +69,8 @@ static struct modbus_master_stats stats_of(const struct wire *x)
 	return s;
 }
 
-static const struct modbus_master_rtu_options at_9600 = {.baud = 9600, .turnaround_us = 100000};
+static const struct modbus_master_rtu_options at_9600 = {
+	.baud = 9600, .turnaround_us = 100000, .is_port = true};
 
 static void units_answer_in_both_modes(void **state)
 {
@@ -108,8 +109,8 @@ static void the_silence_is_kept_and_nothing_beyond_it(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		const struct modbus_master_rtu_options o = {.baud = cases[i].baud,
-							    .char_bits = cases[i].bits};
+		const struct modbus_master_rtu_options o = {
+			.baud = cases[i].baud, .char_bits = cases[i].bits, .is_port = true};
 		struct ask a[UNITS_MAX];
 		uint64_t start_us;
 		struct wire x;

@@ -41,7 +41,7 @@ struct master_tcp {
 	struct list delivered; /* of `finished`, those that this round hands back */
 	unsigned nin_flight;
 	uint16_t next_transaction;
-	unsigned quiet; /* time-outs in a row with nothing received */
+	struct modbus_quiet quiet;
 
 	struct modbus_request *sending; /* the one in `out`; NULL when that is empty or its request is over */
 	size_t out_at, out_len;
@@ -118,7 +118,7 @@ static void link_drop(struct master_tcp *m)
 	m->state = LINK_DOWN;
 	m->sending = NULL;
 	m->in_len = m->out_at = m->out_len = 0;
-	m->quiet = 0;
+	m->quiet = (struct modbus_quiet){0};
 	loop_timer_cancel(m->loop, &m->dial_timer);
 }
 
@@ -242,6 +242,7 @@ static void answered(struct master_tcp *m, const struct modbus_adu *adu)
 			continue;
 		trace_answer(m, adu, NULL);
 		m->stats.answered++;
+		modbus_quiet_answered(&m->quiet, r->unit);
 		finish(m, r, modbus_request_decode(r, adu->pdu, m->loop, r->sent_us));
 		return;
 	}
@@ -280,7 +281,7 @@ static void receive(struct master_tcp *m)
 			link_lost(m, ERR_CLOSED, err_text(rc));
 			return;
 		}
-		m->quiet = 0;
+		modbus_quiet_heard(&m->quiet);
 		m->in_len += got;
 		if ((rc = parse(m)) < 0) {
 			log_warning("modbus", "%s: sends what is not Modbus/TCP; disconnected", m->name);
@@ -358,7 +359,7 @@ static void on_request_timer(struct loop_timer *t)
 	finish(m, r, ERR_TIMEOUT);
 	if (stuck)
 		link_lost(m, ERR_CLOSED, "it takes no more bytes");
-	else if (++m->quiet >= m->quiet_timeouts)
+	else if (modbus_quiet_timeout(&m->quiet, r->unit, m->quiet_timeouts))
 		link_lost(m, ERR_CLOSED, "too many requests without an answer");
 	pump(m);
 	deliver(m);

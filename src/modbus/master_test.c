@@ -273,6 +273,36 @@ static void a_peer_that_says_nothing_at_all_is_dialled_anew(void **state)
 	world_close(&x);
 }
 
+static void answer_unit_1_only(struct peer *p, const struct modbus_adu *adu)
+{
+	if (adu->unit == 1)
+		answer_one(p, adu);
+}
+
+static void complaint_1_a_silent_unit_does_not_cost_its_neighbours_their_connection(void **state)
+{
+	const struct modbus_master_tcp_options options = {.quiet_timeouts = 2};
+	struct world x;
+	struct ask live, dead[6];
+
+	(void)state;
+	world_open(&x, 1, &options, answer_unit_1_only);
+	live = reading(&x, 0, 1);
+	submit(&live);
+	world_run(&x, SECOND);
+	assert_done(&live, OK);
+	for (unsigned i = 0; i < 6; i++) {
+		dead[i] = reading(&x, 0, 1);
+		dead[i].r.unit = 2;
+		submit(&dead[i]);
+	}
+	world_run(&x, 10 * SECOND);
+	for (unsigned i = 0; i < 6; i++)
+		assert_done(&dead[i], ERR_TIMEOUT);
+	assert_int_equal(x.peer.connections, 1);
+	world_close(&x);
+}
+
 static void a_late_answer_is_not_taken_for_the_next(void **state)
 {
 	static const uint8_t late[] = {3, 2, 0xDE, 0xAD};
@@ -602,6 +632,7 @@ int main(void)
 		cmocka_unit_test(refused_connections_fail_everything_queued_once),
 		cmocka_unit_test(a_silent_device_times_out_and_keeps_its_connection),
 		cmocka_unit_test(a_peer_that_says_nothing_at_all_is_dialled_anew),
+		cmocka_unit_test(complaint_1_a_silent_unit_does_not_cost_its_neighbours_their_connection),
 		cmocka_unit_test(a_late_answer_is_not_taken_for_the_next),
 		cmocka_unit_test(an_answer_to_something_else_fails_its_request_only),
 		cmocka_unit_test(bytes_that_are_no_modbus_end_the_connection),

@@ -59,3 +59,14 @@ bool modbus_request_is_write(const struct modbus_request *r)
 
 	return info ? modbus_shape_writes(info->shape) : r->is_raw;
 }
+
+bool modbus_quiet_timeout(struct modbus_quiet *q, uint8_t unit, unsigned limit)
+{
+	bool is_anyone_left = false;
+
+	q->timeouts++;
+	q->silent[unit / 64] |= UINT64_C(1) << unit % 64;
+	for (unsigned i = 0; i < 4; i++)
+		is_anyone_left |= (q->answered[i] & ~q->silent[i]) != 0;
+	return q->timeouts >= MODBUS_QUIET_MAX || (q->timeouts >= limit && !is_anyone_left);
+}

@@ -4,86 +4,9 @@
  */
 #include "north/json.h"
 
-#include <inttypes.h>
 #include <math.h>
-#include <stdarg.h>
-#include <stdio.h>
 
 #include "north/table.h"
-
-static void put_text(struct wr *w, const char *text)
-{
-	wr_bytes(w, text, strlen(text));
-}
-
-static void put_i64(struct wr *w, int64_t n)
-{
-	char buf[24];
-
-	wr_bytes(w, buf, (size_t)snprintf(buf, sizeof(buf), "%" PRId64, n));
-}
-
-static void put_u64(struct wr *w, uint64_t n)
-{
-	char buf[24];
-
-	wr_bytes(w, buf, (size_t)snprintf(buf, sizeof(buf), "%" PRIu64, n));
-}
-
-size_t json_utf8_length(const uint8_t *p, size_t left)
-{
-	size_t n = p[0] < 0x80 ? 1 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : (p[0] & 0xf0) == 0xe0 ? 3 : 4;
-
-	if (n == 1)
-		return 1;
-	if (p[0] < 0xc2 || p[0] > 0xf4 || n > left)
-		return 0;
-	for (size_t i = 1; i < n; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
-	    (p[0] == 0xf4 && p[1] > 0x8f))
-		return 0;
-	return n;
-}
-
-/* A device may hold any bytes where text is expected; U+FFFD stands for what is not UTF-8. */
-static void put_string(struct wr *w, struct span s)
-{
-	char buf[8];
-
-	wr_u8(w, '"');
-	for (size_t i = 0; i < s.len;) {
-		size_t n = json_utf8_length(s.p + i, s.len - i);
-		uint8_t c = s.p[i];
-
-		if (n == 0) {
-			put_text(w, "\xef\xbf\xbd");
-			n = 1;
-		} else if (c == '"' || c == '\\') {
-			wr_u8(w, '\\');
-			wr_u8(w, c);
-		} else if (c < 0x20 || c == 0x7f) {
-			wr_bytes(w, buf, (size_t)snprintf(buf, sizeof(buf), "\\u%04x", c));
-		} else {
-			wr_bytes(w, s.p + i, n);
-		}
-		i += n;
-	}
-	wr_u8(w, '"');
-}
-
-static void put_hex(struct wr *w, struct span s)
-{
-	wr_u8(w, '"');
-	for (size_t i = 0; i < s.len; i++) {
-		char buf[3];
-
-		snprintf(buf, sizeof(buf), "%02x", s.p[i]);
-		wr_bytes(w, buf, 2);
-	}
-	wr_u8(w, '"');
-}
 
 static void put_number(struct wr *w, const struct tag_value *v)
 {
@@ -108,27 +31,32 @@ void json_value_encode(struct wr *w, const struct tag_value *v)
 		put_string(w, v->s);
 		break;
 	case TAG_BYTES:
+		wr_u8(w, '"');
 		put_hex(w, v->s);
+		wr_u8(w, '"');
 		break;
 	default:
 		put_number(w, v);
 	}
 }
 
-static bool is_number_without_text(const struct tag_value *v)
+bool json_is_bad(const struct tag_sample *sample, enum reason *reason)
 {
-	return (v->kind == TAG_FLOAT || v->kind == TAG_DOUBLE) && !isfinite(tag_value_to_double(v));
+	const struct tag_value *v = &sample->value;
+
+	*reason = sample->reason;
+	if ((v->kind == TAG_FLOAT || v->kind == TAG_DOUBLE) && !isfinite(tag_value_to_double(v))) {
+		*reason = *reason == REASON_NONE ? REASON_RANGE : *reason;
+		return true;
+	}
+	return sample->quality == QUALITY_BAD;
 }
 
-static void encode_tag(struct wr *w, const struct tag_sample *sample, const char *unit)
+static void encode_tag(struct wr *w, const struct tag_sample *sample, const struct payload_names *n)
 {
-	enum quality quality = sample->quality;
-	enum reason reason = sample->reason;
+	enum reason reason;
+	enum quality quality = json_is_bad(sample, &reason) ? QUALITY_BAD : sample->quality;
 
-	if (is_number_without_text(&sample->value)) {
-		quality = QUALITY_BAD;
-		reason = reason == REASON_NONE ? REASON_RANGE : reason;
-	}
 	put_text(w, "{\"value\":");
 	json_value_encode(w, &sample->value);
 	put_text(w, ",\"ts\":");
@@ -141,11 +69,68 @@ static void encode_tag(struct wr *w, const struct tag_sample *sample, const char
 		put_text(w, reason_name(reason));
 		wr_u8(w, '"');
 	}
-	if (unit) {
+	if (n->unit) {
 		put_text(w, ",\"unit\":");
-		put_string(w, span_str(unit));
+		put_string(w, span_str(n->unit));
 	}
 	wr_u8(w, '}');
+}
+
+static void put_member(struct wr *w, const char *key, const char *text)
+{
+	put_text(w, key);
+	put_string(w, span_str(text));
+}
+
+static void encode_event(struct wr *w, const struct alarm_event *e)
+{
+	put_member(w, "{\"event\":\"alarm\",\"name\":", e->name);
+	put_member(w, ",\"state\":", e->is_raised ? "raised" : "cleared");
+	put_member(w, ",\"severity\":", e->severity);
+	put_member(w, ",\"tag\":", e->tag);
+	put_text(w, ",\"value\":");
+	json_value_encode(w, &e->value);
+	put_member(w, ",\"quality\":", quality_name(e->quality));
+	if (e->reason != REASON_NONE)
+		put_member(w, ",\"reason\":", reason_name(e->reason));
+	put_text(w, ",\"ts\":");
+	put_i64(w, e->ts_ms);
+	if (e->text)
+		put_member(w, ",\"text\":", e->text);
+	wr_u8(w, '}');
+}
+
+/* {"ts":...,"values":{"tag":v},"bad":{"tag":"timeout"}} */
+static void encode_group(struct wr *w, const struct payload_group *g)
+{
+	struct payload_member m;
+	enum reason reason;
+	const char *comma = "";
+
+	put_text(w, "{\"ts\":");
+	put_i64(w, g->ts_ms);
+	put_text(w, ",\"values\":{");
+	for (size_t at = 0; g->next(g, &at, &m);) {
+		if (json_is_bad(m.sample, &reason))
+			continue;
+		put_text(w, comma);
+		put_string(w, span_str(m.tag));
+		wr_u8(w, ':');
+		json_value_encode(w, &m.sample->value);
+		comma = ",";
+	}
+	put_text(w, "},\"bad\":{");
+	comma = "";
+	for (size_t at = 0; g->next(g, &at, &m);) {
+		if (!json_is_bad(m.sample, &reason))
+			continue;
+		put_text(w, comma);
+		put_string(w, span_str(m.tag));
+		wr_u8(w, ':');
+		put_string(w, span_str(reason_name(reason)));
+		comma = ",";
+	}
+	put_text(w, "}}");
 }
 
 static void encode_result(struct wr *w, const struct set_outcome *o)
@@ -360,6 +345,8 @@ const struct payload_format north_json = {
 	.name = "json",
 	.content_type = "application/json",
 	.encode_tag = encode_tag,
+	.encode_event = encode_event,
+	.encode_group = encode_group,
 	.encode_result = encode_result,
 	.encode_status = encode_status,
 	.encode_line = encode_line,

@@ -1,13 +1,14 @@
 /*
- * Inside the JSON format: its two halves.
+ * What formats share with JSON, and its decoder of commands.
  */
 #ifndef NORTH_JSON_H
 #define NORTH_JSON_H
 
 #include "field/format.h"
+#include "north/put.h"
 
-/* Length of the well-formed UTF-8 character at p (RFC 3629, 4; left > 0), 0 when there is none. */
-size_t json_utf8_length(const uint8_t *p, size_t left);
+/* Is there no value to tell? NaN and infinity are none either, for the reason range. *reason is set in any case. */
+bool json_is_bad(const struct tag_sample *sample, enum reason *reason);
 
 /* The JSON of one value; NaN, infinity and NONE are null, bytes are hexadecimal text. */
 void json_value_encode(struct wr *w, const struct tag_value *v);

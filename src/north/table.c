@@ -1,13 +1,11 @@
 #include "north/table.h"
 
-static const struct payload_format *const formats[] = {
-	&north_json,
+const payload_formats north_formats = {
+	[CONFIG_PAYLOAD_JSON] = &north_json,
+	[CONFIG_PAYLOAD_VALUE] = &north_value,
+	[CONFIG_PAYLOAD_PLAIN] = &north_plain,
+	[CONFIG_PAYLOAD_MOXA] = &north_moxa,
+	[CONFIG_PAYLOAD_NEURON_VALUES] = &north_neuron_values,
+	[CONFIG_PAYLOAD_NEURON_TAGS] = &north_neuron_tags,
+	[CONFIG_PAYLOAD_TEMPLATE] = &north_template,
 };
-
-const struct payload_format *north_format_find(const char *name)
-{
-	for (size_t i = 0; i < sizeof(formats) / sizeof(*formats); i++)
-		if (strcmp(formats[i]->name, name) == 0)
-			return formats[i];
-	return NULL;
-}

@@ -7,8 +7,14 @@
 #include "field/format.h"
 
 extern const struct payload_format north_json;
+extern const struct payload_format north_value;
+extern const struct payload_format north_plain;
+extern const struct payload_format north_moxa;
+extern const struct payload_format north_neuron_values;
+extern const struct payload_format north_neuron_tags;
+extern const struct payload_format north_template;
 
-/* By name ("json"), or NULL. */
-const struct payload_format *north_format_find(const char *name);
+/* By the configuration's enum config_payload. */
+extern const payload_formats north_formats;
 
 #endif

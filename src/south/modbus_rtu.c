@@ -40,6 +40,7 @@ static int make_master(struct loop *loop, struct dialer *dialer, const struct co
 		.turnaround_us = line->turnaround_ms * US_PER_MS,
 		.gap_us = is_port(line) ? 0 : NETWORK_GAP_US,
 		.quiet_timeouts = is_port(line) ? 0 : QUIET_TIMEOUTS,
+		.is_port = is_port(line),
 	};
 
 	return modbus_master_rtu_create(loop, dialer, &options, out);

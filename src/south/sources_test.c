@@ -68,73 +68,6 @@ static int ask(struct source *s, struct source_request *r)
 	return r->rc;
 }
 
-static void a_rack_refuses_what_it_does_not_have(void **state)
-{
-	const struct {
-		enum config_area area;
-		unsigned start, count;
-		enum source_op op;
-		int rc;
-	} cases[] = {
-		{CONFIG_AREA_DI, 0, 4, SOURCE_READ, OK},
-		{CONFIG_AREA_DI, 0, 5, SOURCE_READ, ERR_RANGE},
-		{CONFIG_AREA_DI, 4, 1, SOURCE_READ, ERR_RANGE},
-		{CONFIG_AREA_DO, 3, 1, SOURCE_WRITE, OK},
-		{CONFIG_AREA_DO, 3, 2, SOURCE_WRITE, ERR_RANGE},
-		{CONFIG_AREA_DI, 0, 1, SOURCE_WRITE, ERR_RANGE},
-		{CONFIG_AREA_AI, 0, 1, SOURCE_WRITE, ERR_RANGE},
-		{CONFIG_AREA_AI, 3, 125, SOURCE_READ, OK},
-		{CONFIG_AREA_AI, 4, 125, SOURCE_READ, ERR_RANGE},
-	};
-	struct source *s;
-
-	(void)state;
-	assert_int_equal(sim_source_create(fx.loop, &s), OK);
-	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		struct source_request r = request(cases[i].area, cases[i].start, cases[i].count);
-
-		r.op = cases[i].op;
-		assert_int_equal(ask(s, &r), cases[i].rc);
-	}
-	s->ops->destroy(s);
-}
-
-static void a_block_from_the_middle_of_a_channel_is_that_part_of_the_whole(void **state)
-{
-	struct source_request all = request(CONFIG_AREA_AI, 0, 96), part = request(CONFIG_AREA_AI, 37, 30);
-	struct source *s;
-
-	(void)state;
-	assert_int_equal(sim_source_create(fx.loop, &s), OK);
-	s->ops->submit(s, &all);
-	s->ops->submit(s, &part); /* answered two milliseconds later: ai2's value moves slower than that */
-	(void)!sim_run(fx.sim, 100000, NULL, NULL);
-	assert_int_equal(fx.ndone, 2);
-	assert_memory_equal(&all.data.regs[64], &part.data.regs[64 - 37], 3 * sizeof(uint16_t));
-	assert_memory_equal(&all.data.regs[46], &part.data.regs[46 - 37],
-			    8 * sizeof(uint16_t)); /* the mode */
-	s->ops->destroy(s);
-}
-
-static void a_cancelled_request_is_not_answered(void **state)
-{
-	struct source_request a = request(CONFIG_AREA_DI, 0, 1), b = a;
-	struct source *s;
-
-	(void)state;
-	assert_int_equal(sim_source_create(fx.loop, &s), OK);
-	s->ops->submit(s, &a);
-	s->ops->submit(s, &b);
-	s->ops->cancel(s, &a);
-	(void)!sim_run(fx.sim, 100000, NULL, NULL);
-	assert_int_equal(fx.ndone, 1);
-	s->ops->submit(s, &a);
-	s->ops->cancel(s, &a);
-	(void)!sim_run(fx.sim, 100000, NULL, NULL);
-	assert_int_equal(fx.ndone, 1);
-	s->ops->destroy(s);
-}
-
 static int create_tcp(struct source **out)
 {
 	const struct config_line line = {.name = "l", .max_in_flight = 1};
@@ -171,7 +104,9 @@ static int create_port(struct source **out)
 
 static int create_rack(struct source **out)
 {
-	return sim_source_create(fx.loop, out);
+	const struct config_line line = {.name = "l", .type = CONFIG_LINE_SIM};
+
+	return south_factory.create(&south_factory, fx.loop, &line, out);
 }
 
 static void a_failing_allocation_makes_no_source(void **state)
@@ -303,6 +238,13 @@ static void every_type_of_line_has_a_driver(void **state)
 		 .port = 502,
 		 .max_in_flight = 1},
 		{.name = "b", .type = CONFIG_LINE_SIM},
+		{.name = "c",
+		 .type = CONFIG_LINE_MODBUS_RTU,
+		 .path = "/dev/ttyS0",
+		 .baud = 9600,
+		 .data_bits = 8,
+		 .stop_bits = 1},
+		{.name = "d", .type = CONFIG_LINE_RTU_OVER_TCP, .host = "127.0.0.1", .port = 502},
 	};
 
 	(void)state;
@@ -317,10 +259,6 @@ static void every_type_of_line_has_a_driver(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(a_rack_refuses_what_it_does_not_have, setup, teardown),
-		cmocka_unit_test_setup_teardown(
-			a_block_from_the_middle_of_a_channel_is_that_part_of_the_whole, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_cancelled_request_is_not_answered, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_failing_allocation_makes_no_source, setup, teardown),
 		cmocka_unit_test_setup_teardown(masks_and_raw_requests_go_out_as_they_are, setup, teardown),
 		cmocka_unit_test_setup_teardown(nobody_there_is_an_input_output_error, setup, teardown),

@@ -1,6 +1,7 @@
 #include "south/table.h"
 
 #include "net/stream_tcp.h"
+#include "south/io_rack.h"
 
 /* The dialer is given away or gone. */
 static int over(struct dialer *dialer, struct loop *loop, const struct config_line *line,
@@ -39,10 +40,21 @@ static int create_rtu_over_tcp(struct loop *loop, const struct config_line *line
 	return rc < 0 ? rc : over(dialer, loop, line, modbus_rtu_source_create, out);
 }
 
-static int create_sim(struct loop *loop, const struct config_line *line, struct source **out)
+/* The drivers of racks. */
+static io_driver_create *const racks[] = {
+	[CONFIG_DRIVER_SIM] = io_sim_create,
+#ifdef LINESIDE_GPIOD
+	[CONFIG_DRIVER_GPIOD] = io_gpiod_create,
+#endif
+	[CONFIG_DRIVER_IIO] = io_iio_create,
+	[CONFIG_DRIVER_HWMON] = io_hwmon_create,
+};
+
+static int create_rack(struct loop *loop, const struct config_line *line, struct source **out)
 {
-	(void)line;
-	return sim_source_create(loop, out);
+	if (!racks[line->driver])
+		return ERR_UNSUPPORTED;
+	return io_rack_create(loop, line, racks[line->driver], out);
 }
 
 static const struct {
@@ -52,7 +64,8 @@ static const struct {
 	{CONFIG_LINE_MODBUS_TCP, create_modbus_tcp},
 	{CONFIG_LINE_MODBUS_RTU, create_modbus_rtu},
 	{CONFIG_LINE_RTU_OVER_TCP, create_rtu_over_tcp},
-	{CONFIG_LINE_SIM, create_sim},
+	{CONFIG_LINE_SIM, create_rack},
+	{CONFIG_LINE_IO, create_rack},
 };
 
 static int create(struct source_factory *f, struct loop *loop, const struct config_line *line,

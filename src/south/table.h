@@ -24,10 +24,4 @@ MUST_USE int modbus_rtu_source_create(struct loop *loop, const struct config_lin
 /* Opens the serial port of a line of type modbus-rtu. ERR_NOMEM. */
 MUST_USE int modbus_rtu_dialer_create(const struct config_line *line, struct dialer **out);
 
-/*
- * A simulated rack with CONFIG_RACK_CHANNELS channels of each kind: inputs that blink, outputs that keep what is written, analog
- * inputs that move.  Values depend on the loop's time since creation and on what was written, on nothing else. ERR_NOMEM.
- */
-MUST_USE int sim_source_create(struct loop *loop, struct source **out);
-
 #endif

@@ -37,6 +37,32 @@ void scaling_init(struct scaling *s, double scale, double offset)
 	}
 }
 
+/* (raw - a) * (d - c) / (b - a) + c, everything over the one denominator that makes a, b, c and d whole. */
+static bool map_exactly(struct scaling *s, double den, const double raw[2], const double value[2])
+{
+	double a, b, c, d, sign;
+
+	if (!over(den, raw[0], &a) || !over(den, raw[1], &b) || !over(den, value[0], &c) ||
+	    !over(den, value[1], &d))
+		return false;
+	sign = b < a ? -1 : 1;
+	s->num = sign * den * (d - c);
+	s->off = sign * (c * (b - a) - a * (d - c));
+	s->den = sign * den * (b - a);
+	return fabs(s->num) < TWO_53 && fabs(s->den) < TWO_53 &&
+	       fabs(c * (b - a)) + fabs(a * (d - c)) < TWO_53;
+}
+
+void scaling_init_map(struct scaling *s, const double raw[2], const double value[2])
+{
+	double scale = (value[1] - value[0]) / (raw[1] - raw[0]);
+
+	scaling_init(s, scale, value[0] - raw[0] * scale);
+	s->is_decimal = false;
+	for (double den = 1; den <= 1e12 && !s->is_decimal; den *= 10)
+		s->is_decimal = map_exactly(s, den, raw, value);
+}
+
 bool scaling_is_identity(const struct scaling *s)
 {
 	return s->scale == 1 && s->offset == 0;

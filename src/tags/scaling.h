@@ -21,6 +21,11 @@ struct scaling {
 
 /* scale and offset are finite, scale is not 0. */
 void scaling_init(struct scaling *s, double scale, double offset);
+/*
+ * The straight line through two points: raw[0] is value[0], raw[1] is value[1]. All are finite; neither pair is of equal
+ * numbers. Points of few digits are met exactly, as above.
+ */
+void scaling_init_map(struct scaling *s, const double raw[2], const double value[2]);
 bool scaling_is_identity(const struct scaling *s);
 
 /*

@@ -49,6 +49,61 @@ static void engineering_values_are_what_people_expect(void **state)
 	}
 }
 
+static void a_map_meets_its_points_and_what_lies_between(void **state)
+{
+	const struct {
+		double raw[2], value[2];
+		struct tag_value in, out;
+	} cases[] = {
+		{{0, 27648}, {0, 100}, tag_int(0), tag_double(0)},
+		{{0, 27648}, {0, 100}, tag_int(27648), tag_double(100)},
+		{{0, 27648}, {0, 100}, tag_int(13824), tag_double(50)},
+		{{0, 27648}, {0, 100}, tag_int(-2765), tag_double(-276500.0 / 27648)},
+		{{4, 20}, {0, 250}, tag_double(4), tag_double(0)},
+		{{4, 20}, {0, 250}, tag_float(20), tag_float(250)},
+		{{4, 20}, {0, 0.3}, tag_int(20), tag_double(0.3)},
+		{{0, 10}, {100, 0}, tag_int(3), tag_double(70)},
+		{{10, 0}, {0, 100}, tag_int(3), tag_double(70)},
+		{{10, 0}, {0, 100}, tag_int(10), tag_double(0)},
+		{{0, 65535}, {-50.5, 150.25}, tag_int(65535), tag_double(150.25)},
+		{{0, 65535}, {-50.5, 150.25}, tag_int(0), tag_double(-50.5)},
+		{{0, 1}, {5, 6}, tag_int(3), tag_int(8)},
+		{{0, 10.0 / 3}, {0, 1.1}, tag_int(0), tag_double(0)},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct tag_value v;
+		struct scaling s;
+
+		scaling_init_map(&s, cases[i].raw, cases[i].value);
+		v = scaling_apply(&s, &cases[i].in);
+		assert_int_equal(v.kind, cases[i].out.kind);
+		assert_true(tag_value_equal(&v, &cases[i].out));
+	}
+}
+
+static void every_raw_number_survives_a_map_there_and_back(void **state)
+{
+	static const double points[][4] = {
+		{0, 27648, 0, 100},     {0, 65535, -50, 150}, {819, 4095, 0, 16},
+		{-32768, 32767, 1, -1}, {4, 20, 0.1, 0.7},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(points) / sizeof(*points); i++) {
+		struct scaling s;
+
+		scaling_init_map(&s, points[i], points[i] + 2);
+		for (int64_t n = -32768; n <= 65535; n++) {
+			struct tag_value raw = tag_int(n), back, v = scaling_apply(&s, &raw);
+
+			assert_int_equal(scaling_invert(&s, &v, true, &back), OK);
+			assert_true(tag_value_equal(&raw, &back));
+		}
+	}
+}
+
 static void the_inverse_rounds_and_refuses_what_does_not_fit(void **state)
 {
 	const struct {
@@ -114,6 +169,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(engineering_values_are_what_people_expect),
+		cmocka_unit_test(a_map_meets_its_points_and_what_lies_between),
+		cmocka_unit_test(every_raw_number_survives_a_map_there_and_back),
 		cmocka_unit_test(the_inverse_rounds_and_refuses_what_does_not_fit),
 		cmocka_unit_test(every_raw_number_of_16_bits_survives_there_and_back),
 	};

@@ -1,9 +1,7 @@
 #include "tags/value.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #define TWO_63 9223372036854775808.0
@@ -136,63 +134,4 @@ bool tag_sample_changed(const struct tag_sample *last, const struct tag_sample *
 	if (!(deadband > 0) || !tag_value_is_number(&last->value) || !tag_value_is_number(&now->value))
 		return true;
 	return !(distance(&last->value, &now->value) <= deadband); /* NaN is a change */
-}
-
-/*
- * `digits` significant digits are enough; write them plainly where the number is of a size that people write
- * plainly, else with an exponent. (%g alone turns 100000 into 1e+05.)
- */
-static size_t shortest_text(char *buf, double x, int digits)
-{
-	int exponent = 0, decimals;
-
-	if (x != 0) {
-		snprintf(buf, NUMBER_TEXT_MAX, "%.*e", digits - 1, x);
-		exponent = atoi(strchr(buf, 'e') + 1);
-	}
-	if (exponent < -5 || exponent > 14)
-		return (size_t)snprintf(buf, NUMBER_TEXT_MAX, "%.*g", digits, x);
-	decimals = digits - 1 - exponent;
-	return (size_t)snprintf(buf, NUMBER_TEXT_MAX, "%.*f", decimals > 0 ? decimals : 0, x);
-}
-
-size_t float_text(char *buf, float x)
-{
-	int digits = 1;
-
-	assert(isfinite(x));
-	for (; digits < 9; digits++) { /* nine always do: FLT_DECIMAL_DIG */
-		snprintf(buf, NUMBER_TEXT_MAX, "%.*e", digits - 1, (double)x);
-		if (strtof(buf, NULL) == x)
-			break;
-	}
-	return shortest_text(buf, (double)x, digits);
-}
-
-size_t double_text(char *buf, double x)
-{
-	int digits = 1;
-
-	assert(isfinite(x));
-	for (; digits < 17; digits++) {
-		snprintf(buf, NUMBER_TEXT_MAX, "%.*e", digits - 1, x);
-		if (strtod(buf, NULL) == x)
-			break;
-	}
-	return shortest_text(buf, x, digits);
-}
-
-size_t number_text(char *buf, const struct tag_value *v)
-{
-	switch (v->kind) {
-	case TAG_INT:
-		return (size_t)snprintf(buf, NUMBER_TEXT_MAX, "%" PRId64, v->i);
-	case TAG_UINT:
-		return (size_t)snprintf(buf, NUMBER_TEXT_MAX, "%" PRIu64, v->u);
-	case TAG_FLOAT:
-		return float_text(buf, v->f);
-	default:
-		assert(v->kind == TAG_DOUBLE);
-		return double_text(buf, v->d);
-	}
 }

@@ -27,6 +27,8 @@ struct tool {
 	TOOL(bench, "load an MQTT broker and measure it")                   \
 	TOOL(modbus, "read, write and simulate Modbus/TCP devices")         \
 	TOOL(status, "a running gateway at a glance")                       \
+	TOOL(tags, "tags as tables, CSV, for spreadsheets")                 \
+	TOOL(templates, "the device templates that are built in")           \
 	TOOL(store, "look after what a gateway keeps on disk")
 /* clang-format on */
 

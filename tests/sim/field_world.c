@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "north/table.h"
+#include "south/io_rack.h"
 #include "south/table.h"
 
 /* ---- what is published ---- */
@@ -38,6 +39,8 @@ static void sink_publish(struct tag_sink *sink, const struct tag_message *m)
 	struct seen *s = find_seen(w, m->topic);
 
 	w->nmessages++;
+	if (w->published)
+		w->published(w, m);
 	if (!s) {
 		assert_true(w->nseen < WORLD_TOPICS);
 		s = &w->seen[w->nseen++];
@@ -289,7 +292,11 @@ static int make_source(struct source_factory *f, struct loop *loop, const struct
 	int rc;
 
 	if (line->type == CONFIG_LINE_SIM)
-		return sim_source_create(loop, out);
+		return io_rack_create(loop, line, io_sim_create, out);
+	if (w->source && strcmp(line->host, "bus") == 0) {
+		*out = w->source;
+		return OK;
+	}
 	if ((rc = sim_net_dialer(w->net, line->host, &dialer)) < 0)
 		return rc;
 	rc = line->type == CONFIG_LINE_RTU_OVER_TCP ? modbus_rtu_source_create(loop, line, dialer, out)
@@ -310,7 +317,7 @@ struct world *world_create(uint64_t seed)
 	assert_int_equal(sim_loop_create(w->sim, &w->device_loop), OK);
 	w->factory.create = make_source;
 	w->sink.publish = sink_publish;
-	assert_int_equal(field_create(w->field_loop, &w->sink, &w->factory, &north_json, &w->field), OK);
+	assert_int_equal(field_create(w->field_loop, &w->sink, &w->factory, &north_formats, &w->field), OK);
 	return w;
 }
 

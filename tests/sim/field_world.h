@@ -62,9 +62,12 @@ struct world {
 	struct gateway_config *cfg;
 	struct sim_device devices[WORLD_DEVICES];
 	unsigned ndevices;
+	struct source *source; /* the test's, of the line whose host is "bus"; NULL: none */
+	void *bus;             /* what it is part of */
 	struct seen seen[WORLD_TOPICS];
 	unsigned nseen;
 	unsigned nmessages;
+	void (*published)(struct world *w, const struct tag_message *m); /* the test's, or NULL */
 };
 
 struct world *world_create(uint64_t seed);

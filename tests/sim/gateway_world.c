@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "north/table.h"
+#include "south/io_rack.h"
 #include "south/table.h"
 
 #define YAML_MAX 16384u
@@ -134,7 +135,7 @@ static int make_source(struct source_factory *f, struct loop *loop, const struct
 	struct spy *spy;
 
 	if (line->type == CONFIG_LINE_SIM)
-		return sim_source_create(loop, out);
+		return io_rack_create(loop, line, io_sim_create, out);
 	spy = calloc(1, sizeof(*spy));
 	assert(spy);
 	spy->source.ops = &spy_ops;
@@ -289,6 +290,7 @@ static void reload_run(struct loop_source *s)
 	}
 	g->port.field = NULL;
 	field_destroy(g->field);
+	field_port_close(&g->port);
 	g->field = NULL;
 }
 
@@ -373,9 +375,10 @@ static void make_field(struct gw *g)
 	assert(field_port_open(&g->port, g->broker, g->field_loop) == OK);
 	g->sink.publish = gw_publish;
 	g->factory.create = make_source;
-	assert(field_create(g->field_loop, &g->sink, &g->factory, &north_json, &g->field) == OK);
+	assert(field_create(g->field_loop, &g->sink, &g->factory, &north_formats, &g->field) == OK);
 	g->port.field = g->field;
-	assert(field_port_take_commands(&g->port, g->cfg->gateway.root) == OK);
+	assert(field_port_take_commands(&g->port, g->cfg) == OK);
+	field_port_settle_commands(&g->port, true);
 	assert(field_apply(g->field, g->cfg) == OK);
 	for (unsigned i = 0; i < g->ndevices; i++)
 		gw_reconsider(g, &g->devices[i]);
