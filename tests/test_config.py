@@ -84,7 +84,7 @@ WRONG = [
     (["gateway", "nam"], "a", "gateway.nam"),
     (["devices", 0, "unit"], 256, "devices[0].unit"),
     (["devices", 0, "unit"], "1", "devices[0].unit"),
-    (["devices", 0, "tags"], [{"name": "a"}], "devices[0].tags[0].address"),
+    (["devices", 0, "tags"], [{"address": "do:0"}], "devices[0].tags[0].name"),
     (["devices", 0, "tags"], [{"name": "a", "address": "do0"}], "devices[0].tags[0].address"),
     (["broker"], {"connect_timeout": 10}, "broker.connect_timeout"),
     (["broker"], {"max_packet_size": "1MB"}, "broker.max_packet_size"),

@@ -5,6 +5,7 @@
 
 #include "config/gateway_config.h"
 #include "daemon/daemon.h"
+#include "field/capacity.h"
 #include "tools/tool.h"
 
 static const char help[] =
@@ -16,6 +17,8 @@ static const char help[] =
 	"  -c, --config FILE  the file; without it, the default of \"lineside serve\"\n"
 	"  -s, --schema       print the JSON Schema of all keys instead\n"
 	"  -h, --help         say this\n"
+	"\n"
+	"A warning says which serial line cannot do all its scans at the rate that is asked.\n"
 	"\n"
 	"Exit status: 0 no faults, 1 faults or the file cannot be read, 2 wrong arguments.\n";
 
@@ -36,6 +39,11 @@ static void summarise(const char *name, const struct gateway_config *cfg)
 	       cfg->gateway.name, cfg->nlisteners, cfg->nlines, cfg->ndevices, tags);
 }
 
+static void warn(void *name, const char *text)
+{
+	fprintf(stderr, "%s: warning: %s\n", (const char *)name, text);
+}
+
 static int check_file(const char *path)
 {
 	const char *name = path ? path : "default";
@@ -45,6 +53,8 @@ static int check_file(const char *path)
 
 	faults_init(&faults, name);
 	rc = path ? gateway_config_load(path, &cfg, &faults) : gateway_config_default(&cfg);
+	if (rc == OK)
+		rc = capacity_check(cfg, warn, (void *)(uintptr_t)name);
 	if (rc == OK)
 		summarise(name, cfg);
 	else if (rc == ERR_IO)

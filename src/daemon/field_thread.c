@@ -9,6 +9,7 @@
 #include "daemon/field_port.h"
 #include "daemon/field_report.h"
 #include "daemon/loop_thread.h"
+#include "field/capacity.h"
 #include "north/table.h"
 #include "south/table.h"
 
@@ -72,11 +73,19 @@ static int begin(struct field_thread *t)
 	return OK;
 }
 
+static void warn(void *arg, const char *text)
+{
+	(void)arg;
+	log_warning("field", "%s", text);
+}
+
 static int apply(struct field_thread *t)
 {
 	int rc;
 
 	if (!t->field && (rc = begin(t)) < 0)
+		return rc;
+	if ((rc = capacity_check(t->cfg, warn, NULL)) < 0)
 		return rc;
 	if ((rc = field_port_take_commands(&t->port, t->cfg)) < 0)
 		return rc;

@@ -568,6 +568,7 @@ void device_offline(struct device *d, enum reason reason)
 	line_forget_device(d->line, d);
 	d->reason = reason;
 	d->failures = 0;
+	d->was_forgiven = false;
 	if (d->state == DEVICE_OFFLINE) {
 		publish_status(d); /* for another reason, but offline since the same time */
 	} else {

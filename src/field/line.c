@@ -152,6 +152,7 @@ static void device_spoke(struct slot *s)
 
 	line_up(s->line, d);
 	d->failures = 0;
+	d->was_forgiven = false;
 	if (s->req.rc == OK) {
 		d->counters.ok++;
 		d->last_ok_ms = s->req.answered_ms;
@@ -234,12 +235,26 @@ static void poll_again(struct slot *s)
 	slot_release(s);
 }
 
+/* A connection that broke says little of the unit that was to be asked on it, which may be one of many: once is no failure. */
+static bool is_forgiven(struct slot *s)
+{
+	struct device *d = s->device;
+
+	if (s->req.rc != ERR_CLOSED || (d->was_forgiven && s->submitted_us >= d->failed_at))
+		return false;
+	d->was_forgiven = true;
+	d->failed_at = loop_now_us(loop_of(s->line));
+	return true;
+}
+
 static void poll_unanswered(struct slot *s)
 {
 	struct group *g = s->group;
 	size_t b = plan_block_at(&g->plan, s->first);
 
-	if (!is_worth_more(s)) {
+	if (is_forgiven(s)) {
+		poll_again(s);
+	} else if (!is_worth_more(s)) {
 		device_silent(s);
 	} else if (++g->plan.blocks[b].attempts < s->device->attempts_max) {
 		poll_again(s);

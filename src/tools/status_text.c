@@ -52,8 +52,10 @@ static void print_workers(const json_t *list, FILE *to)
 
 static void print_lines(const json_t *list, FILE *to)
 {
-	static const char *const titles[] = {"<line", "<state", ">devices", ">online", ">commands waiting"};
+	static const char *const titles[] = {"<line", "<state", ">devices", ">online", ">used",
+					     ">sent", ">time-outs", ">broken", ">waiting"};
 	struct table t;
+	char used[32];
 
 	t.titles = titles;
 	t.ncolumns = sizeof(titles) / sizeof(titles[0]);
@@ -67,7 +69,13 @@ static void print_lines(const json_t *list, FILE *to)
 		table_set_text(&t, 1, state);
 		table_set_num(&t, 2, num(l, "devices"));
 		table_set_num(&t, 3, num(l, "online"));
-		table_set_num(&t, 4, num(l, "commands_waiting"));
+		snprintf(used, sizeof(used), "%.0f %%",
+			 json_number_value(json_object_get(l, "utilisation_percent")));
+		table_set_text(&t, 4, used);
+		table_set_num(&t, 5, num(l, "sent"));
+		table_set_num(&t, 6, num(l, "timeouts"));
+		table_set_num(&t, 7, num(l, "crc"));
+		table_set_num(&t, 8, num(l, "commands_waiting") + num(l, "passes_waiting"));
 	}
 	table_print(&t, to);
 	print_more(list, &t, "lines", to);
@@ -76,6 +84,17 @@ static void print_lines(const json_t *list, FILE *to)
 static bool is_online(const json_t *device)
 {
 	return strcmp(str(device, "state"), "online") == 0;
+}
+
+/* How long it takes to answer, on average. */
+static const char *answer_time(const json_t *device, char *buf, size_t size)
+{
+	const json_t *times = json_object_get(device, "response_ms");
+
+	if (num(times, "count") == 0)
+		return "";
+	snprintf(buf, size, "%.1f ms", json_number_value(json_object_get(times, "mean")));
+	return buf;
 }
 
 static void add_devices(struct table *t, const json_t *list, bool online)
@@ -90,7 +109,10 @@ static void add_devices(struct table *t, const json_t *list, bool online)
 		table_set_text(t, 1, str(d, "line"));
 		table_set_text(t, 2, str(d, "state"));
 		table_set_text(t, 3, text_time(num(d, "since_ms"), buf, sizeof(buf)));
-		table_set_text(t, 4, str(d, "last_error"));
+		table_set_text(t, 4, answer_time(d, buf, sizeof(buf)));
+		table_set_num(t, 5, num(d, "timeouts"));
+		table_set_num(t, 6, num(d, "late"));
+		table_set_text(t, 7, str(d, "last_error"));
 		t->nrows++;
 	}
 }
@@ -136,7 +158,8 @@ static void print_refused(const json_t *list, FILE *to)
 
 static void print_devices(const json_t *list, FILE *to)
 {
-	static const char *const titles[] = {"<device", "<line", "<state", "<since", "<last error"};
+	static const char *const titles[] = {"<device", "<line",      "<state", "<since",
+					     ">answer", ">time-outs", ">late",  "<last error"};
 	struct table t;
 
 	t.titles = titles;

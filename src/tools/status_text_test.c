@@ -59,9 +59,10 @@ static void everything_has_its_line(void **state)
 		"100,"
 		"\"messages_sent\":200,\"handed_over\":9,\"queued_messages\":1,\"backlog_bytes\":1536}],"
 		"\"lines\":[{\"name\":\"l\",\"state\":\"online\",\"devices\":1,\"online\":1,"
-		"\"commands_waiting\":0}],"
+		"\"commands_waiting\":1,\"passes_waiting\":2,\"utilisation_percent\":42.3,\"sent\":900,"
+		"\"timeouts\":5,\"crc\":6}],"
 		"\"devices\":[{\"name\":\"d\",\"line\":\"l\",\"state\":\"online\",\"since_ms\":1000,"
-		"\"last_error\":null}]}";
+		"\"last_error\":null,\"timeouts\":5,\"late\":7,\"response_ms\":{\"count\":2,\"mean\":8.25}}]}";
 	char *text = printed(json_loads(answer, 0, NULL));
 
 	(void)state;
@@ -88,11 +89,11 @@ static void everything_has_its_line(void **state)
 		"worker  connections  sessions  subscriptions   in  out  handed over  queued  backlog\n"
 		"     0            3         4              8  100  200            9       1  1.5 KiB\n"
 		"\n"
-		"line  state   devices  online  commands waiting\n"
-		"l     online        1       1                 0\n"
+		"line  state   devices  online  used  sent  time-outs  broken  waiting\n"
+		"l     online        1       1  42 %   900          5       6        3\n"
 		"\n"
-		"device  line  state   since                 last error\n"
-		"d       l     online  1970-01-01T00:00:01Z  \n");
+		"device  line  state   since                 answer  time-outs  late  last error\n"
+		"d       l     online  1970-01-01T00:00:01Z  8.2 ms          5     7  \n");
 	free(text);
 }
 
@@ -136,7 +137,7 @@ static void what_a_device_said_does_not_reach_the_terminal_as_it_is(void **state
 	(void)state;
 	assert_int_equal(json_array_append_new(list, device("d\xC3\xA9", "offline", "\033[2J\nno")), 0);
 	text = printed(json_pack("{s:o}", "devices", list));
-	assert_non_null(strstr(text, "\nd\xC3\xA9      l     offline  1970-01-01T00:00:01Z  ?[2J?no\n"));
+	assert_non_null(strstr(text, "\nd\xC3\xA9      l     offline  1970-01-01T00:00:01Z                  0     0  ?[2J?no\n"));
 	free(text);
 }
 

@@ -311,8 +311,8 @@ void gw_reconsider(struct gw *g, struct gw_device *d)
 	uint64_t attempts_ms = (uint64_t)PLC_UNITS * l->timeout_ms * (l->retries + 1);
 
 	d->condition = condition_of(d);
-	if (before == CONDITION_ROUGH)
-		wait_ms += ROUGH_TAIL_MS;
+	if (before == CONDITION_ROUGH) /* a block that was lost again and again has a back-off of its own */
+		wait_ms += ROUGH_TAIL_MS + l->max_ms;
 	if (d->condition == CONDITION_WELL) {
 		silent_ms = (now_us - ok_us) / 1000 + wait_ms + attempts_ms;
 		wait_ms += backoff_ms(l, silent_ms) + (uint64_t)PLC_UNITS * l->timeout_ms;
