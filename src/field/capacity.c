@@ -5,13 +5,13 @@
 
 #include "field/internal.h"
 
-#define FIXED_GAP_US     1750u
-#define FIXED_GAP_BAUD   19200u
-#define REQUEST_BYTES    8u
-#define ANSWER_OVERHEAD  5u
-#define RTU_EXTRA_BITS   2u /* start and stop; data and parity come to it */
-#define PER_MILLION      1000000u
-#define GAP_WIDEST       124u
+#define FIXED_GAP_US    1750u
+#define FIXED_GAP_BAUD  19200u
+#define REQUEST_BYTES   8u
+#define ANSWER_OVERHEAD 5u
+#define RTU_EXTRA_BITS  2u /* start and stop; data and parity come to it */
+#define PER_MILLION     1000000u
+#define GAP_WIDEST      124u
 
 /* What one group asks in each of its scans. */
 struct demand {
@@ -156,7 +156,8 @@ static void describe(const struct demands *all, uint64_t load, char *text, size_
 	if (faster)
 		snprintf(baud, sizeof(baud), ", or use %u baud", (unsigned)faster);
 	snprintf(text, size,
-		 "line %s: its scans ask for %u %% of the time that %u baud have; group %s of %s alone asks for %u ms every "
+		 "line %s: its scans ask for %u %% of the time that %u baud have; group %s of %s alone asks "
+		 "for %u ms every "
 		 "%u ms: scan it slower%s%s",
 		 line->name, (unsigned)((load + 9999) / 10000), (unsigned)line->baud, most->group->name,
 		 most->device->name, (unsigned)((time_us(line, most, line->baud) + 999) / 1000),
@@ -191,8 +192,8 @@ static int find_demands(const struct gateway_config *cfg, size_t line, struct pl
 	return rc;
 }
 
-static int check_line(const struct gateway_config *cfg, size_t line,
-		      void (*say)(void *arg, const char *text), void *arg)
+static int check_line(const struct gateway_config *cfg, size_t line, void (*say)(void *arg, const char *text),
+		      void *arg)
 {
 	struct demands all = {.line = &cfg->lines[line]};
 	size_t tags, groups = count_groups(cfg, line, &tags);

@@ -17,6 +17,7 @@
  *   text  borrowed for the call
  * ERR_NOMEM: not all were looked at.
  */
-MUST_USE int capacity_check(const struct gateway_config *cfg, void (*say)(void *arg, const char *text), void *arg);
+MUST_USE int capacity_check(const struct gateway_config *cfg, void (*say)(void *arg, const char *text),
+			    void *arg);
 
 #endif

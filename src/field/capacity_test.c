@@ -30,7 +30,8 @@ static struct gateway_config *parse(const char *line, const char *device)
 	char yaml[1024];
 
 	snprintf(yaml, sizeof(yaml),
-		 "gateway: {name: p}\nlines: [{name: a, %s}]\ndevices:\n  - {name: m1, line: a, %s, tags: [{name: x, address: "
+		 "gateway: {name: p}\nlines: [{name: a, %s}]\ndevices:\n  - {name: m1, line: a, %s, tags: "
+		 "[{name: x, address: "
 		 "'holding:0', type: int16}, {name: y, address: 'holding:59', type: int16}]}\n",
 		 line, device);
 	faults_init(&faults, "test.yaml");
@@ -64,14 +65,17 @@ static void complaint_2_what_does_not_fit_the_baud_rate_is_said_before_the_start
 	(void)state;
 	verdict(PORT "baud: 9600", "max_gap: 60, groups: [{name: g, scan: 167ms}]", NULL);
 	verdict(PORT "baud: 9600", "max_gap: 60, groups: [{name: g, scan: 166ms}]",
-		"line a: its scans ask for 101 % of the time that 9600 baud have; group g of m1 alone asks for 167 ms every 166 ms: "
+		"line a: its scans ask for 101 % of the time that 9600 baud have; group g of m1 alone asks "
+		"for 167 ms every 166 ms: "
 		"scan it slower, or use 19200 baud");
 	verdict(PORT "baud: 9600", "max_gap: 0, groups: [{name: g, scan: 63ms}]", NULL);
 	verdict(PORT "baud: 9600", "max_gap: 0, groups: [{name: g, scan: 50ms}]",
-		"line a: its scans ask for 125 % of the time that 9600 baud have; group g of m1 alone asks for 63 ms every 50 ms: "
+		"line a: its scans ask for 125 % of the time that 9600 baud have; group g of m1 alone asks "
+		"for 63 ms every 50 ms: "
 		"scan it slower, join its 2 requests into 1 (max_gap), or use 19200 baud");
 	verdict(PORT "baud: 115200", "silence: 150ms, groups: [{name: g, scan: 100ms}]",
-		"line a: its scans ask for 327 % of the time that 115200 baud have; group g of m1 alone asks for 327 ms every 100 "
+		"line a: its scans ask for 327 % of the time that 115200 baud have; group g of m1 alone asks "
+		"for 327 ms every 100 "
 		"ms: scan it slower, join its 2 requests into 1 (max_gap)");
 	verdict("type: modbus-tcp, host: h", "groups: [{name: g, scan: 10ms}]", NULL);
 }

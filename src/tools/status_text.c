@@ -52,8 +52,8 @@ static void print_workers(const json_t *list, FILE *to)
 
 static void print_lines(const json_t *list, FILE *to)
 {
-	static const char *const titles[] = {"<line", "<state", ">devices", ">online", ">used",
-					     ">sent", ">time-outs", ">broken", ">waiting"};
+	static const char *const titles[] = {"<line", "<state",     ">devices", ">online", ">used",
+					     ">sent", ">time-outs", ">broken",  ">waiting"};
 	struct table t;
 	char used[32];
 

@@ -62,7 +62,8 @@ static void everything_has_its_line(void **state)
 		"\"commands_waiting\":1,\"passes_waiting\":2,\"utilisation_percent\":42.3,\"sent\":900,"
 		"\"timeouts\":5,\"crc\":6}],"
 		"\"devices\":[{\"name\":\"d\",\"line\":\"l\",\"state\":\"online\",\"since_ms\":1000,"
-		"\"last_error\":null,\"timeouts\":5,\"late\":7,\"response_ms\":{\"count\":2,\"mean\":8.25}}]}";
+		"\"last_error\":null,\"timeouts\":5,\"late\":7,\"response_ms\":{\"count\":2,\"mean\":8.25}}]"
+		"}";
 	char *text = printed(json_loads(answer, 0, NULL));
 
 	(void)state;
@@ -137,7 +138,9 @@ static void what_a_device_said_does_not_reach_the_terminal_as_it_is(void **state
 	(void)state;
 	assert_int_equal(json_array_append_new(list, device("d\xC3\xA9", "offline", "\033[2J\nno")), 0);
 	text = printed(json_pack("{s:o}", "devices", list));
-	assert_non_null(strstr(text, "\nd\xC3\xA9      l     offline  1970-01-01T00:00:01Z                  0     0  ?[2J?no\n"));
+	assert_non_null(strstr(
+		text,
+		"\nd\xC3\xA9      l     offline  1970-01-01T00:00:01Z                  0     0  ?[2J?no\n"));
 	free(text);
 }
 
