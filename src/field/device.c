@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "config/io_config.h"
 #include "field/internal.h"
+#include "field/safe.h"
 
 #define SILENT_UNIT_MS      100u        /* of plan_block.silent_until */
 #define BLOCK_DOUBLINGS_MAX 20u         /* of the back-off of a block that stays without an answer */
@@ -147,7 +148,8 @@ int device_create(struct line *line, const struct gateway_config *gateway, const
 	take_settings(d);
 	if ((rc = rack_add_attributes(d)) < 0 || (rc = make_tags(d)) < 0 ||
 	    (line->cfg->type == CONFIG_LINE_INTERNAL && (rc = cells_create(d, &d->cells)) < 0) ||
-	    (rc = make_groups(d)) < 0 || (rc = topics_create(d, gateway)) < 0 || (rc = join_paces(d)) < 0) {
+	    (rc = make_groups(d)) < 0 || (rc = safe_device_init(d)) < 0 ||
+	    (rc = topics_create(d, gateway)) < 0 || (rc = join_paces(d)) < 0) {
 		device_destroy(d);
 		return rc;
 	}
@@ -176,6 +178,7 @@ void device_destroy(struct device *d)
 	for (size_t i = 0; i < d->nextras; i++)
 		free((void *)(uintptr_t)d->extras[i].name);
 	refused_fini(&d->refused);
+	safe_device_fini(d);
 	cells_destroy(d->cells);
 	free(d->topics);
 	free(d->groups);
@@ -523,6 +526,7 @@ void device_start(struct device *d)
 {
 	d->backoff_ms = d->backoff_first_ms;
 	enter(d, DEVICE_CONNECTING);
+	safe_device_joined(d);
 	groups_start(d);
 	if (d->cells)
 		cells_start(d->cells);

@@ -213,6 +213,7 @@ struct device_status device_status_of(const struct device *d)
 		.ngroups = n,
 		.more_groups = d->cfg->ngroups - n,
 		.nrefused = d->refused.n,
+		.is_safe = d->line->safe.is_on,
 	};
 
 	for (size_t i = 0; i < d->refused.n && i < DEVICE_REFUSED_MAX; i++)
@@ -235,6 +236,7 @@ void publish_status(struct device *d)
 struct line_status line_status_of(const struct line *l)
 {
 	struct line_status s = {.name = l->cfg->name,
+				.is_safe = l->safe.is_on,
 				.waiting = l->njobs,
 				.passes = l->npasses,
 				.utilisation = l->utilisation,
