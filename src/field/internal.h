@@ -128,7 +128,7 @@ struct device {
 
 	unsigned failures;  /* attempts without an answer since the last one */
 	uint64_t failed_at; /* when the last of them was counted, us */
-	bool was_forgiven; /* a connection that broke, since the last answer */
+	bool was_forgiven;  /* a connection that broke, since the last answer */
 	uint32_t backoff_ms;
 	struct loop_timer backoff_timer;
 	bool is_probe_due;
