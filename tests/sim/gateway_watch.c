@@ -333,7 +333,8 @@ void gw_reconsider(struct gw *g, struct gw_device *d)
  */
 static bool is_far_right(const struct gw_device *d, bool is_good, uint64_t now_us)
 {
-	uint64_t settled_us = d->far_since_us + MS(4 * scan_ms(d) + SLACK_MS);
+	/* A block whose attempts were used up while the device answered others is left out for a back-off. */
+	uint64_t settled_us = d->far_since_us + MS(4 * scan_ms(d) + SLACK_MS + d->line->max_ms);
 	uint64_t refused_us = d->far_since_us ? d->far_since_us - MS(BEGIN_MS) : 0; /* at most */
 
 	if (now_us <= settled_us)
