@@ -1,4 +1,5 @@
 /* Any bytes as a table of tags: rows or faults, never a step outside; and what was read can be written and read again, the same. */
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -3,11 +3,13 @@
 import csv
 import io
 import random
+import signal
 import subprocess
 import time
 
 import pytest
 import yaml
+from test_field import Gateway, device  # noqa: F401 (a fixture)
 
 LINE = "lines: [{name: l, type: modbus-tcp, host: h}]\n"
 
@@ -156,3 +158,18 @@ devices:
     out, _ = run("tags", "export", "-c", "f.yaml")
     rows = [(r["name"], r["address"], r["type"]) for r in csv.DictReader(io.StringIO(out))]
     assert rows == [("a", "holding:5", "uint16"), ("b", "holding:20", "int16"), ("c", "holding:40", "int32"), ("e", "coil:1", "")]
+
+
+def test_a_table_is_read_again_with_the_configuration(lineside, tmp_path, device):  # noqa: F811
+    device.write(0, [7, 8])
+    (tmp_path / "t.csv").write_text("name,address,type\na,40001,uint16\n")
+    m1 = {"name": "m1", "line": "press", "tags_file": "t.csv"}
+    g = Gateway(lineside, tmp_path, [{"name": "press", "type": "modbus-tcp", "host": "127.0.0.1", "port": device.port}], [m1])
+    try:
+        g.value("plant1/m1/a", 7)
+        (tmp_path / "t.csv").write_text('name,address,type,enum\na,40001,uint16,"{7: seven}"\nb,40002,uint16,\n')
+        g.process.send_signal(signal.SIGHUP)
+        g.value("plant1/m1/b", 8)
+        g.value("plant1/m1/a", "seven")
+    finally:
+        g.stop()

@@ -212,3 +212,20 @@ def test_the_tool_reads_and_writes_date_times(device, lineside):  # noqa: F811
     assert device.read(0, 4) == registers(DATES["datetime4"])
     done = subprocess.run([lineside, "modbus", "read", "-t", "datetime4", "--json", *target, "holding:0"], capture_output=True, text=True, timeout=20)
     assert json.loads(done.stdout)["value"] == "2026-11-22T10:30:05Z", done.stderr
+
+
+def test_complaint_6_the_tool_shows_registers_in_every_order(device, lineside):  # noqa: F811
+    value = struct.pack(">f", 230.125)
+    for order in ("ABCD", "CDAB", "BADC", "DCBA"):
+        device.write(0, registers(in_switched_order(value, order)))
+        done = subprocess.run([lineside, "modbus", "read", "127.0.0.1", "-p", str(device.port), "holding:0", "--all-orders"], capture_output=True, text=True, timeout=20)
+        assert done.returncode == 0, done.stderr
+        rows = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines()[2:]}
+        columns = done.stdout.splitlines()[1].split()
+        assert rows["float32"][columns.index(order)] == "230.125", done.stdout
+    device.write(0, registers(b"Me"))
+    device.write(1998, registers(b"eMet"))
+    done = subprocess.run([lineside, "modbus", "read", "127.0.0.1", "-p", str(device.port), "holding:1998", "--all-orders"], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 0 and "string  BA  Mete" in done.stdout, "two registers are there, not four"
+    done = subprocess.run([lineside, "modbus", "read", "127.0.0.1", "-p", str(device.port), "coil:0", "--all-orders"], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 2

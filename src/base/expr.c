@@ -687,7 +687,7 @@ static double step(const struct expr *e, const struct expr_step *s, const double
 
 int expr_evaluate(const struct expr *e, const double *tags, const double *window_values, double *out)
 {
-	double stack[EXPR_DEPTH_MAX + 1];
+	double stack[EXPR_DEPTH_MAX + 1] = {NAN};
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < e->nsteps; i++) {

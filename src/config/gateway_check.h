@@ -71,6 +71,8 @@ void gateway_check_value(struct checker *c, const struct doc_node *node, const s
 void gateway_check_scale_tags(struct checker *c, const struct doc_node *list, struct config_device *dev,
 			      const struct name_set *names);
 
+/* One line's watchdog. */
+void gateway_check_watchdog(struct checker *c, const struct doc_node *node, struct config_line *line);
 /* What is written on it; after gateway_check_tags(). */
 void gateway_check_writes(struct checker *c, const struct doc_node *node, const struct config_device *dev,
 			  const struct config_line *line);

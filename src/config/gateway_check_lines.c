@@ -61,6 +61,7 @@ int gateway_check_lines(struct checker *c, const struct doc_node *list)
 		gateway_check_unique(c, &c->lines, n, line->name, n->index, "line");
 		check_backoff(c, n, line);
 		check_port(c, n, line);
+		gateway_check_watchdog(c, n, line);
 		if (config_line_is_rack(line) && (rc = gateway_check_rack(c, n, line)) < 0)
 			return rc;
 	}

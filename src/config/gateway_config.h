@@ -162,6 +162,18 @@ struct config_backoff {
 	uint32_t max_ms; /* >= first_ms */
 };
 
+enum config_watch { CONFIG_WATCH_MODBUS, CONFIG_WATCH_MQTT, CONFIG_WATCH_UPLINK };
+enum config_clear { CONFIG_CLEAR_AUTO, CONFIG_CLEAR_MANUAL };
+
+/* When the outputs of a line take their safe values. */
+struct config_watchdog {
+	bool is_set;
+	int watch;          /* enum config_watch */
+	const char *uplink; /* its name, with watch: uplink; else NULL */
+	uint32_t timeout_ms;
+	int clear; /* enum config_clear */
+};
+
 struct config_module; /* config/io_config.h */
 
 struct config_line {
@@ -190,6 +202,7 @@ struct config_line {
 	uint32_t retries;
 	struct config_backoff backoff;
 	uint32_t max_in_flight; /* requests on the wire at once, 1..16; 1 but with Modbus/TCP */
+	struct config_watchdog watchdog;
 };
 
 /* What is published of a group: each tag, all of a scan in one message, or both. */
@@ -269,10 +282,11 @@ struct config_tag {
 	enum byte_order order; /* fits the type; the type's own when not set */
 	bool high_byte;        /* int8, uint8: the high byte of the register */
 	bool writable;
-	uint8_t bits;    /* integers: so many from address.bit on are the value; 0: all */
-	bool verify;     /* read back after a write */
-	uint16_t length; /* bytes of a string or bytes value, 1..VALUE_BYTES_MAX; else 0 */
-	double scale;    /* finite, not 0 */
+	uint8_t bits;     /* integers: so many from address.bit on are the value; 0: all */
+	bool verify;      /* read back after a write */
+	const char *safe; /* its value in the safe state, of the kind of its type; NULL: none */
+	uint16_t length;  /* bytes of a string or bytes value, 1..VALUE_BYTES_MAX; else 0 */
+	double scale;     /* finite, not 0 */
 	double offset;
 	double min;       /* -INFINITY when not set */
 	double max;       /* INFINITY when not set */

@@ -547,7 +547,7 @@ static const char full[] =
 	"lines:\n"
 	"  - {name: press, type: modbus-tcp, host: 10.0.0.9, port: 1502, timeout: 250ms, retries: 3, "
 	"backoff: {first: "
-	"1s, max: 1min}, max_in_flight: 4}\n"
+	"1s, max: 1min}, max_in_flight: 4, watchdog: {watch: mqtt, timeout: 9s, clear: manual}}\n"
 	"  - {name: rack, type: sim}\n"
 	"devices:\n"
 	"  - {name: rack, line: rack}\n"
@@ -568,7 +568,8 @@ static const char full[] =
 	"fast, deadband: 0.5}\n"
 	"      - {name: s, address: \"input:20\", type: string, length: 16, group: slow, order: BA}\n"
 	"      - {name: b, address: \"input:20\", type: uint8, byte: high, group: slow}\n"
-	"      - {name: l, address: \"holding:30\", type: int16, access: rw, verify: true, min: 0, max: 500, "
+	"      - {name: l, address: \"holding:30\", type: int16, access: rw, verify: true, safe: 20, min: 0, "
+	"max: 500, "
 	"group: "
 	"fast}\n";
 
@@ -605,6 +606,11 @@ static void check_full(const struct gateway_config *cfg)
 	assert_int_equal(m->unit, 9);
 	assert_true(m->one_by_one && m->mask_write && m->write == CONFIG_WRITE_SINGLE);
 	assert_true(m->tags[3].verify);
+	assert_string_equal(m->tags[3].safe, "20");
+	assert_true(cfg->lines[0].watchdog.is_set && cfg->lines[0].watchdog.watch == CONFIG_WATCH_MQTT);
+	assert_true(cfg->lines[0].watchdog.timeout_ms == 9000 &&
+		    cfg->lines[0].watchdog.clear == CONFIG_CLEAR_MANUAL);
+	assert_false(cfg->lines[1].watchdog.is_set);
 	assert_int_equal(m->groups[1].policy->publish, CONFIG_PUBLISH_PERIOD);
 	assert_int_equal(m->groups[1].policy->period_ms, 600000);
 	assert_int_equal(m->ntags, 4);

@@ -52,12 +52,19 @@ static bool serial_equal(const struct config_line *a, const struct config_line *
 	       a->rs485.delay_after_ms == b->rs485.delay_after_ms;
 }
 
+static bool watchdog_equal(const struct config_watchdog *a, const struct config_watchdog *b)
+{
+	return a->is_set == b->is_set && a->watch == b->watch && text_equal(a->uplink, b->uplink) &&
+	       a->timeout_ms == b->timeout_ms && a->clear == b->clear;
+}
+
 bool config_line_equal(const struct config_line *a, const struct config_line *b)
 {
 	return text_equal(a->name, b->name) && a->type == b->type && text_equal(a->host, b->host) &&
 	       a->port == b->port && a->timeout_ms == b->timeout_ms && a->retries == b->retries &&
 	       a->backoff.first_ms == b->backoff.first_ms && a->backoff.max_ms == b->backoff.max_ms &&
-	       a->max_in_flight == b->max_in_flight && serial_equal(a, b) && config_modules_equal(a, b);
+	       a->max_in_flight == b->max_in_flight && serial_equal(a, b) && config_modules_equal(a, b) &&
+	       watchdog_equal(&a->watchdog, &b->watchdog);
 }
 
 bool config_policy_equal(const struct config_policy *a, const struct config_policy *b)
@@ -115,12 +122,12 @@ static bool tag_equal(const struct config_tag *a, const struct config_tag *b)
 	       a->address.number == b->address.number && a->address.bit == b->address.bit &&
 	       a->type == b->type && a->order == b->order && a->high_byte == b->high_byte &&
 	       a->bits == b->bits && a->writable == b->writable && a->verify == b->verify &&
-	       a->length == b->length && a->scale == b->scale && a->offset == b->offset && a->min == b->min &&
-	       a->max == b->max && text_equal(a->unit, b->unit) && a->group == b->group &&
-	       a->has_invalid == b->has_invalid && a->invalid == b->invalid && map_equal(a->map, b->map) &&
-	       labels_equal(a, b) && text_equal(a->scale_tag_name, b->scale_tag_name) &&
-	       a->scale_tag == b->scale_tag && config_policy_equal(a->policy, b->policy) &&
-	       internal_equal(a, b);
+	       text_equal(a->safe, b->safe) && a->length == b->length && a->scale == b->scale &&
+	       a->offset == b->offset && a->min == b->min && a->max == b->max &&
+	       text_equal(a->unit, b->unit) && a->group == b->group && a->has_invalid == b->has_invalid &&
+	       a->invalid == b->invalid && map_equal(a->map, b->map) && labels_equal(a, b) &&
+	       text_equal(a->scale_tag_name, b->scale_tag_name) && a->scale_tag == b->scale_tag &&
+	       config_policy_equal(a->policy, b->policy) && internal_equal(a, b);
 }
 
 bool config_device_equal(const struct config_device *a, const struct config_device *b)

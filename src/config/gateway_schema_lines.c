@@ -58,6 +58,36 @@ static const struct schema_field rs485_fields[] = {
 
 static const struct schema rs485_table = {"rs485", sizeof(struct config_rs485), TABLE(rs485_fields)};
 
+static const struct schema_word watch_words[] = {
+	{"modbus", CONFIG_WATCH_MODBUS},
+	{"mqtt", CONFIG_WATCH_MQTT},
+	{"uplink", CONFIG_WATCH_UPLINK},
+	{NULL, 0},
+};
+
+static const struct schema_word clear_words[] = {
+	{"auto", CONFIG_CLEAR_AUTO},
+	{"manual", CONFIG_CLEAR_MANUAL},
+	{NULL, 0},
+};
+
+#define WATCHDOG_AT(member) SCHEMA_AT(struct config_watchdog, member)
+
+static const struct schema_field watchdog_fields[] = {
+	{"watch",
+	 "Whose signs of life count: a Modbus master's requests, MQTT commands, or an uplink's connection",
+	 SCHEMA_ENUM, WATCHDOG_AT(watch), .words = watch_words, .required = true},
+	{"uplink", "Which one, with watch: uplink", SCHEMA_TEXT, WATCHDOG_AT(uplink), .rule = &rule_name,
+	 .unset = "needed with watch: uplink"},
+	{"timeout", "How long nothing may be seen of it", SCHEMA_TIME, WATCHDOG_AT(timeout_ms), .min = 100,
+	 .max = 1 * MS_PER_D, .preset = "30s"},
+	{"clear", "What ends the safe state: the first sign of life (auto), or a command only", SCHEMA_ENUM,
+	 WATCHDOG_AT(clear), .words = clear_words, .preset = "auto"},
+};
+
+static const struct schema watchdog_table = {"watchdog", sizeof(struct config_watchdog),
+					     TABLE(watchdog_fields)};
+
 static const struct schema_word drivers[] = {
 	{"sim", CONFIG_DRIVER_SIM},
 	{"gpiod", CONFIG_DRIVER_GPIOD},
@@ -102,6 +132,8 @@ static const struct schema_field line_fields[] = {
 	 LINE_AT(backoff), .sub = &backoff_table, NOT_SIM},
 	{"max_in_flight", "Requests on the wire at once", SCHEMA_INT, LINE_AT(max_in_flight), .min = 1,
 	 .max = 16, .preset = "1", TCP_ONLY},
+	{"watchdog", "Without a sign of life its outputs take their safe values, and writes are refused",
+	 SCHEMA_MAP, LINE_AT(watchdog), .sub = &watchdog_table, .unset = "nothing is watched"},
 	{"driver", "What drives the channels of the rack", SCHEMA_ENUM, LINE_AT(driver), .words = drivers,
 	 .required = true, IO_ONLY},
 	{"root", "Folder with the sys of this machine, with driver: iio and hwmon; another one for a trial",

@@ -43,7 +43,7 @@ static const struct schema_field policy_fields[] = {
 	{"deadband",
 	 "A change of no more than this is none: a number in the tag's unit, or percent such as \"5%\" of "
 	 "min "
-	 "to max where a tag has both, else of the value published last",
+	 "to max where a tag has both or of its map, else of the value published last",
 	 SCHEMA_RULE, POLICY_AT(deadband), .rule = &rule_deadband, .unset = "as one level up, in the end 0"},
 	{"min_interval",
 	 "Changes that come sooner after another are held back, and the newest is published then",

@@ -5,22 +5,37 @@
 
 #include "config/text_template.h"
 
+static int add_filter(struct command_filters *f, const char *filter)
+{
+	const char *copy;
+
+	if (command_filters_have(f, filter))
+		return OK;
+	copy = arena_text(&f->arena, filter, strlen(filter));
+	if (!copy || name_set_add(&f->set, copy, 0, NULL) < 0)
+		return ERR_NOMEM;
+	f->list[f->n++] = copy;
+	return OK;
+}
+
 static int add(struct command_filters *f, const struct gateway_config *cfg, const char *template)
 {
 	const char *names[TOPIC_NAMES] = {
 		[TOPIC_ROOT] = cfg->gateway.root, [TOPIC_GATEWAY] = cfg->gateway.name};
 	char buf[TOPIC_TEMPLATE_BYTES + sizeof("/set")];
 	size_t len = topic_template_filter(template, names, buf, TOPIC_TEMPLATE_BYTES);
-	const char *copy;
 
 	memcpy(buf + len, "/set", sizeof("/set"));
-	if (command_filters_have(f, buf))
-		return OK;
-	copy = arena_text(&f->arena, buf, strlen(buf));
-	if (!copy || name_set_add(&f->set, copy, 0, NULL) < 0)
-		return ERR_NOMEM;
-	f->list[f->n++] = copy;
-	return OK;
+	return add_filter(f, buf);
+}
+
+/* What the uplink thread says about its uplinks: lines may watch them. */
+static int add_uplinks(struct command_filters *f, const struct gateway_config *cfg)
+{
+	char buf[TOPIC_TEMPLATE_BYTES + sizeof(UPLINK_TOPICS "+")];
+
+	snprintf(buf, sizeof(buf), "%s" UPLINK_TOPICS "+", cfg->gateway.root);
+	return add_filter(f, buf);
 }
 
 /* Tags that follow each other mostly share a policy. */
@@ -44,7 +59,7 @@ static int add_device(struct command_filters *f, const struct gateway_config *cf
 
 int command_filters_make(struct command_filters *f, const struct gateway_config *cfg)
 {
-	size_t most = 1;
+	size_t most = 2;
 	int rc;
 
 	*f = (struct command_filters){0};
@@ -59,7 +74,7 @@ int command_filters_make(struct command_filters *f, const struct gateway_config 
 	rc = add(f, cfg, TOPIC_TEMPLATE_DEFAULT);
 	for (size_t i = 0; i < cfg->ndevices && rc == OK; i++)
 		rc = add_device(f, cfg, &cfg->devices[i]);
-	return rc;
+	return rc == OK ? add_uplinks(f, cfg) : rc;
 }
 
 void command_filters_free(struct command_filters *f)

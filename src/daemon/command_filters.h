@@ -1,11 +1,14 @@
 /*
- * Which filters cover the commands of a configuration: {root}/+/+/set, and one for each layout of topics that users made.
+ * What the field side subscribes to: the commands of a configuration, that is {root}/+/+/set and one for each layout of topics that users
+ * made, and the states of uplinks.
  */
 #ifndef DAEMON_COMMAND_FILTERS_H
 #define DAEMON_COMMAND_FILTERS_H
 
 #include "config/gateway_config.h"
 #include "config/names.h"
+
+#define UPLINK_TOPICS "/_gateway/uplink/" /* below the root; then the name */
 
 struct command_filters { /* all zero: none */
 	struct arena arena;

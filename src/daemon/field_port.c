@@ -40,9 +40,8 @@ static const char *text_of(struct span s, char *buf, size_t size)
 	return buf;
 }
 
-static void take_command(void *arg, const struct mqtt_publish *m)
+static void take_command(struct field_port *p, const struct mqtt_publish *m)
 {
-	struct field_port *p = arg;
 	char topic[TOPIC_BYTES], response[TOPIC_BYTES], quoted[256];
 	struct field_set set = {.topic = text_of(m->topic, topic, sizeof(topic)), .payload = m->payload};
 
@@ -63,9 +62,33 @@ static void take_command(void *arg, const struct mqtt_publish *m)
 			 log_quote(quoted, sizeof(quoted), m->topic));
 }
 
+/* What the uplink thread says about its uplinks: they may be the masters of lines with a watchdog. */
+static void take_uplink(struct field_port *p, const char *name, struct span state)
+{
+	static const char *const up[] = {"\"state\":\"online\"", "\"state\":\"draining\""};
+	bool is_up = false;
+
+	for (size_t i = 0; state.len && i < sizeof(up) / sizeof(*up); i++)
+		is_up = is_up || memmem(state.p, state.len, up[i], strlen(up[i]));
+	if (field_uplink_state(p->field, name, is_up) < 0)
+		log_error("field", "the state of uplink \"%s\" is not known: %s", name, err_text(ERR_NOMEM));
+}
+
+static void take_message(void *arg, const struct mqtt_publish *m)
+{
+	struct field_port *p = arg;
+	char topic[TOPIC_BYTES];
+	const char *uplink = text_of(m->topic, topic, sizeof(topic)) ? strstr(topic, UPLINK_TOPICS) : NULL;
+
+	if (p->field && uplink)
+		take_uplink(p, uplink + strlen(UPLINK_TOPICS), m->payload);
+	else
+		take_command(p, m);
+}
+
 int field_port_open(struct field_port *p, struct broker *broker, struct loop *loop)
 {
-	static const struct mqtt_port_ops ops = {.message = take_command};
+	static const struct mqtt_port_ops ops = {.message = take_message};
 
 	*p = (struct field_port){.sink = {.publish = publish}};
 	return mqtt_port_open(broker, loop, &ops, p, &p->port);

@@ -19,13 +19,14 @@ static void add_line(void *arg, const struct line_status *l)
 	const struct line_counters *c = l->counters;
 
 	append(r, r->lines,
-	       json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:I, s:I, s:I, s:I}", "name", l->name,
-			 "state", l->state, "devices", (json_int_t)l->devices, "online",
-			 (json_int_t)l->online, "commands_waiting", (json_int_t)l->waiting, "passes_waiting",
-			 (json_int_t)l->passes, "utilisation_percent", l->utilisation / 10.0, "sent",
-			 (json_int_t)c->sent, "answered", (json_int_t)c->answered, "timeouts",
-			 (json_int_t)c->timeouts, "crc", (json_int_t)c->crc, "errors", (json_int_t)c->errors,
-			 "passed", (json_int_t)c->passed));
+	       json_pack("{s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:I, s:I, s:I, s:I}", "name",
+			 l->name, "state", l->state, "safe_mode", l->is_safe, "devices",
+			 (json_int_t)l->devices, "online", (json_int_t)l->online, "commands_waiting",
+			 (json_int_t)l->waiting, "passes_waiting", (json_int_t)l->passes,
+			 "utilisation_percent", l->utilisation / 10.0, "sent", (json_int_t)c->sent,
+			 "answered", (json_int_t)c->answered, "timeouts", (json_int_t)c->timeouts, "crc",
+			 (json_int_t)c->crc, "errors", (json_int_t)c->errors, "passed",
+			 (json_int_t)c->passed));
 }
 
 static json_t *exception_codes(const struct device_counters *c)

@@ -143,14 +143,15 @@ static void topics_that_users_lay_out_are_own_ones_too(void **state)
 
 static void each_layout_has_one_filter_for_its_commands(void **state)
 {
-	static const char *const filters[] = {"site/p1/+/+/set", "hall/+/+/set", "site/p1/+/+/+/set"};
+	static const char *const filters[] = {"site/p1/+/+/set", "hall/+/+/set", "site/p1/+/+/+/set",
+					      "site/p1/_gateway/uplink/+"};
 	struct gateway_config *cfg = load(laid_out);
 	struct command_filters f;
 
 	(void)state;
 	assert_int_equal(command_filters_make(&f, cfg), OK);
-	assert_int_equal(f.n, 3);
-	for (size_t i = 0; i < 3; i++)
+	assert_int_equal(f.n, 4);
+	for (size_t i = 0; i < 4; i++)
 		assert_string_equal(f.list[i], filters[i]);
 	assert_true(command_filters_have(&f, "hall/+/+/set"));
 	assert_false(command_filters_have(&f, "hall/+/set"));

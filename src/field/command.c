@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "field/internal.h"
+#include "field/safe.h"
 
 /* Where a result goes. */
 struct asker {
@@ -92,12 +93,19 @@ static struct command *command_create(struct field *f, const struct asker *a)
 	return c;
 }
 
-static bool has_device(const struct field *f, struct span name)
+static struct device *find_device(struct field *f, struct span name)
 {
-	for (size_t i = 0; i < f->cfg->ndevices; i++)
-		if (span_equal(name, span_str(f->cfg->devices[i].name)))
-			return true;
-	return false;
+	list_for_each (line_node, &f->lines) {
+		struct line *l = container_of(line_node, struct line, node);
+
+		list_for_each (node, &l->devices) {
+			struct device *d = container_of(node, struct device, node);
+
+			if (span_equal(span_str(d->cfg->name), name))
+				return d;
+		}
+	}
+	return NULL;
 }
 
 /* Whose command it is: a tag's {topic}/set; or *t is NULL, and it is {root}/{device}/{tag}/set of none there is. */
@@ -142,7 +150,34 @@ static void submit(struct field *f, const struct asker *a, struct tag *t, const 
 	c->write.value = *value;
 	c->write.has_expiry = set->has_expiry;
 	c->write.expiry_ms = set->expiry_ms;
+	if (t->cfg->writable)
+		safe_seen(t->device->line, CONFIG_WATCH_MQTT);
 	field_write(f, t, &c->write);
+}
+
+/* {root}/{device}/_safe/set; find_target() has seen the rest of it. */
+static bool is_safe_topic(const struct field *f, const char *topic)
+{
+	static const char end[] = "/_safe/set";
+	size_t len = strlen(topic);
+
+	return strncmp(topic, f->cfg->gateway.root, strlen(f->cfg->gateway.root)) == 0 && len > strlen(end) &&
+	       strcmp(topic + len - strlen(end), end) == 0;
+}
+
+/* Any device names its line. */
+static void command_safe(struct field *f, const struct asker *a, struct span device,
+			 const struct tag_value *v)
+{
+	struct set_outcome o = {.ok = true, .value = *v};
+	char text[SET_FAULT_MAX] = "no such device";
+	struct device *d = find_device(f, device);
+	const char *error = d ? safe_command(d->line, v, text) : "unknown_tag";
+
+	if (error)
+		refuse(f, a, error, text);
+	else
+		publish_result(f, a, &o);
 }
 
 int field_set(struct field *f, const struct field_set *set)
@@ -166,8 +201,10 @@ int field_set(struct field *f, const struct field_set *set)
 		a.id = span_of(command.id, command.id_len);
 	if (rc < 0)
 		refuse(f, &a, rc == ERR_RANGE ? "range" : "malformed", text);
+	else if (!t && is_safe_topic(f, set->topic))
+		command_safe(f, &a, device, &command.value);
 	else if (!t)
-		refuse(f, &a, "unknown_tag", has_device(f, device) ? "no such tag" : "no such device");
+		refuse(f, &a, "unknown_tag", find_device(f, device) ? "no such tag" : "no such device");
 	else
 		submit(f, &a, t, &command.value, set);
 	return OK;

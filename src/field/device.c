@@ -10,7 +10,9 @@
 #include "base/log.h"
 #include "config/io_config.h"
 #include "field/internal.h"
+#include "field/safe.h"
 
+#define SILENT_UNIT_MS      100u        /* of plan_block.silent_until */
 #define BLOCK_DOUBLINGS_MAX 20u         /* of the back-off of a block that stays without an answer */
 #define GOLDEN_PART         2654435769u /* of 2^32 */
 
@@ -146,7 +148,8 @@ int device_create(struct line *line, const struct gateway_config *gateway, const
 	take_settings(d);
 	if ((rc = rack_add_attributes(d)) < 0 || (rc = make_tags(d)) < 0 ||
 	    (line->cfg->type == CONFIG_LINE_INTERNAL && (rc = cells_create(d, &d->cells)) < 0) ||
-	    (rc = make_groups(d)) < 0 || (rc = topics_create(d, gateway)) < 0 || (rc = join_paces(d)) < 0) {
+	    (rc = make_groups(d)) < 0 || (rc = safe_device_init(d)) < 0 ||
+	    (rc = topics_create(d, gateway)) < 0 || (rc = join_paces(d)) < 0) {
 		device_destroy(d);
 		return rc;
 	}
@@ -175,6 +178,7 @@ void device_destroy(struct device *d)
 	for (size_t i = 0; i < d->nextras; i++)
 		free((void *)(uintptr_t)d->extras[i].name);
 	refused_fini(&d->refused);
+	safe_device_fini(d);
 	cells_destroy(d->cells);
 	free(d->topics);
 	free(d->groups);
@@ -224,7 +228,7 @@ static bool is_wanted(struct group *g, const struct plan_block *b, uint64_t now)
 	const struct refused_range *range;
 
 	if (!b->is_refused)
-		return b->silent_until <= now;
+		return b->silent_until <= now / SILENT_UNIT_MS;
 	for (size_t i = b->first; i < b->first + b->nitems; i++)
 		publish_bad(g->device, &g->device->tags[g->plan.items[i].tag], REASON_EXCEPTION);
 	range = refused_tag(&g->device->refused, b->area, b->start, (uint32_t)b->start + b->count);
@@ -272,7 +276,8 @@ void group_block_silent(struct group *g, size_t block)
 	b->attempts = 0;
 	if (b->silences < BLOCK_DOUBLINGS_MAX)
 		b->silences++;
-	b->silent_until = loop_now_ms(loop_of(d)) + (wait < d->backoff_max_ms ? wait : d->backoff_max_ms);
+	wait = wait < d->backoff_max_ms ? wait : d->backoff_max_ms;
+	b->silent_until = (uint32_t)((loop_now_ms(loop_of(d)) + wait) / SILENT_UNIT_MS) + 1;
 }
 
 /* A block was read or refused. The scan it was of is done with the last one, and late when that took longer than an interval. */
@@ -521,6 +526,7 @@ void device_start(struct device *d)
 {
 	d->backoff_ms = d->backoff_first_ms;
 	enter(d, DEVICE_CONNECTING);
+	safe_device_joined(d);
 	groups_start(d);
 	if (d->cells)
 		cells_start(d->cells);

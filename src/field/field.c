@@ -364,6 +364,9 @@ void field_destroy(struct field *f)
 	}
 	alarms_destroy(f->alarms);
 	cells_queue_fini(&f->cells);
+	for (size_t i = 0; i < f->nuplinks; i++)
+		free(f->uplinks[i].name);
+	free(f->uplinks);
 	hmap_fini(&f->names);
 	pace_drop_unused(f);
 	hmap_fini(&f->tags);

@@ -60,7 +60,16 @@ struct device_status {
 	size_t ngroups;                                  /* of them, GROUPS_SHOWN_MAX at most */
 	size_t more_groups;                              /* that it has beside them */
 	struct refused_text refused[DEVICE_REFUSED_MAX]; /* what it does not let itself be read, in order */
+	bool is_safe;                                    /* its line is in its safe state */
 	size_t nrefused;                                 /* of all; may be more than stand here */
+};
+
+/* A line went into its safe state, or left it. */
+struct safe_event {
+	const char *line;
+	bool is_entered;
+	const char *cause; /* "modbus", "mqtt", "uplink", "command" */
+	int64_t ts_ms;
 };
 
 /* An alarm was raised or cleared. */
@@ -79,6 +88,7 @@ struct alarm_event {
 /* How a line does; all borrowed. */
 struct line_status {
 	const char *name;
+	bool is_safe; /* in its safe state */
 	const char *
 		state; /* "idle" without devices; "offline" if none answers, "connecting" if none has yet, else "online" */
 	size_t devices, online;
@@ -119,6 +129,7 @@ struct payload_format {
 	void (*encode_status)(struct wr *w, const struct device_status *s);
 	void (*encode_event)(struct wr *w, const struct alarm_event *e);
 	void (*encode_line)(struct wr *w, const struct line_status *s);
+	void (*encode_safe_event)(struct wr *w, const struct safe_event *e);
 	/*
 	 * OK; ERR_TOO_LARGE, ERR_MALFORMED or ERR_RANGE with a sentence in fault (at least SET_FAULT_MAX bytes), ERR_NOMEM. With any
 	 * but OK, out->id still holds the id when one was found.

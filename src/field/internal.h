@@ -107,6 +107,8 @@ struct device {
 	size_t next_group;
 	struct cells *cells; /* on an internal line; else NULL, and nothing of a plan there */
 	struct refused refused;
+	struct safe_output *outputs; /* safe.c: its tags with a safe value */
+	size_t noutputs;
 	char *topics;             /* all of its topics, NUL terminated */
 	const char *status_topic; /* in there */
 
@@ -148,6 +150,7 @@ struct job {
 	struct device *device;
 	struct tag *tag;
 	enum job_phase phase;
+	bool is_safe;   /* safe.c's, and not in line->jobs */
 	uint16_t nleft; /* registers still to write, one by one */
 	bool has_expiry;
 	uint64_t expires_at;
@@ -171,9 +174,22 @@ struct slot {
 	bool is_long;        /* a probe with the whole time-out */
 };
 
+/* safe.c: the watchdog of a line. */
+struct safe {
+	bool is_on; /* the outputs are to be safe */
+	bool is_master_up;
+	struct loop_timer timer; /* while it watches */
+	struct loop_timer retry; /* of a safe value that was not confirmed */
+};
+
+struct uplink_seen {
+	char *name;
+	bool is_up;
+};
+
 /* What some requests may take from the others: a part of the time that goes by. */
 struct budget {
-	uint64_t at_us;
+	uint64_t at_us, busy_us; /* when it was filled last, and how long the wire had been held by then */
 	int64_t us;
 };
 
@@ -206,6 +222,8 @@ struct line {
 	uint64_t window_at_us;
 	uint32_t utilisation; /* thousandths, in the last whole window */
 
+	struct safe safe;
+
 	bool is_down; /* nobody takes the connection: its devices are offline, and one of them is the probe */
 	uint32_t backoff_ms;
 	struct loop_timer backoff_timer; /* while it is down */
@@ -226,6 +244,8 @@ struct field {
 	struct alarms *alarms; /* NULL before the first configuration */
 	struct hmap names;     /* tags by device and name */
 	struct list watchers;
+	struct uplink_seen *uplinks; /* those that told how they are */
+	size_t nuplinks;
 	struct hmap tags; /* by topic */
 	struct list paces;
 	struct list unsent; /* groups with a message to send */
@@ -370,6 +390,7 @@ void job_start(struct slot *s, struct job *job);
 /* What the device answered to the command in s; true: s->req is to be submitted again (as the write after the read). */
 bool job_answered(struct slot *s);
 void jobs_fail(struct device *d, const char *sent_error, const char *waiting_error);
+void jobs_refuse(struct line *l, const char *error); /* those that wait */
 struct job *jobs_next(
 	struct line *l); /* the first that may be sent now, or NULL; answers those that expired */
 

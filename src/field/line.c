@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "field/internal.h"
+#include "field/safe.h"
 #include "wire/modbus.h"
 
 static struct loop *loop_of(const struct line *l)
@@ -448,6 +449,7 @@ int line_create(struct field *f, const struct config_line *cfg, struct line **ou
 	list_init(&l->devices);
 	list_init(&l->jobs);
 	passes_init(l);
+	safe_init(l);
 	line_down_init(l);
 	line_queue_init(l);
 	loop_timer_init(&l->status_timer, status_due);
@@ -483,6 +485,7 @@ void line_start(struct line *l)
 	window_begin(l);
 	loop_timer_set(loop_of(l), &l->status_timer, STATUS_INTERVAL_MS);
 	publish_line(l);
+	safe_start(l);
 }
 
 void line_forget_device(struct line *l, struct device *d)
@@ -517,6 +520,7 @@ void line_destroy(struct line *l)
 	if (!l)
 		return;
 	passes_end(l);
+	safe_stop(l);
 	assert(list_empty(&l->devices) && list_empty(&l->jobs) && l->nused == 0);
 	line_queue_stop(l);
 	loop_timer_cancel(loop_of(l), &l->backoff_timer);

@@ -8,7 +8,7 @@
  *     quick probes   wait twice as long as the slowest answer of the device so far, or of the line when it never answered: 1/50
  *     long probes    every fourth, if not sooner: wait the whole time-out, because a device may be slower than it was: 1/50
  *
- * A probe that is answered costs nothing: what it read was wanted anyway. When nobody on the line answers, there
+ * and of time in which nobody wants the wire an eighth each. A probe that is answered costs nothing: what it read was wanted anyway. When nobody on the line answers, there
  * is nobody to spare, and all probes are long and go when their back-off is over.
  *
  * When nobody takes the connection all devices are offline together, and one probe speaks for them.
@@ -18,11 +18,12 @@
 #include "base/log.h"
 #include "field/internal.h"
 
-#define PROBE_PART     50u
-#define PROBE_SAVED_US 500000 /* no more of the wire's time than this is saved up for probes */
-#define PROBE_QUICK_MS 50u    /* no probe waits less */
-#define PROBE_SLACK_MS 20u
-#define PROBES_SHORT   3u /* in a row */
+#define PROBE_PART      50u
+#define PROBE_IDLE_PART 8u
+#define PROBE_SAVED_US  500000 /* no more of the wire's time than this is saved up for probes */
+#define PROBE_QUICK_MS  50u    /* no probe waits less */
+#define PROBE_SLACK_MS  20u
+#define PROBES_SHORT    3u /* in a row */
 
 static struct loop *loop_of(const struct line *l)
 {
@@ -60,11 +61,16 @@ static uint32_t quick_ms(const struct device *d)
 	return ms < d->timeout_ms ? ms : d->timeout_ms;
 }
 
-static void budget_fill(struct budget *b, uint64_t now_us)
+/* A part of the time, and a larger one of the time in which nobody wanted the wire. */
+static void budget_fill(struct budget *b, const struct line *l)
 {
-	b->us += (int64_t)((now_us - b->at_us) / PROBE_PART);
+	uint64_t now_us = loop_now_us(loop_of(l)), busy_us = l->counters.busy_us - b->busy_us;
+	uint64_t us = now_us - b->at_us, idle_us = us > busy_us ? us - busy_us : 0;
+
+	b->us += (int64_t)(us / PROBE_PART + idle_us / PROBE_IDLE_PART);
 	b->us = b->us < PROBE_SAVED_US ? b->us : PROBE_SAVED_US;
 	b->at_us = now_us;
+	b->busy_us = l->counters.busy_us;
 }
 
 static int64_t budget_lacks(const struct budget *b, uint32_t timeout_ms)
@@ -76,7 +82,7 @@ static int64_t budget_lacks(const struct budget *b, uint32_t timeout_ms)
 
 static void wait_for_budget(struct line *l, int64_t lacks_us)
 {
-	uint64_t ms = (uint64_t)lacks_us * PROBE_PART / 1000 + 1;
+	uint64_t ms = (uint64_t)lacks_us * PROBE_IDLE_PART / 1000 + 1; /* at the soonest */
 
 	if (!loop_timer_pending(&l->probe_timer) || l->probe_timer.due_ms > loop_now_ms(loop_of(l)) + ms)
 		loop_timer_set(loop_of(l), &l->probe_timer, ms);
@@ -85,11 +91,10 @@ static void wait_for_budget(struct line *l, int64_t lacks_us)
 bool probe_may_go(struct device *d, uint32_t *timeout_ms, bool *is_long)
 {
 	struct line *l = d->line;
-	uint64_t now_us = loop_now_us(loop_of(l));
 	int64_t lacks;
 
-	budget_fill(&l->short_probes, now_us);
-	budget_fill(&l->long_probes, now_us);
+	budget_fill(&l->short_probes, l);
+	budget_fill(&l->long_probes, l);
 	*timeout_ms = d->timeout_ms;
 	*is_long = true;
 	if (d->is_probe_free || !anyone_answers(l))

@@ -5,6 +5,8 @@
 
 #include "config/io_config.h"
 #include "field/internal.h"
+#include "field/safe.h"
+#include "wire/modbus.h"
 
 static struct loop *loop_of(const struct line *l)
 {
@@ -117,6 +119,13 @@ static uint32_t timeout_of(struct line *l, uint8_t unit)
 	return d ? d->timeout_ms : l->timeout_ms;
 }
 
+static bool is_write(uint8_t fc)
+{
+	return fc == MODBUS_FC_WRITE_SINGLE_COIL || fc == MODBUS_FC_WRITE_SINGLE_REGISTER ||
+	       fc == MODBUS_FC_WRITE_MULTIPLE_COILS || fc == MODBUS_FC_WRITE_MULTIPLE_REGISTERS ||
+	       fc == MODBUS_FC_MASK_WRITE_REGISTER || fc == MODBUS_FC_READ_WRITE_REGISTERS;
+}
+
 int field_pass(struct field *f, const char *line, struct field_pass *p)
 {
 	struct line *l = find_line(f, line);
@@ -128,6 +137,9 @@ int field_pass(struct field *f, const char *line, struct field_pass *p)
 		return ERR_UNSUPPORTED;
 	if (p->pdu_len < 1 || p->pdu_len > SOURCE_PDU_MAX)
 		return ERR_RANGE;
+	safe_seen(l, CONFIG_WATCH_MODBUS);
+	if (l->safe.is_on && is_write(p->pdu[0]))
+		return ERR_FULL;
 	if (l->npasses >= PASS_MAX || !find_round(l, p->owner, &p->round))
 		return ERR_FULL;
 	p->line = l;

@@ -49,7 +49,7 @@ struct plan_block {
 	bool is_in_flight : 1; /* the caller's: its request is with the source */
 	uint8_t attempts;      /* the caller's: without an answer since the last one */
 	uint8_t silences;      /* the caller's: how often in a row its attempts were used up */
-	uint64_t silent_until; /* the caller's: not read before, monotonic ms */
+	uint32_t silent_until; /* the caller's: not read before, monotonic, in tenths of a second */
 };
 
 struct plan_rules {

@@ -336,7 +336,7 @@ static void a_hundred_thousand_tags_are_planned_at_once(void **state)
 		      (double)(b.tv_sec - a.tv_sec) * 1e3 + (double)(b.tv_nsec - a.tv_nsec) / 1e6,
 		      sizeof(struct plan_item), sizeof(struct plan_block));
 	assert_true(b.tv_sec - a.tv_sec < 2);
-	assert_true(sizeof(struct plan_item) <= 12 && sizeof(struct plan_block) <= 40);
+	assert_true(sizeof(struct plan_item) <= 12 && sizeof(struct plan_block) <= 28);
 	plan_destroy(&p);
 	refused_fini(&refused);
 	free(items);

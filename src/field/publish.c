@@ -74,11 +74,19 @@ void publish_now(struct tag *t)
 
 /* ---- policies ---- */
 
-/* Percent are of the range that min and max give, as in OPC UA part 8, 7.2; without one, of the value published last. */
+/* From min to max, or else what its map gives; INFINITY: nobody says. */
+static double range_of(const struct config_tag *tag)
+{
+	double range = tag->max - tag->min;
+
+	return isfinite(range) || !tag->map ? range : fabs(tag->map->value[1] - tag->map->value[0]);
+}
+
+/* Percent are of the tag's range, as in OPC UA part 8, 7.2; without one, of the value published last. */
 static double deadband_of(const struct tag *t)
 {
 	const struct config_deadband *d = &t->cfg->policy->deadband;
-	double range = t->cfg->max - t->cfg->min;
+	double range = range_of(t->cfg);
 
 	if (!d->is_percent || !tag_value_is_number(&t->last.value))
 		return d->amount;
@@ -205,6 +213,7 @@ struct device_status device_status_of(const struct device *d)
 		.ngroups = n,
 		.more_groups = d->cfg->ngroups - n,
 		.nrefused = d->refused.n,
+		.is_safe = d->line->safe.is_on,
 	};
 
 	for (size_t i = 0; i < d->refused.n && i < DEVICE_REFUSED_MAX; i++)
@@ -227,6 +236,7 @@ void publish_status(struct device *d)
 struct line_status line_status_of(const struct line *l)
 {
 	struct line_status s = {.name = l->cfg->name,
+				.is_safe = l->safe.is_on,
 				.waiting = l->njobs,
 				.passes = l->npasses,
 				.utilisation = l->utilisation,

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "field/internal.h"
+#include "field/safe.h"
 
 /* ---- ends ---- */
 
@@ -38,6 +39,10 @@ static void job_end(struct job *job, struct set_outcome *o)
 	struct line *l = job->device->line;
 	struct field_write *w = job->asker;
 
+	if (job->is_safe) {
+		safe_written(job, o);
+		return;
+	}
 	list_remove(&job->node);
 	l->njobs--;
 	free(job);
@@ -75,8 +80,10 @@ static struct job *first_expired(struct line *l, uint64_t now)
 struct job *jobs_next(struct line *l)
 {
 	uint64_t now = loop_now_ms(l->field->loop);
-	struct job *expired;
+	struct job *safe = safe_next(l, is_busy), *expired;
 
+	if (safe)
+		return safe;
 	while ((expired = first_expired(l, now))) /* from the first again: an answer may change the queue */
 		job_fail(expired, "expired");
 	list_for_each (node, &l->jobs) {
@@ -102,6 +109,23 @@ void jobs_fail(struct device *d, const char *sent_error, const char *waiting_err
 
 	while ((job = first_of(d->line, d)))
 		job_fail(job, job->phase == JOB_WAITS ? waiting_error : sent_error);
+	safe_device_lost(d);
+}
+
+static struct job *first_waiting(struct line *l)
+{
+	list_for_each (node, &l->jobs)
+		if (container_of(node, struct job, node)->phase == JOB_WAITS)
+			return container_of(node, struct job, node);
+	return NULL;
+}
+
+void jobs_refuse(struct line *l, const char *error)
+{
+	struct job *job;
+
+	while ((job = first_waiting(l)))
+		job_fail(job, error);
 }
 
 /* ---- requests ---- */
@@ -321,6 +345,10 @@ static const char *check_access(const struct device *d, const struct tag *t, cha
 		return "cancelled";
 	if (!t->cfg->writable)
 		return "read_only";
+	if (d->line->safe.is_on) {
+		snprintf(text, SET_FAULT_MAX, "the line is in its safe state");
+		return "safe_mode";
+	}
 	if (d->state == DEVICE_OFFLINE && !d->is_broadcast) {
 		snprintf(text, SET_FAULT_MAX, "%s", d->last_error);
 		return "offline";

@@ -298,7 +298,8 @@ static void pump(struct master_rtu *m)
 /* An answer began: when it stops for a while it has ended. */
 static void watch_gap(struct master_rtu *m)
 {
-	uint64_t at_us = m->heard_us + m->options.gap_us;
+	/* What is missing may be on the wire, only kept back: to speak now would be to speak at the same time. */
+	uint64_t at_us = m->heard_us + m->options.gap_us + m->missing * m->char_ns / 1000;
 
 	if (m->wire != WIRE_WAITING)
 		return;
@@ -329,8 +330,6 @@ static bool doze(struct master_rtu *m)
 static void wake(struct master_rtu *m)
 {
 	m->is_dozing = false;
-	m->missing = 0;
-	m->heard_us = loop_precise_us(m->loop); /* it may have gone on until now */
 	if (stream_attach(m->stream, m->loop) < 0)
 		link_lost(m, ERR_CLOSED, "the loop does not take it back");
 }

@@ -211,6 +211,30 @@ static void a_broken_answer_is_known_before_the_time_out(void **state)
 	}
 }
 
+/* The rest of an answer that is kept back somewhere may be on the wire all the same. */
+static void an_answer_that_stops_has_the_time_of_its_rest(void **state)
+{
+	uint8_t begin[] = {1, 3, 40, 0};
+	struct wire x;
+	struct ask a;
+
+	(void)state;
+	wire_open(&x, 1, &at_9600, 1);
+	x.units[0].is_silent = true;
+	a = reading(&x, 1, 0, 20);
+	submit(&a);
+	wire_run(&x, 30000);
+	assert_int_equal(sim_bus_say(&x.units[0].d, begin, sizeof(begin), 0), OK);
+	/* 4 characters, 41 that are missing, and 20 ms; as much later as the port is left alone */
+	wire_run(&x, 4583 + 46979 + 20000 - 1000);
+	assert_int_equal(a.done, 0);
+	wire_run(&x, 21000);
+	assert_int_equal(a.done, 1);
+	assert_int_equal(a.r.rc, ERR_MALFORMED);
+	assert_int_equal(stats_of(&x).crc_errors, 1);
+	wire_close(&x);
+}
+
 static void what_is_heard_before_the_answer_does_not_matter(void **state)
 {
 	static const uint8_t spike[] = {0xFF}, half[] = {1, 3, 4, 0}, foreign[] = {9, 3, 2, 0, 1, 0x98, 0x45};
@@ -558,6 +582,7 @@ int main(void)
 		cmocka_unit_test(times_are_told_to_the_microsecond),
 		cmocka_unit_test(the_time_out_begins_when_all_was_sent),
 		cmocka_unit_test(a_broken_answer_is_known_before_the_time_out),
+		cmocka_unit_test(an_answer_that_stops_has_the_time_of_its_rest),
 		cmocka_unit_test(what_is_heard_before_the_answer_does_not_matter),
 		cmocka_unit_test(another_units_frame_is_never_the_answer),
 		cmocka_unit_test(a_late_answer_is_not_taken_for_the_present_one),

@@ -305,6 +305,8 @@ static void encode_status(struct wr *w, const struct device_status *s)
 	put_response(w, s->response);
 	put_groups(w, s);
 	put_refused(w, s);
+	if (s->is_safe)
+		put_text(w, ",\"safe_mode\":true");
 	wr_u8(w, '}');
 }
 
@@ -322,6 +324,20 @@ static void encode_line(struct wr *w, const struct line_status *s)
 	put_key(w, "utilisation_percent");
 	put_decimal(w, s->utilisation / 10.0);
 	put_numbers(w, numbers, sizeof(numbers) / sizeof(*numbers));
+	if (s->is_safe)
+		put_text(w, ",\"safe_mode\":true");
+	wr_u8(w, '}');
+}
+
+static void encode_safe_event(struct wr *w, const struct safe_event *e)
+{
+	put_text(w, "{\"event\":\"safe_mode\",\"line\":");
+	put_string(w, span_str(e->line));
+	put_text(w,
+		 e->is_entered ? ",\"state\":\"entered\",\"cause\":" : ",\"state\":\"cleared\",\"cause\":");
+	put_string(w, span_str(e->cause));
+	put_text(w, ",\"ts\":");
+	put_i64(w, e->ts_ms);
 	wr_u8(w, '}');
 }
 
@@ -334,5 +350,6 @@ const struct payload_format north_json = {
 	.encode_result = encode_result,
 	.encode_status = encode_status,
 	.encode_line = encode_line,
+	.encode_safe_event = encode_safe_event,
 	.decode_set = json_set_decode,
 };

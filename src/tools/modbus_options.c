@@ -216,6 +216,13 @@ static int take_once(struct parsing *p, const char *text)
 	return OK;
 }
 
+static int take_all_orders(struct parsing *p, const char *text)
+{
+	(void)text;
+	p->o->all_orders = true;
+	return OK;
+}
+
 static int take_json(struct parsing *p, const char *text)
 {
 	(void)text;
@@ -289,6 +296,7 @@ static const struct option options[] = {
 	{'c', "count", "N", R, take_count, "read N values, one behind the other (1)"},
 	{'i', "interval", "TIME", R, take_interval, "read again every TIME: 500ms, 2s, 1min"},
 	{'1', "once", NULL, R, take_once, "read once (the default)"},
+	{0, "all-orders", NULL, R, take_all_orders, "print the registers there as every type in every order"},
 	{0, "json", NULL, R, take_json, "print one JSON object a value and line"},
 	{'W', "timeout", "TIME", READ_WRITE, take_timeout, "how long to wait for an answer (1s)"},
 	{'W', "timeout", "TIME", N, take_timeout,
@@ -439,6 +447,11 @@ static int check_format(struct parsing *p)
 	bool is_bit = modbus_area_info(p->o->address.area)->is_bits || p->o->address.bit != MODBUS_NO_BIT;
 	const struct value_type_info *t;
 
+	if (p->o->all_orders &&
+	    (is_bit || p->type || p->order || p->high || f->length || p->o->count != 1 || p->o->json))
+		return fault(
+			p,
+			"--all-orders reads registers, and goes without type, order, length, count and json");
 	if (!p->type)
 		f->type = is_bit ? VALUE_TYPE_BOOL : VALUE_TYPE_UINT16;
 	t = value_type_info(f->type);

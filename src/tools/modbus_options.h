@@ -65,6 +65,7 @@ struct modbus_options {
 	unsigned count;
 	uint64_t interval_ms; /* 0: once */
 	bool json;
+	bool all_orders; /* registers in every type and order; type, order, count and json are not used */
 	/* write: borrowed from argv */
 	char **values;
 	unsigned nvalues;

@@ -10,6 +10,12 @@
 #include "base/calendar.h"
 #include "base/utf8.h"
 
+#define NUMBER_CELL 26 /* the longest number, and blanks before it */
+
+/* Those of two registers stand for the others. */
+static const enum byte_order all_orders[] = {BYTE_ORDER_ABCD, BYTE_ORDER_CDAB, BYTE_ORDER_BADC,
+					     BYTE_ORDER_DCBA};
+
 /* ---- in ---- */
 
 static MUST_USE int parse_bool(const char *text, struct modbus_value *out)
@@ -234,4 +240,64 @@ void modbus_text_print_json(FILE *to, const struct modbus_value *v, bool is_sing
 		modbus_text_print(to, v, is_single);
 		return;
 	}
+}
+
+/* ---- every order ---- */
+
+static void print_cell(FILE *to, const struct modbus_format *f, const uint16_t *regs, int width)
+{
+	char text[NUMBER_CELL] = "";
+	struct modbus_value v;
+	FILE *cell = fmemopen(text, sizeof(text), "w");
+
+	if (cell && modbus_value_decode(f, regs, &v) == OK)
+		modbus_text_print(cell, &v, f->type == VALUE_TYPE_FLOAT32);
+	if (cell)
+		fclose(cell);
+	fprintf(to, "%*s", width, text[0] ? text : "-");
+}
+
+static void print_type(FILE *to, enum value_type type, const uint16_t *regs, int width)
+{
+	fprintf(to, "%-8s", value_type_info(type)->name);
+	for (size_t i = 0; i < sizeof(all_orders) / sizeof(all_orders[0]); i++)
+		print_cell(to, &(struct modbus_format){.type = type, .order = all_orders[i]}, regs, width);
+	fputc('\n', to);
+}
+
+static void print_strings(FILE *to, const uint16_t *regs, unsigned n)
+{
+	static const enum byte_order orders[] = {BYTE_ORDER_AB, BYTE_ORDER_BA};
+
+	for (size_t i = 0; i < 2; i++) {
+		struct modbus_format f = {
+			.type = VALUE_TYPE_STRING, .order = orders[i], .length = (uint16_t)(2 * n)};
+		struct modbus_value v;
+
+		fprintf(to, "string  %s  ", byte_order_info(orders[i])->name);
+		if (modbus_value_decode(&f, regs, &v) == OK)
+			modbus_text_print(to, &v, false);
+		fputc('\n', to);
+	}
+}
+
+void modbus_text_print_orders(FILE *to, const uint16_t *regs, unsigned n)
+{
+	static const enum value_type types[] = {
+		VALUE_TYPE_INT16,  VALUE_TYPE_UINT16,  VALUE_TYPE_BCD16,   VALUE_TYPE_INT32,
+		VALUE_TYPE_UINT32, VALUE_TYPE_FLOAT32, VALUE_TYPE_BCD32,   VALUE_TYPE_UNIX32,
+		VALUE_TYPE_INT64,  VALUE_TYPE_UINT64,  VALUE_TYPE_FLOAT64,
+	};
+
+	fputs("hex     ", to);
+	for (unsigned i = 0; i < n; i++)
+		fprintf(to, " %04x", regs[i]);
+	fprintf(to, "\n%-8s", "");
+	for (size_t i = 0; i < sizeof(all_orders) / sizeof(all_orders[0]); i++)
+		fprintf(to, "%*s", NUMBER_CELL, byte_order_info(all_orders[i])->name);
+	fputc('\n', to);
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+		if (value_type_info(types[i])->registers <= n)
+			print_type(to, types[i], regs, NUMBER_CELL);
+	print_strings(to, regs, n);
 }

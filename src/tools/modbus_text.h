@@ -21,6 +21,12 @@ MUST_USE int modbus_text_parse(const char *text, const struct modbus_format *f, 
  */
 void modbus_text_print(FILE *to, const struct modbus_value *v, bool is_single);
 
+/*
+ * `n` registers, 1 to 4, as every type of numbers that fits in them, a row for each, in every order, a column for each; and as
+ * text.
+ */
+void modbus_text_print_orders(FILE *to, const uint16_t *regs, unsigned n);
+
 /* The value as JSON: NaN and infinity are null, bytes a string of hexadecimal digits, what is no UTF-8 is U+FFFD. */
 void modbus_text_print_json(FILE *to, const struct modbus_value *v, bool is_single);
 

@@ -61,9 +61,12 @@ static void print_lines(const json_t *list, FILE *to)
 	t.ncolumns = sizeof(titles) / sizeof(titles[0]);
 	for (t.nrows = 0; t.nrows < json_array_size(list) && t.nrows < TABLE_ROWS_MAX; t.nrows++) {
 		const json_t *l = json_array_get(list, t.nrows);
+		char state[64];
 
 		table_set_text(&t, 0, str(l, "name"));
-		table_set_text(&t, 1, str(l, "state"));
+		snprintf(state, sizeof(state), "%s%s", str(l, "state"),
+			 json_is_true(json_object_get(l, "safe_mode")) ? ", safe" : "");
+		table_set_text(&t, 1, state);
 		table_set_num(&t, 2, num(l, "devices"));
 		table_set_num(&t, 3, num(l, "online"));
 		snprintf(used, sizeof(used), "%.0f %%",

@@ -157,6 +157,16 @@ static void what_devices_refuse_is_told(void **state)
 	free(text);
 }
 
+static void a_line_in_its_safe_state_says_so(void **state)
+{
+	char *text = printed(json_pack("{s:[{s:s, s:s, s:b}]}", "lines", "name", "rack", "state", "online",
+				       "safe_mode", 1));
+
+	(void)state;
+	assert_non_null(strstr(text, "\nrack  online, safe "));
+	free(text);
+}
+
 static void an_uplink_is_one_line_with_the_sum_of_what_it_dropped(void **state)
 {
 	json_t *list =
@@ -195,6 +205,7 @@ int main(void)
 		cmocka_unit_test(everything_has_its_line),
 		cmocka_unit_test(an_answer_that_lacks_everything_is_printed),
 		cmocka_unit_test(devices_that_are_not_online_come_first_and_the_rest_is_counted),
+		cmocka_unit_test(a_line_in_its_safe_state_says_so),
 		cmocka_unit_test(what_devices_refuse_is_told),
 		cmocka_unit_test(what_a_device_said_does_not_reach_the_terminal_as_it_is),
 	};

@@ -289,6 +289,8 @@ static uint64_t backoff_ms(const struct gw_line *l, uint64_t silent_ms)
 	return b;
 }
 
+#define PROBES_MS(l) (12ull * (l)->timeout_ms)
+
 static enum condition condition_of(const struct gw_device *d)
 {
 	if (d->line->is_rough)
@@ -316,8 +318,11 @@ void gw_reconsider(struct gw *g, struct gw_device *d)
 	if (d->condition == CONDITION_WELL) {
 		silent_ms = (now_us - ok_us) / 1000 + wait_ms + attempts_ms;
 		wait_ms += backoff_ms(l, silent_ms) + (uint64_t)PLC_UNITS * l->timeout_ms;
+		/* Beside units that answer, probes have an eighth of the time in which the wire is free. */
+		wait_ms += PROBES_MS(l);
 	} else {
-		wait_ms += 2 * scan_ms(d) + attempts_ms;
+		/* Commands go between the attempts of polls, and have as many of their own. */
+		wait_ms += 2 * scan_ms(d) + 2 * attempts_ms;
 	}
 	d->deadline_us = now_us + MS(wait_ms);
 }
@@ -328,7 +333,8 @@ void gw_reconsider(struct gw *g, struct gw_device *d)
  */
 static bool is_far_right(const struct gw_device *d, bool is_good, uint64_t now_us)
 {
-	uint64_t settled_us = d->far_since_us + MS(4 * scan_ms(d) + SLACK_MS);
+	/* A block whose attempts were used up while the device answered others is left out for a back-off. */
+	uint64_t settled_us = d->far_since_us + MS(4 * scan_ms(d) + SLACK_MS + d->line->max_ms);
 	uint64_t refused_us = d->far_since_us ? d->far_since_us - MS(BEGIN_MS) : 0; /* at most */
 
 	if (now_us <= settled_us)

@@ -195,6 +195,8 @@ static void a_deadband_in_percent_is_of_the_range_or_of_the_last_value(void **st
 {
 	static const char of_range[] = ONE("scan: 100ms, deadband: \"5%\"", ", min: 0, max: 200");
 	static const char of_last[] = ONE("scan: 100ms, deadband: \"5%\"", "");
+	static const char of_map[] =
+		ONE("scan: 100ms, deadband: \"10%\"", ", map: {raw: [0, 1000], value: [0, 100]}");
 	struct sim_device *d;
 	struct world *w = begin(7, of_range, &d);
 
@@ -218,6 +220,14 @@ static void a_deadband_in_percent_is_of_the_range_or_of_the_last_value(void **st
 	world_await(w, X, "{\"value\":0,", 500);
 	d->regs[0] = 1; /* of 0, nothing is too little */
 	world_await(w, X, "{\"value\":1,", 500);
+	world_apply(w, of_map);
+	d->regs[0] = 500;
+	world_await(w, X, "{\"value\":50,", 500);
+	d->regs[0] = 600; /* 10 of 100 */
+	world_run(w, 500);
+	assert_true(world_has(w, X, "{\"value\":50,"));
+	d->regs[0] = 601;
+	world_await(w, X, "{\"value\":60.1,", 500);
 	world_destroy(w);
 }
 

@@ -183,17 +183,23 @@ struct stage {
 	struct master m;
 };
 
-static void show(struct stage *s, const char *views)
+static void show_text(struct stage *s, const char *text)
 {
 	struct gateway_config *old = s->shown;
-	char text[8192];
 
-	snprintf(text, sizeof(text), "%s%s", yaml, views);
 	s->shown = world_parse(text);
 	assert_int_equal(modbus_view_prepare(s->view, s->shown), OK);
 	world_apply(s->w, text);
 	modbus_view_commit(s->view);
 	gateway_config_destroy(old);
+}
+
+static void show(struct stage *s, const char *views)
+{
+	char text[8192];
+
+	snprintf(text, sizeof(text), "%s%s", yaml, views);
+	show_text(s, text);
 }
 
 static void stage_open(struct stage *s, uint64_t seed, const char *views)
@@ -430,6 +436,35 @@ static void a_reload_keeps_masters_and_takes_the_new_map(void **state)
 	stage_close(&s);
 }
 
+static void a_master_that_asks_keeps_the_outputs_of_its_line_out_of_their_safe_state(void **state)
+{
+	static const char text[] = "gateway: {name: plant1}\n"
+				   "lines: [{name: press, type: modbus-tcp, host: press, watchdog: {watch: "
+				   "modbus, timeout: 2s, clear: "
+				   "manual}}]\n"
+				   "devices: [{name: m, line: press, tags: [{name: a, address: 'holding:0', "
+				   "type: int16, access: rw, "
+				   "safe: 7}]}]\n"
+				   "views: {modbus: {pass: [{units: '5', line: press}]}}\n";
+	struct stage s;
+	uint16_t reg;
+
+	(void)state;
+	stage_open(&s, 15, "views: {modbus: {}}\n");
+	show_text(&s, text);
+	for (unsigned i = 0; i < 10; i++) { /* one way and the other */
+		s.m.unit = i % 2 ? 5 : 1;
+		world_run(s.w, 1000);
+		(void)rd_regs(&s.m, 0, 1, &reg);
+	}
+	s.m.unit = 1;
+	assert_int_equal(wr_reg(&s.m, 0, 55), 0);
+	world_run(s.w, 5000);
+	assert_int_equal(s.press->regs[0], 7);
+	assert_int_equal(wr_reg(&s.m, 0, 56), 4);
+	stage_close(&s);
+}
+
 /* ---- units of lines ---- */
 
 static void complaint_10_foreign_masters_reach_the_units_of_a_line(void **state)
@@ -593,6 +628,7 @@ int main(void)
 		cmocka_unit_test(several_tags_are_written_in_order_and_mask_and_read_write_work),
 		cmocka_unit_test(a_master_that_goes_leaves_its_write_behind),
 		cmocka_unit_test(masters_may_what_their_network_may),
+		cmocka_unit_test(a_master_that_asks_keeps_the_outputs_of_its_line_out_of_their_safe_state),
 		cmocka_unit_test(a_reload_keeps_masters_and_takes_the_new_map),
 		cmocka_unit_test(complaint_10_foreign_masters_reach_the_units_of_a_line),
 		cmocka_unit_test(a_route_lets_through_so_many_requests_a_second),
