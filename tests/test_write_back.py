@@ -4,13 +4,15 @@ import json
 import os
 import queue
 import signal
+import time
 
 import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from pymodbus.client import ModbusTcpClient
 
-from gateway import Gateway, wait_until
+from gateway import Gateway, free_port, wait_until
 from test_field import Device
 
 TAGS = [
@@ -186,3 +188,23 @@ def test_outputs_are_safe_when_an_uplink_is_gone(device, masters):
                 event = m.events.get(timeout=15)
                 assert (event["state"], event["cause"]) == ("cleared", "uplink")
                 assert m.ask("limit", 1)["ok"]
+
+
+def test_a_modbus_master_on_the_view_keeps_the_outputs(device, masters):
+    port = free_port()
+    view = {"modbus": {"port": port, "allow": [{"net": "127.0.0.0/8", "access": "write"}]}}
+    with Gateway(config(device, {"watch": "modbus", "timeout": "1500ms"}, views=view)) as gw:
+        m = masters(gw)
+        m.online()
+        client = ModbusTcpClient("127.0.0.1", port=port)
+        assert client.connect()
+        assert m.ask("limit", 400)["ok"]
+        end = time.monotonic() + 4
+        while time.monotonic() < end:
+            assert not client.read_coils(0, 1).isError()
+        assert m.events.empty()
+        entered(m, "modbus")
+        wait_until("the outputs are safe", lambda: is_safe(device))
+        assert not client.write_coil(0, True).isError()
+        assert m.events.get(timeout=5)["state"] == "cleared"
+        client.close()

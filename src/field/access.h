@@ -70,6 +70,9 @@ void field_write(struct field *f, struct tag *t, struct field_write *w);
 /* NULL, or the error with which field_write() of this value would be refused at once. */
 const char *field_write_check(const struct tag *t, const struct tag_value *v);
 
+/* A Modbus master asked for this tag, through a view: a sign of life for the watchdog of its line (config_watchdog). */
+void field_master_seen(const struct tag *t);
+
 /* The asker is gone: done() is not called. A write that is queued or under way is carried out all the same. */
 void field_write_forget(struct field_write *w);
 

@@ -48,11 +48,7 @@ void field_visit(const struct field *f, const struct field_visitor *v);
 /* Every queued command is answered "cancelled". Accepts NULL. */
 void field_destroy(struct field *f);
 
-/*
- * Signs of life for the watchdogs of lines (config_watchdog): a Modbus master asked for something on this line, through a view or
- * pass-through; an uplink is connected, or is not any more (ERR_NOMEM: not remembered).
- */
-void field_master_seen(struct field *f, const char *line);
+/* An uplink is connected, or is not any more: lines may watch it (config_watchdog). ERR_NOMEM: not remembered. */
 MUST_USE int field_uplink_state(struct field *f, const char *name, bool up);
 
 /* A publish to {topic}/set, the topic being a tag's; all borrowed for the call. */

@@ -160,8 +160,12 @@ static void tell(struct line *l, const char *cause)
 
 static void watch_again(struct line *l)
 {
-	loop_timer_cancel(loop_of(l), &l->safe.timer);
-	if (watchdog(l)->is_set && !l->safe.is_on && !l->safe.is_master_up)
+	uint64_t due_ms = loop_now_ms(loop_of(l)) + watchdog(l)->timeout_ms;
+
+	if (!watchdog(l)->is_set || l->safe.is_on || l->safe.is_master_up)
+		loop_timer_cancel(loop_of(l), &l->safe.timer);
+	else if (!loop_timer_pending(&l->safe.timer) ||
+		 l->safe.timer.due_ms != due_ms) /* many in one millisecond */
 		loop_timer_set(loop_of(l), &l->safe.timer, watchdog(l)->timeout_ms);
 }
 
@@ -224,14 +228,9 @@ const char *safe_command(struct line *l, const struct tag_value *v, char *text)
 
 /* ---- what is watched ---- */
 
-void field_master_seen(struct field *f, const char *line)
+void field_master_seen(const struct tag *t)
 {
-	list_for_each (node, &f->lines) {
-		struct line *l = container_of(node, struct line, node);
-
-		if (strcmp(l->cfg->name, line) == 0)
-			safe_seen(l, CONFIG_WATCH_MODBUS);
-	}
+	safe_seen(t->device->line, CONFIG_WATCH_MODBUS);
 }
 
 static struct uplink_seen *find_uplink(struct field *f, const char *name)

@@ -184,6 +184,8 @@ static bool place_registers(const struct modbus_map *m, size_t place, uint16_t *
 	const struct config_place *p = &m->view->places[place];
 	struct tag_sample now;
 
+	if (m->tags[place])
+		field_master_seen(m->tags[place]);
 	if (m->held) {
 		if (is_bit_place(p))
 			regs[0] = modbus_bit_get(m->bits, p->address);

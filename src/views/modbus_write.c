@@ -124,6 +124,7 @@ static enum modbus_exception check_all(const struct write *w)
 			return e;
 		if (value_at(w, &m->view->places[place], &v) < 0)
 			return MODBUS_EXCEPTION_ILLEGAL_DATA_VALUE;
+		field_master_seen(m->tags[place]);
 		o.error = field_write_check(m->tags[place], &v.value);
 		if (o.error)
 			return exception_of(&o);
