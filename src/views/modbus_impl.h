@@ -43,9 +43,6 @@ size_t modbus_map_find(const struct modbus_map *m, bool is_bits, uint32_t addres
 /* Fills bits or registers of data, which is zeroed. */
 enum modbus_exception modbus_map_read(const struct modbus_map *m, bool is_bits, uint16_t address,
 				      uint16_t count, union modbus_data *data);
-/* A master asked for these addresses: a sign of life for the watchdogs of the lines behind them. */
-void modbus_map_seen(const struct modbus_map *m, struct field *f, bool is_bits, uint32_t address,
-		     uint32_t end);
 /* ERR_RANGE, ERR_MALFORMED: the registers hold no such value. *out borrows from scratch. */
 MUST_USE int modbus_map_value(const struct config_place *p, const uint16_t *regs,
 			      struct modbus_value *scratch, struct tag_value *out);

@@ -255,22 +255,6 @@ enum modbus_exception modbus_map_read(const struct modbus_map *m, bool is_bits, 
 	return MODBUS_EXCEPTION_NONE;
 }
 
-void modbus_map_seen(const struct modbus_map *m, struct field *f, bool is_bits, uint32_t address,
-		     uint32_t end)
-{
-	size_t line = SIZE_MAX, i;
-
-	while (address < end && (i = modbus_map_find(m, is_bits, address)) != SIZE_MAX) {
-		const struct config_place *p = &m->view->places[i];
-
-		if (m->cfg->devices[p->device].line != line) {
-			line = m->cfg->devices[p->device].line;
-			field_master_seen(f, m->cfg->lines[line].name);
-		}
-		address = p->address + (uint32_t)p->count;
-	}
-}
-
 /* ---- registers to values ---- */
 
 int modbus_map_value(const struct config_place *p, const uint16_t *regs, struct modbus_value *scratch,

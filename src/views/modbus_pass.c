@@ -111,7 +111,6 @@ static void queue(struct modbus_view *v, struct modbus_server_request *r, const 
 	p->pass.done = passed;
 	p->pass.owner = r->peer;
 	r->owner = p;
-	field_master_seen(v->field, line);
 	if ((rc = field_pass(v->field, line, &p->pass)) == OK) {
 		v->stats.passed++;
 		return;

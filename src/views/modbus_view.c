@@ -29,7 +29,6 @@ static void read_map(struct modbus_view *v, struct modbus_server_request *r, con
 	bool is_bits = modbus_fc_info(req->fc)->shape == MODBUS_SHAPE_READ_BITS;
 	enum modbus_exception e = modbus_map_read(v->map, is_bits, req->address, req->count, &data);
 
-	modbus_map_seen(v->map, v->field, is_bits, req->address, req->address + (uint32_t)req->count);
 	v->stats.reads++;
 	modbus_view_answer(r, req, e, &data);
 }

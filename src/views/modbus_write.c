@@ -267,7 +267,6 @@ void modbus_write_begin(struct modbus_view *v, struct modbus_server_request *r, 
 	w->generation = v->generation;
 	r->owner = w;
 	e = take_request(w);
-	modbus_map_seen(v->map, v->field, w->is_bits, w->address, w->end);
 	if (e == MODBUS_EXCEPTION_NONE)
 		e = check_all(w);
 	if (e != MODBUS_EXCEPTION_NONE) {
