@@ -362,10 +362,14 @@ static bool block_waits(const struct plan_block *b)
 
 static bool group_waits(struct group *g)
 {
-	for (size_t i = 0; g->may_wait && i < g->plan.nblocks; i++)
+	bool is_pending = false;
+
+	for (size_t i = 0; g->may_wait && i < g->plan.nblocks; i++) {
 		if (block_waits(&g->plan.blocks[i]))
 			return true;
-	g->may_wait = false;
+		is_pending = is_pending || g->plan.blocks[i].is_pending; /* and waits when its read is over */
+	}
+	g->may_wait = is_pending;
 	return false;
 }
 
