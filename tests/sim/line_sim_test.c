@@ -261,6 +261,33 @@ static void a_last_block_without_answer_does_not_blank_its_device(void **state)
 	bus_world_destroy(w);
 }
 
+static void a_device_that_was_busy_is_there_and_has_all_its_attempts(void **state)
+{
+	struct world *w = bus_world(10, 19200);
+	struct bus_unit *u = &bus_of(w)->units[1];
+	const char *told;
+	unsigned reads;
+
+	(void)state;
+	apply_units(w, 2, 10, "500ms", "");
+	world_await(w, "p/u1/a", "\"quality\":\"good\"", 1000);
+	u->exception = 6;
+	reads = u->reads;
+	world_await(w, "p/u1/a", "\"reason\":\"exception\"", 2000);
+	world_run(w, 60000);
+	assert_true(world_has(w, "p/u1/_status", "\"state\":\"online\""));
+	told = strstr(world_seen(w, "p/u1/_status")->payload, "\"6\":");
+	assert_non_null(told);
+	assert_in_range(strtoul(told + 4, NULL, 10), u->reads - reads - 45, u->reads - reads);
+	u->exception = 0;
+	u->is_silent = true;
+	for (reads = u->reads; u->reads == reads;)
+		world_run(w, 10);
+	u->is_silent = false;
+	world_await(w, "p/u1/a", "\"quality\":\"good\"", 600);
+	bus_world_destroy(w);
+}
+
 /* ---- errors that clear ---- */
 
 static void complaint_12_an_error_clears_and_shows_beside_the_last_success(void **state)
@@ -756,6 +783,7 @@ int main(void)
 		cmocka_unit_test(a_probe_is_one_short_attempt_while_others_answer),
 		cmocka_unit_test(when_nobody_answers_probes_have_the_whole_time),
 		cmocka_unit_test(a_last_block_without_answer_does_not_blank_its_device),
+		cmocka_unit_test(a_device_that_was_busy_is_there_and_has_all_its_attempts),
 		cmocka_unit_test(a_block_without_answer_does_not_blank_its_device),
 		cmocka_unit_test(complaint_12_an_error_clears_and_shows_beside_the_last_success),
 		cmocka_unit_test(complaint_14_broken_answers_are_counted_and_blank_nothing),
