@@ -394,7 +394,7 @@ def test_broken_and_foreign_frames_never_become_values(tmp_path):
         assert wrong == []
 
 
-def test_a_port_that_is_pulled_out_comes_back(tmp_path):
+def test_complaint_13_a_port_that_is_pulled_out_comes_back(tmp_path):
     with Relay(tmp_path, 57600) as relay, Units(relay, 1), \
             gateway(line(relay, 57600, backoff={"first": "100ms", "max": "1s"}), [device(1)]) as g, Values(g) as values:
         values.wait("g/u1/r0", lambda v: v["quality"] == "good")
