@@ -220,6 +220,86 @@ def test_reload_keeps_masters_and_takes_the_rules(device):
             wait_until("the view is closed", lambda: not can_connect(port))
 
 
+def test_an_allow_list_that_changes_holds_for_masters_that_are_connected(device):
+    net = {"net": "127.0.0.0/8", "access": "write"}
+    port, cfg = config(device, allow=[net])
+    with Gateway(cfg) as gw:
+        ready(port)
+        with ModbusTcpClient(HOST, port=port) as c:
+            for access, may_read, may_write in [("read", True, False), ("none", False, False), ("write", True, True)]:
+                net["access"] = access
+                gw.reload(cfg)
+                # On the map, and through a route to the device itself.
+                for unit, address in ((1, 0), (2, 50)):
+                    wait_until(f"{access} holds", lambda: (c.read_holding_registers(1, 1, slave=unit).isError() != may_read
+                                                           and c.write_register(address, 7, slave=unit).isError() != may_write))
+                with socket.create_connection((HOST, port)) as s:
+                    s.settimeout(5)
+                    s.sendall(READ)
+                    assert (s.recv(100) != b"") == (access != "none")
+            assert c.connected
+
+
+READ = struct.pack(">HHHBBHH", 1, 0, 6, 1, 3, 1, 1)  # register 1 of the map
+ANSWER = struct.pack(">HHHBBBH", 1, 0, 5, 1, 3, 2, 1234)
+
+
+def receive(s, n):
+    got = b""
+    while len(got) < n and (part := s.recv(n - len(got))):
+        got += part
+    return got
+
+
+def ask(s):
+    """False: it was closed."""
+    try:
+        s.sendall(READ)
+        return receive(s, len(ANSWER)) == ANSWER
+    except ConnectionError:
+        return False
+
+
+def test_the_master_that_is_silent_longest_makes_room(device):
+    port, cfg = config(device, max_connections=10)
+    with Gateway(cfg):
+        ready(port)
+        masters = [socket.create_connection((HOST, port), timeout=10) for _ in range(10)]
+        assert all(ask(s) for s in masters)
+        assert ask(masters[0])
+        masters.append(socket.create_connection((HOST, port), timeout=10))
+        assert ask(masters[10])
+        assert [ask(s) for s in masters] == [i != 1 for i in range(11)]
+        # A hundred who come and ask at once: the ten that came last stay.
+        crowd = [socket.create_connection((HOST, port), timeout=10) for _ in range(100)]
+        assert all(ask(s) for s in crowd[-10:])
+        assert not any(ask(s) for s in masters + crowd[:-10])
+        for s in masters + crowd:
+            s.close()
+
+
+def test_a_master_that_does_not_read_holds_up_nobody_and_loses_nothing(device):
+    port, cfg = config(device)
+    with Gateway(cfg):
+        ready(port)
+        with socket.socket() as slow, ModbusTcpClient(HOST, port=port) as other:
+            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            slow.connect((HOST, port))
+            slow.settimeout(1)
+            batch, sent = READ * 1000, 0
+            try:
+                while sent < 100 << 20:
+                    sent += slow.send(batch[sent % len(READ):])
+            except TimeoutError:
+                pass
+            assert sent < 100 << 20, "it is not read from while it does not read"
+            for _ in range(50):
+                assert other.read_holding_registers(1, 1, slave=1).registers == [1234]
+            slow.settimeout(20)
+            whole = sent // len(READ)
+            assert receive(slow, whole * len(ANSWER)) == ANSWER * whole
+
+
 def test_a_port_that_is_taken_refuses_the_configuration(device):
     port, cfg = config(device)
     with Gateway(cfg) as gw:

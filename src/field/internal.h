@@ -205,6 +205,10 @@ struct line {
 	size_t npasses;
 	uint64_t pass_round;
 	struct loop_timer pass_timer; /* the next of them expires */
+	struct {
+		uint64_t until_ms; /* foreign masters are not let through to it */
+		uint8_t failures;  /* of theirs in a row */
+	} pass_units[PASS_UNITS];
 	struct slot slots[SOURCE_IN_FLIGHT_MAX];
 	unsigned nslots, nused;
 	uint32_t timeout_ms, backoff_first_ms, backoff_max_ms;
@@ -378,6 +382,7 @@ bool probe_may_go(struct device *d, uint32_t *timeout_ms, bool *is_long);
 void probe_failed(struct slot *s, uint32_t busy_us);
 
 /* pass.c */
+void pass_unit_spoke(struct line *l, uint8_t unit);
 void passes_init(struct line *l);
 struct field_pass *pass_next(struct line *l); /* whose turn it is, or NULL; still in the queue */
 void pass_start(struct slot *s, struct field_pass *p);

@@ -151,6 +151,7 @@ static void device_is_there(struct slot *s)
 	struct device *d = s->device;
 
 	line_up(s->line, d);
+	pass_unit_spoke(s->line, d->cfg->unit);
 	d->failures = 0;
 	d->was_forgiven = false;
 	if (s->req.rc == OK) {

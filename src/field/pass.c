@@ -49,6 +49,13 @@ static void pass_end(struct field_pass *p, int rc)
 	p->done(p);
 }
 
+/* What done() asks anew is not among them, and it may cancel another of them. */
+static void passes_end_all(struct list *of, int rc)
+{
+	while (!list_empty(of))
+		pass_end(container_of(list_first(of), struct field_pass, node), rc);
+}
+
 static void passes_expire(struct loop_timer *timer)
 {
 	struct line *l = container_of(timer, struct line, pass_timer);
@@ -68,8 +75,7 @@ static void passes_expire(struct loop_timer *timer)
 	}
 	if (next != UINT64_MAX)
 		loop_timer_set(loop_of(l), &l->pass_timer, next - now);
-	while (!list_empty(&late)) /* done() may cancel another of them */
-		pass_end(container_of(list_first(&late), struct field_pass, node), ERR_TIMEOUT);
+	passes_end_all(&late, ERR_TIMEOUT);
 }
 
 void passes_init(struct line *l)
@@ -140,12 +146,14 @@ int field_pass(struct field *f, const char *line, struct field_pass *p)
 	safe_seen(l, CONFIG_WATCH_MODBUS);
 	if (l->safe.is_on && is_write(p->pdu[0]))
 		return ERR_FULL;
+	if (now < l->pass_units[p->unit].until_ms)
+		return ERR_TIMEOUT;
 	if (l->npasses >= PASS_MAX || !find_round(l, p->owner, &p->round))
 		return ERR_FULL;
 	p->line = l;
 	p->is_sent = false;
 	p->rc = OK;
-	p->expires_at = now + (p->timeout_ms ? p->timeout_ms : timeout_of(l, p->unit));
+	p->expires_at = now + (p->timeout_ms ? p->timeout_ms : PASS_WAIT_MS + timeout_of(l, p->unit));
 	enqueue(l, p);
 	expire_at(l, p->expires_at, now);
 	line_wake(l);
@@ -176,8 +184,7 @@ void passes_fail(struct line *l, int rc)
 
 	list_init(&all);
 	list_splice(&all, &l->passes);
-	while (!list_empty(&all)) /* what done() asks anew is not among them */
-		pass_end(container_of(list_first(&all), struct field_pass, node), rc);
+	passes_end_all(&all, rc);
 }
 
 void passes_end(struct line *l)
@@ -225,6 +232,31 @@ void pass_start(struct slot *s, struct field_pass *p)
 	s->req.pdu_len = p->pdu_len;
 }
 
+void pass_unit_spoke(struct line *l, uint8_t unit)
+{
+	l->pass_units[unit].failures = 0;
+	l->pass_units[unit].until_ms = 0;
+}
+
+/* One failure is enough when our own polls have no answer either. */
+static bool is_hopeless(struct line *l, const struct device *d, uint8_t unit)
+{
+	return ++l->pass_units[unit].failures >= PASS_FAILURES || (d && d->state == DEVICE_OFFLINE);
+}
+
+/* Those for it that wait move to `out`. */
+static void leave_alone(struct line *l, uint8_t unit, struct list *out)
+{
+	l->pass_units[unit].failures =
+		PASS_FAILURES - 1; /* one more after the pause tells whether it is back */
+	l->pass_units[unit].until_ms = loop_now_ms(loop_of(l)) + l->backoff_first_ms;
+	list_for_each (node, &l->passes)
+		if (container_of(node, struct field_pass, node)->unit == unit) {
+			list_remove(node);
+			list_append(out, node);
+		}
+}
+
 /* Whoever answers a foreign master answers us too. */
 static void seen(struct device *d)
 {
@@ -237,9 +269,14 @@ void pass_answered(struct slot *s)
 	struct field_pass *p = s->pass;
 	struct line *l = s->line;
 	int rc = s->req.rc;
+	struct list hopeless;
 
+	list_init(&hopeless);
 	l->counters.passed++;
+	if (rc == ERR_TIMEOUT && is_hopeless(l, s->device, p->unit))
+		leave_alone(l, p->unit, &hopeless);
 	if (rc == OK) {
+		pass_unit_spoke(l, p->unit);
 		memcpy(p->pdu, s->req.pdu, s->req.pdu_len);
 		p->pdu_len = s->req.pdu_len;
 		if (p->pdu_len)
@@ -251,4 +288,5 @@ void pass_answered(struct slot *s)
 	else if (rc == OK)
 		line_up(l, NULL);
 	pass_end(p, rc);
+	passes_end_all(&hopeless, ERR_TIMEOUT);
 }

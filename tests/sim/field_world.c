@@ -297,10 +297,12 @@ static int make_source(struct source_factory *f, struct loop *loop, const struct
 		*out = w->source;
 		return OK;
 	}
-	if ((rc = sim_net_dialer(w->net, line->host, &dialer)) < 0)
+	rc = line->type == CONFIG_LINE_MODBUS_RTU ? sim_bus_dialer(w->wire, &dialer)
+						  : sim_net_dialer(w->net, line->host, &dialer);
+	if (rc < 0)
 		return rc;
-	rc = line->type == CONFIG_LINE_RTU_OVER_TCP ? modbus_rtu_source_create(loop, line, dialer, out)
-						    : modbus_tcp_source_create(loop, line, dialer, out);
+	rc = line->type == CONFIG_LINE_MODBUS_TCP ? modbus_tcp_source_create(loop, line, dialer, out)
+						  : modbus_rtu_source_create(loop, line, dialer, out);
 	if (rc < 0)
 		dialer->destroy(dialer);
 	return rc;

@@ -10,6 +10,7 @@
 #include "loop/loop_sim.h"
 #include "modbus/server.h"
 #include "modbus/slave.h"
+#include "net/serial_sim.h"
 #include "net/stream_sim.h"
 
 #define WORLD_TOPICS  2400
@@ -62,6 +63,7 @@ struct world {
 	struct gateway_config *cfg;
 	struct sim_device devices[WORLD_DEVICES];
 	unsigned ndevices;
+	struct sim_bus *wire;  /* the test's, of lines of type modbus-rtu */
 	struct source *source; /* the test's, of the line whose host is "bus"; NULL: none */
 	void *bus;             /* what it is part of */
 	struct seen seen[WORLD_TOPICS];

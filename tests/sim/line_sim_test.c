@@ -473,6 +473,39 @@ static void foreign_masters_have_their_turns_and_one_outcome_each(void **state)
 	bus_world_destroy(w);
 }
 
+/* They ask on and on for a unit that is not there, by the line's default time-out. */
+static unsigned polls_beside_a_dead_route(unsigned nmasters)
+{
+	struct world *w = bus_world(27, 9600);
+	struct asker dead[3] = {{.w = w, .unit = 30}, {.w = w, .unit = 30}, {.w = w, .unit = 31}};
+	unsigned polls;
+
+	bus_of(w)->units[30].is_silent = bus_of(w)->units[31].is_silent = true;
+	apply_units(w, 1, 10, "10ms", ", timeout: 1s");
+	for (unsigned i = 0; i < 1200; i++) {
+		world_run(w, 100);
+		for (unsigned k = 0; k < nmasters; k++)
+			if (dead[k].done == dead[k].asked)
+				ask(&dead[k]);
+	}
+	polls = reads_of(bus_of(w), 1, 1);
+	bus_of(w)->units[31].is_silent = false;
+	world_run(w, 6000);
+	ask(&dead[2]);
+	world_run(w, 3000);
+	assert_int_equal(dead[2].ok, 1); /* it is back */
+	bus_world_destroy(w);
+	return polls;
+}
+
+static void a_dead_unit_costs_little_however_often_foreign_masters_ask_for_it(void **state)
+{
+	unsigned alone = polls_beside_a_dead_route(0);
+
+	(void)state;
+	assert_true(polls_beside_a_dead_route(3) * 100 >= alone * 60); /* two units: a second of six each */
+}
+
 static void waiting_counts_against_the_time_of_a_foreign_master(void **state)
 {
 	struct world *w = bus_world(21, 9600);
@@ -790,6 +823,7 @@ int main(void)
 		cmocka_unit_test(complaint_5_commands_go_before_foreign_masters_and_these_before_polls),
 		cmocka_unit_test(complaint_5_polls_keep_a_fifth_of_the_wire),
 		cmocka_unit_test(foreign_masters_have_their_turns_and_one_outcome_each),
+		cmocka_unit_test(a_dead_unit_costs_little_however_often_foreign_masters_ask_for_it),
 		cmocka_unit_test(waiting_counts_against_the_time_of_a_foreign_master),
 		cmocka_unit_test(a_line_that_goes_or_is_down_answers_its_foreign_masters),
 		cmocka_unit_test(a_line_for_foreign_masters_alone_recovers_too),
