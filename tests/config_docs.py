@@ -25,6 +25,8 @@ def allowed(key):
         return "list of texts or maps"
     if key["type"] == ["number", "string"]:
         return "number or text"
+    if key["type"] == ["boolean", "number", "string"]:
+        return "`true`, `false`, number or text"
     if key["type"] == "array" and key["items"].get("type") == "number":
         return f"list of {key['minItems']} numbers"
     if "patternProperties" in key:

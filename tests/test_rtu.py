@@ -191,7 +191,7 @@ LONG_PACES = [(baud, n) for baud in (9600, 19200, 38400, 57600, 115200) for n in
 
 
 @pytest.mark.parametrize("baud, nunits", LONG_PACES if LONG else PACES)
-def test_the_silence_is_kept_and_the_line_is_hardly_idle(tmp_path, baud, nunits):
+def test_complaint_4_the_silence_is_kept_and_the_line_is_hardly_idle(tmp_path, baud, nunits):
     # Of one unit more is asked than fits by several groups: a group is not asked again before its time.
     ngroups = 8 if nunits == 1 else 1
     with Relay(tmp_path, baud) as relay, Units(relay, nunits), \
@@ -216,7 +216,7 @@ def test_the_silence_is_kept_and_the_line_is_hardly_idle(tmp_path, baud, nunits)
 
 
 @pytest.mark.parametrize("nsilent", [1, 5])
-def test_silent_units_cost_the_others_a_twentieth_at_most(tmp_path, nsilent):
+def test_complaint_1_silent_units_cost_the_others_a_twentieth_at_most(tmp_path, nsilent):
     """Of ten units. What the others lose is the time from each request to a silent one until the next request."""
     nlive, baud = 10 - nsilent, 57600
     with Relay(tmp_path, baud) as relay, Units(relay, 10, range(nlive + 1, 11)), \
@@ -322,7 +322,7 @@ def test_a_reload_changes_the_silence(tmp_path):
 # ---- a bad wire ----
 
 
-def test_broken_and_foreign_frames_never_become_values(tmp_path):
+def test_complaint_14_broken_and_foreign_frames_never_become_values(tmp_path):
     """Register i of unit u is 1000 * u + i, always; whatever else is published as good came from a broken frame."""
     foreign = [bytes([9, 3, 4, 0, 1, 0, 2]), bytes([1, 3, 0, 0, 0, 10]), bytes([2, 3, 20]) + bytes(range(7))]
     with Relay(tmp_path, 57600) as relay, Units(relay, 3), \

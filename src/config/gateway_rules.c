@@ -114,6 +114,21 @@ const struct schema_rule rule_host = {
 	.pattern = "^[A-Za-z0-9_.:%][-A-Za-z0-9_.:%]{0,252}$",
 };
 
+static bool any_parse(const char *text, void *out)
+{
+	(void)text;
+	(void)out;
+	return true;
+}
+
+const struct schema_rule rule_safe = {
+	.parse = any_parse,
+	.allowed = "a value of the tag",
+	.pattern = "",
+	.takes_number = true,
+	.takes_bool = true,
+};
+
 static bool ip_parse(const char *text, void *out)
 {
 	struct in6_addr ipv6;

@@ -17,6 +17,7 @@ extern const struct schema_rule rule_url;        /* of an uplink */
 extern const struct schema_rule rule_filter;     /* topics with wildcards */
 extern const struct schema_rule rule_topic_part; /* the beginning of a topic */
 extern const struct schema_rule rule_template;   /* uplinks/remap.h */
+extern const struct schema_rule rule_safe;       /* a value of some type; the check knows which */
 extern const struct schema_rule rule_deadband;   /* struct config_deadband */
 extern const struct schema_rule rule_topic;      /* template of the topics of tags */
 extern const struct schema_rule rule_group_topic;

@@ -151,8 +151,8 @@ static const struct schema_field tag_fields[] = {
 	 SCHEMA_TEXT, TAG_AT(expression), .unset = "it is not computed"},
 	{"counter", "On an internal line: it counts the edges of another tag", SCHEMA_MAP, TAG_AT(counter),
 	 .sub = &counter_table, .unset = "it does not count"},
-	{"safe", "The value that it takes when the watchdog of its line finds nobody; in JSON a text",
-	 SCHEMA_TEXT, TAG_AT(safe), .unset = "it stays as it is"},
+	{"safe", "The value that it takes when the watchdog of its line finds nobody", SCHEMA_TEXT,
+	 TAG_AT(safe), .rule = &rule_safe, .unset = "it stays as it is"},
 	{"", "", SCHEMA_KEYS, TAG_AT(keys), .sub = &gateway_policy_schema},
 };
 

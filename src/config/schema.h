@@ -77,7 +77,8 @@ struct schema_rule {
 	bool (*parse)(const char *text, void *out);
 	const char *allowed; /* for people */
 	const char *pattern; /* the same as a regular expression of JSON Schema, at least as wide */
-	bool takes_number;   /* a number is taken as its text */
+	bool takes_number;   /* a number is taken as its text, in JSON too */
+	bool takes_bool;     /* beside takes_number: true and false, too */
 };
 
 struct schema;

@@ -111,7 +111,9 @@ static void put_string(struct printer *p, const struct schema_field *f)
 {
 	if (f->rule && f->rule->takes_number) {
 		put_key(p, "type");
-		fputs("[\"number\", \"string\"]", p->out);
+		fputs(f->rule->takes_bool ? "[\"boolean\", \"number\", \"string\"]"
+					  : "[\"number\", \"string\"]",
+		      p->out);
 	} else {
 		put_member(p, "type", "string");
 	}

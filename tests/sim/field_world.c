@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc_fail.h"
 #include "north/table.h"
 #include "south/io_rack.h"
 #include "south/table.h"
@@ -357,6 +358,22 @@ void world_apply(struct world *w, const char *yaml)
 	assert_int_equal(field_apply(w->field, cfg), OK);
 	gateway_config_destroy(w->cfg);
 	w->cfg = cfg;
+}
+
+bool world_apply_failing(struct world *w, struct gateway_config *next, long n)
+{
+	bool hit;
+	int rc;
+
+	alloc_fail_at(n);
+	rc = field_apply(w->field, next);
+	hit = alloc_fail_end();
+	assert_int_equal(rc, hit ? ERR_NOMEM : OK);
+	if (hit)
+		return false;
+	gateway_config_destroy(w->cfg);
+	w->cfg = next;
+	return true;
 }
 
 void world_run(struct world *w, uint64_t ms)

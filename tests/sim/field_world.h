@@ -89,6 +89,8 @@ void device_reboot(
 struct gateway_config *world_parse(const char *yaml);
 /* Parse YAML and apply it; fails the test when that fails. */
 void world_apply(struct world *w, const char *yaml);
+/* Apply `next` with the n-th allocation failing. True: there was no such one, and the world has it now. */
+bool world_apply_failing(struct world *w, struct gateway_config *next, long n);
 
 /* Pass virtual time. */
 void world_run(struct world *w, uint64_t ms);

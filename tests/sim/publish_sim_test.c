@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/alloc_fail.h"
 #include "base/log.h"
 #include "field_world.h"
 
@@ -514,27 +513,16 @@ static void policies_that_run_out_of_memory_change_nothing(void **state)
 	struct sim_device *d;
 	struct world *w = begin(23, ONE("scan: 200ms, min_interval: 100ms", ""), &d);
 	struct gateway_config *next = world_parse(next_yaml);
-	bool hit = true;
 	long n = 1;
 
 	(void)state;
 	world_await(w, X, "{\"value\":0,", 500);
-	for (; hit; n++) {
-		int rc;
-
-		alloc_fail_at(n);
-		rc = field_apply(w->field, next);
-		hit = alloc_fail_end();
-		assert_int_equal(rc, hit ? ERR_NOMEM : OK);
-		if (!hit)
-			break;
+	for (; !world_apply_failing(w, next, n); n++) {
 		d->regs[0]++;
 		world_run(w, 500);
 		assert_null(world_seen(w, SITE_X));
 	}
 	assert_true(n > 8);
-	gateway_config_destroy(w->cfg);
-	w->cfg = next;
 	world_await(w, SITE_X, "\"quality\":\"good\"", 500);
 	world_destroy(w);
 }
