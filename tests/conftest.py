@@ -1,10 +1,12 @@
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from gateway import Gateway
+from modbus_devices import SOURCES
 from mqtt_clients import unique
 from rawmqtt import V5, Raw
 
@@ -23,6 +25,15 @@ def lineside():
     path = Path(os.environ.get("LINESIDE_BIN") or ROOT / "build" / "lineside")
     assert path.is_file(), f"{path} is not built: ./dev build"
     return path
+
+
+@pytest.fixture(scope="session")
+def libmodbus_device(tmp_path_factory):
+    """The program of tests/modbus/libmodbus_device.c."""
+    program = tmp_path_factory.mktemp("libmodbus") / "device"
+    flags = subprocess.run(["pkg-config", "--cflags", "--libs", "libmodbus"], capture_output=True, text=True, check=True)
+    subprocess.run(["gcc", SOURCES / "libmodbus_device.c", "-o", program, *flags.stdout.split()], check=True)
+    return program
 
 
 @pytest.fixture(autouse=True)

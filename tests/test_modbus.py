@@ -8,16 +8,14 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
 import threading
 import time
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
+from modbus_devices import libmodbus_server, pymodbus_device
 from pymodbus.client import ModbusTcpClient
 
-HERE = Path(__file__).resolve().parent / "modbus"
 SIZE = 200  # registers and bits of a device
 SCRATCH = 150  # first one that nothing is read from
 
@@ -90,37 +88,14 @@ def contents():
 BITS = [i % 3 == 0 for i in range(SIZE)]
 
 
-@contextmanager
-def started(command, stdin):
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    try:
-        process.stdin.write(stdin)
-        process.stdin.flush()
-        yield int(process.stdout.readline())
-    finally:
-        process.kill()
-        process.communicate()
-
-
-@pytest.fixture(scope="session")
-def libmodbus_device(tmp_path_factory):
-    program = tmp_path_factory.mktemp("libmodbus") / "device"
-    flags = subprocess.run(["pkg-config", "--cflags", "--libs", "libmodbus"], capture_output=True, text=True, check=True)
-    subprocess.run(["gcc", HERE / "libmodbus_device.c", "-o", program, *flags.stdout.split()], check=True)
-    return program
-
-
 @pytest.fixture(params=["pymodbus", "libmodbus"])
 def device(request):
     """device(registers): a context that gives the port of a device with them as input and holding registers."""
 
     def start(regs):
-        bits = [int(b) for b in BITS]
         if request.param == "pymodbus":
-            given = json.dumps({"co": bits, "di": bits, "ir": regs, "hr": regs}) + "\n"
-            return started([sys.executable, HERE / "pymodbus_device.py"], given)
-        program = request.getfixturevalue("libmodbus_device")
-        return started([program], " ".join(map(str, bits + bits + regs + regs)) + "\n")
+            return pymodbus_device(BITS, regs)
+        return libmodbus_server(request.getfixturevalue("libmodbus_device"), BITS, regs)
 
     return start
 
@@ -434,7 +409,7 @@ def test_a_port_in_use_is_said_so(lineside):
 @pytest.mark.parametrize(
     "args, text",
     [
-        ([], "read, write, serve and scan"),
+        ([], "read, write, serve, scan and map"),
         (["scna"], 'no command "scna"'),
         (["read"], "HOST is missing"),
         (["read", "h"], "ADDRESS is missing"),

@@ -6,14 +6,13 @@ import select
 import shutil
 import socket
 import subprocess
-import sys
 import threading
 import tty
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 import yaml
+from modbus_devices import crc, pymodbus_device
 from pymodbus.client import ModbusSerialClient, ModbusTcpClient
 from pymodbus.diag_message import ReturnBusExceptionErrorCountRequest
 from pymodbus.framer.ascii_framer import ModbusAsciiFramer
@@ -21,7 +20,6 @@ from pymodbus.framer.rtu_framer import ModbusRtuFramer
 from pymodbus.mei_message import ReadDeviceInformationRequest
 from pymodbus.register_write_message import MaskWriteRegisterRequest
 
-HERE = Path(__file__).resolve().parent / "modbus"
 FRAMERS = {"rtu": ModbusRtuFramer, "ascii": ModbusAsciiFramer}
 
 
@@ -74,7 +72,7 @@ def serving(lineside, *args):
 
 
 def foreign_device(port, mode, unit):
-    return running([sys.executable, HERE / "pymodbus_serial_device.py", port, mode, unit], "ready")
+    return pymodbus_device([0] * 100, list(range(1000, 1100)), mode, port, unit)
 
 
 def modbus(lineside, *args):
@@ -213,15 +211,6 @@ def test_scan_tries_each_speed_and_parity_and_finds_who_refuses(lineside):
         ]  # fmt: skip
         assert done.stdout.count("it does not say what it is") == 4
         os.close(port)
-
-
-def crc(frame):
-    value = 0xFFFF
-    for byte in frame:
-        value ^= byte
-        for _ in range(8):
-            value = value >> 1 ^ (0xA001 if value & 1 else 0)
-    return value.to_bytes(2, "little")
 
 
 def test_scan_behind_a_gateway_leaves_out_whom_it_answers_for(lineside, tmp_path):

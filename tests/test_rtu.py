@@ -10,7 +10,6 @@ import json
 import os
 import queue
 import subprocess
-import sys
 from collections import Counter, namedtuple
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,8 +18,8 @@ import paho.mqtt.client as mqtt
 import pytest
 
 from gateway import HOST, Gateway, binary, wait_until
+from modbus_devices import crc, libmodbus_server, pymodbus_device
 
-HERE = Path(__file__).resolve().parent / "modbus"
 PROGRAMS = Path(binary()).parent / "tests" / "modbus"
 LONG = bool(os.environ.get("LINESIDE_RTU_LONG"))
 IDLE_MOST = 0.05
@@ -92,26 +91,6 @@ class Relay(Told):
 class Units(Told):
     def __init__(self, relay, n, silent=()):
         super().__init__(PROGRAMS / "rtu_units", relay.far, n, *silent)
-
-
-@contextmanager
-def started(command, stdin):
-    process = subprocess.Popen([*map(str, command)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    try:
-        process.stdin.write(stdin)
-        process.stdin.flush()
-        yield int(process.stdout.readline())
-    finally:
-        process.kill()
-        process.communicate()
-
-
-@pytest.fixture(scope="session")
-def libmodbus_device(tmp_path_factory):
-    program = tmp_path_factory.mktemp("libmodbus") / "device"
-    flags = subprocess.run(["pkg-config", "--cflags", "--libs", "libmodbus"], capture_output=True, text=True, check=True)
-    subprocess.run(["gcc", HERE / "libmodbus_device.c", "-o", program, *flags.stdout.split()], check=True)
-    return program
 
 
 def device(unit, count=10, scan="10ms", writable=False, **keys):
@@ -204,15 +183,6 @@ def asked(frames):
     return Counter(f.bytes[0] for f in frames if f.side == "A")
 
 
-def crc(data):
-    c = 0xFFFF
-    for byte in data:
-        c ^= byte
-        for _ in range(8):
-            c = c >> 1 ^ (0xA001 if c & 1 else 0)
-    return c.to_bytes(2, "little")
-
-
 # ---- pace ----
 
 
@@ -268,19 +238,12 @@ def test_silent_units_cost_the_others_a_twentieth_at_most(tmp_path, nsilent):
 BITS = [0] * SIZE
 
 
-@contextmanager
-def pymodbus(kind, *path):
-    regs = list(range(1000, 1000 + SIZE))
-    given = json.dumps({"co": BITS, "di": BITS, "ir": regs, "hr": regs}) + "\n"
-    with started([sys.executable, HERE / "pymodbus_device.py", kind, *path], given) as port:
-        yield port
+def pymodbus(*arguments):
+    return pymodbus_device(BITS, list(range(1000, 1000 + SIZE)), *arguments)
 
 
-@contextmanager
 def libmodbus(program, path):
-    regs = list(range(1000, 1000 + SIZE))
-    with started([program, path], " ".join(map(str, BITS + BITS + regs + regs)) + "\n") as port:
-        yield port
+    return libmodbus_server(program, BITS, list(range(1000, 1000 + SIZE)), path)
 
 
 def check_reads_and_writes(g):
@@ -394,7 +357,7 @@ def test_broken_and_foreign_frames_never_become_values(tmp_path):
         assert wrong == []
 
 
-def test_a_port_that_is_pulled_out_comes_back(tmp_path):
+def test_complaint_13_a_port_that_is_pulled_out_comes_back(tmp_path):
     with Relay(tmp_path, 57600) as relay, Units(relay, 1), \
             gateway(line(relay, 57600, backoff={"first": "100ms", "max": "1s"}), [device(1)]) as g, Values(g) as values:
         values.wait("g/u1/r0", lambda v: v["quality"] == "good")

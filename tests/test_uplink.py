@@ -292,7 +292,7 @@ def test_a_reload_starts_changes_and_ends_uplinks():
                 assert [t for t, _, _ in late.settle()] == ["plant1/_gateway/uplink/second"]
 
 
-def test_what_is_buffered_outlives_a_restart_and_goes_with_the_uplink():
+def test_complaint_8_what_is_buffered_outlives_a_restart_and_goes_with_the_uplink():
     with Mosquitto() as remote:
         remote.kill()
         kept = config(uplink(remote.port, publish=["a/#"]), storage={"path": "data"})
@@ -400,7 +400,7 @@ def check_tags(got, acked):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_nothing_is_lost_when_brokers_are_killed(version):
+def test_complaint_8_nothing_is_lost_when_brokers_are_killed(version):
     random.seed(version)
     signal.alarm(0 if KILLS > 50 else 120)
     got, ntags = [], 20 if KILLS < 50 else 1000

@@ -100,7 +100,7 @@ def masters():
         m.close()
 
 
-def test_every_write_with_an_id_has_one_answer(device, masters):
+def test_complaint_7_every_write_with_an_id_has_one_answer(device, masters):
     with Gateway(config(device)) as gw:
         m = masters(gw)
         m.online()

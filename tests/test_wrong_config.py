@@ -9,10 +9,10 @@ import yaml
 
 TABLE = yaml.safe_load((Path(__file__).parent / "config/wrong.yaml").read_text())
 BASES, CASES = TABLE["bases"], TABLE["cases"]
-KINDS_LEAST = 48
+KINDS_LEAST = 140
 PLACE = re.compile(r"^(?P<file>[^:]+):(?P<line>\d+):(?P<column>\d+): (?P<path>[^ ]+): (?P<text>.+)$")
 # What makes a message a remedy: it says what may stand there, or what to do.
-REMEDY = re.compile(r"allowed|needed|did you mean|applies only|such as|give|use|add|remove|name of another|twice|can only|does not|end behind|first")
+REMEDY = re.compile(r"\b(allowed|needed|did you mean|applies only|such as|give (?:it|one|each|the)|add|remove)\b")
 
 
 def check(lineside, tmp_path, text):

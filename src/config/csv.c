@@ -94,3 +94,18 @@ int csv_next(struct csv *c, struct csv_cell *out, const char **why)
 	out->is_last = !c->is_row_open;
 	return OK;
 }
+
+void csv_put(FILE *to, const char *text)
+{
+	if (!strpbrk(text, ",;\"\r\n\t")) {
+		fputs(text, to);
+		return;
+	}
+	fputc('"', to);
+	for (; *text; text++) {
+		if (*text == '"')
+			fputc('"', to);
+		fputc(*text, to);
+	}
+	fputc('"', to);
+}

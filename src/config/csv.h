@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "base/err.h"
 
@@ -34,5 +35,8 @@ void csv_init(struct csv *c, char *bytes, size_t len);
  * without any cell is passed over.
  */
 MUST_USE int csv_next(struct csv *c, struct csv_cell *out, const char **why);
+
+/* Write `text` as a cell, in quotes where a reader of any delimiter needs them. */
+void csv_put(FILE *to, const char *text);
 
 #endif

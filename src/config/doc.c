@@ -179,7 +179,8 @@ static int take_key(struct doc_builder *b, const char *text, struct doc_place at
 		return ERR_CONFIG;
 	}
 	if (before)
-		doc_build_fault(b, at, "the key stands here again, first at line %u", before->key_line);
+		doc_build_fault(b, at, "the key stands here again, first at line %u; remove one of them",
+				before->key_line);
 	return OK;
 }
 

@@ -89,9 +89,9 @@ static void what_is_not_taken_is_refused_with_its_place(void **state)
 {
 	static const struct reading table[] = {
 		{"a: 1\nb: 2\na: 3\n", DOC_YAML, "1:1{a@1:4=1 b@2:4=2 a@3:4=3}",
-		 "f:3:1: a: the key stands here again, first at line 1"},
+		 "f:3:1: a: the key stands here again, first at line 1; remove one of them"},
 		{"{\"a\":\n[{\"b\":1,\n\"b\":2}]}", DOC_JSON, "1:1{a@2:1[2:2{b@2:7=1 b@3:5=2}]}",
-		 "f:3:1: a[0].b: the key stands here again, first at line 2"},
+		 "f:3:1: a[0].b: the key stands here again, first at line 2; remove one of them"},
 		{"a: &x 1\n", DOC_YAML, "1:1{a@1:4=1}",
 		 "f:1:4: a: found the anchor &x, but anchors and aliases are not taken"},
 		{"a: &x {}\nb: *x\n", DOC_YAML, NULL,

@@ -19,8 +19,9 @@ void gateway_check_unique(struct checker *c, struct name_set *set, const struct 
 	first = node->parent->first;
 	while (first->index != there)
 		first = first->next;
-	schema_fault_key(c->r, node, "name", "found \"%s\", the name of another %s at line %u", name, what,
-			 doc_get(first, "name")->line);
+	schema_fault_key(c->r, node, "name",
+			 "found \"%s\", the name of another %s at line %u, allowed: a name of its own", name,
+			 what, doc_get(first, "name")->line);
 }
 
 bool gateway_is_loopback(const char *address)

@@ -133,7 +133,8 @@ void gateway_check_internal_tag(struct checker *c, const struct doc_node *node, 
 		schema_fault_key(c->r, node, kinds ? "value" : "name",
 				 "found %u of value, expression and counter, needed: one of them", kinds);
 	if (tag->writable && doc_get(node, "expression"))
-		schema_fault_key(c->r, node, "access", "found \"rw\", but what is computed can only be read");
+		schema_fault_key(c->r, node, "access",
+				 "found \"rw\", but what is computed can only be read, allowed: r");
 	if (!tag->writable)
 		apply_not(c, node, bounds, 2, "with access: rw");
 	if (tag->min > tag->max)

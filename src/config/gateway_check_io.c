@@ -226,7 +226,9 @@ static int check_names(struct checker *c, const struct doc_node *list, const str
 			rc = name[0] ? name_set_add(&set, kept, n->index, &there) : OK;
 			if (rc == ERR_EXISTS) {
 				schema_fault_key(c->r, n, "names",
-						 "\"%s\" is the name of another channel of the rack", name);
+						 "\"%s\" is the name of another channel of the rack, "
+						 "allowed: a name of its own",
+						 name);
 				rc = OK;
 			}
 		}
@@ -247,8 +249,10 @@ static void check_point(struct checker *c, const struct doc_node *n, const struc
 	for (const struct config_module *o = line->modules; o <= m; o++)
 		for (size_t k = 0; k < (o == m ? i : o->npoints); k++)
 			if (is_same_point(m, i, o, k)) {
-				schema_fault_key(c->r, n, "points", "found \"%s\" of %s twice in this rack",
-						 m->points[i], m->device);
+				schema_fault_key(
+					c->r, n, "points",
+					"found \"%s\" of %s twice in this rack, allowed: each point once",
+					m->points[i], m->device);
 				return;
 			}
 }

@@ -226,7 +226,7 @@ static int resolve_tag(struct checker *c, const struct doc_node *node, const str
 
 	if (tag->keys && node && !is_number(tag) && tag->keys->publish == CONFIG_PUBLISH_THRESHOLD)
 		schema_fault_key(c->r, node, "publish",
-				 "does not apply to the type %s, which has no above and below",
+				 "does not apply to the type %s, which has no above and below; remove it",
 				 value_type_info(tag->type)->name);
 	if (node)
 		check_range(c, node, tag, &l.policy);

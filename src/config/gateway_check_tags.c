@@ -153,8 +153,9 @@ static void check_span(struct checker *c, const struct doc_node *node, const str
 	if (!registers)
 		registers = (tag->length + 1u) / 2u;
 	if (!config_area_is_rack(tag->address.area) && tag->address.number + registers > ADDRESSES)
-		schema_fault_key(c->r, node, "address", "%u registers from %u on end behind 65535", registers,
-				 tag->address.number);
+		schema_fault_key(c->r, node, "address",
+				 "%u registers from %u on end behind 65535, allowed: a lower address",
+				 registers, tag->address.number);
 }
 
 /* One request writes at most 123 registers (MODBUS Application Protocol V1.1b3, 6.12). */
@@ -163,7 +164,8 @@ static void check_span(struct checker *c, const struct doc_node *node, const str
 static void check_writing(struct checker *c, const struct doc_node *node, const struct config_tag *tag)
 {
 	if (tag->writable && !is_output_area(tag->address.area))
-		schema_fault_key(c->r, node, "access", "found \"rw\", but the area %s can only be read",
+		schema_fault_key(c->r, node, "access",
+				 "found \"rw\", but the area %s can only be read, allowed: r",
 				 config_area_text(tag->address.area));
 	if (tag->writable && tag->length > WRITABLE_BYTES_MAX)
 		schema_fault_key(c->r, node, "length",

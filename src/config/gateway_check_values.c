@@ -133,21 +133,37 @@ static enum byte_order default_order(const struct config_device *dev, const stru
 	return (enum byte_order)order;
 }
 
+/* "AB, BA": the orders that a type takes. */
+static void order_words(enum value_type type, char *text, size_t size)
+{
+	size_t len = 0;
+
+	text[0] = 0;
+	for (unsigned o = 0; o < BYTE_ORDER_COUNT && len < size; o++)
+		if (value_type_takes_order(type, (enum byte_order)o))
+			len += (size_t)snprintf(text + len, size - len, "%s%s", len ? ", " : "",
+						byte_order_info((enum byte_order)o)->name);
+}
+
 static void check_order(struct checker *c, const struct doc_node *node, const struct config_device *dev,
 			struct config_tag *tag)
 {
 	const char *key = doc_get(node, "order") ? "order" : "address";
+	char orders[96];
 
 	if (tag->order == CONFIG_ORDER_UNSET) {
 		tag->order = default_order(dev, tag);
 		return;
 	}
-	if (config_area_is_rack(tag->address.area) || tag->type == VALUE_TYPE_BOOL ||
-	    !value_type_takes_order(tag->type, tag->order))
-		schema_fault_key(c->r, node, key, "found \"%s\", which does not fit %s",
+	if (config_area_is_rack(tag->address.area) || tag->type == VALUE_TYPE_BOOL) {
+		schema_fault_key(c->r, node, key, "found \"%s\", but %s has no order; remove it",
 				 byte_order_info(tag->order)->name,
-				 config_area_is_rack(tag->address.area) ? "a channel of a rack"
-									: value_type_info(tag->type)->name);
+				 config_area_is_rack(tag->address.area) ? "a channel of a rack" : "a bool");
+	} else if (!value_type_takes_order(tag->type, tag->order)) {
+		order_words(tag->type, orders, sizeof(orders));
+		schema_fault_key(c->r, node, key, "found \"%s\", allowed with the type %s: %s",
+				 byte_order_info(tag->order)->name, value_type_info(tag->type)->name, orders);
+	}
 }
 
 /* ---- keys that apply to some types only ---- */
@@ -173,7 +189,7 @@ static void check_applies(struct checker *c, const struct doc_node *node, const 
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 		if (!keys[i].applies && doc_get(node, keys[i].key))
-			schema_fault_key(c->r, node, keys[i].key, "does not apply to the type %s",
+			schema_fault_key(c->r, node, keys[i].key, "does not apply to the type %s; remove it",
 					 value_type_info(tag->type)->name);
 	if (is_bytes(tag) && !tag->length && !doc_get(node, "length") && tag->address.detail < 0)
 		schema_fault_key(c->r, node, "length", "found nothing, needed with the type %s: 1..%u bytes",

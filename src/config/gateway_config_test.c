@@ -10,7 +10,7 @@
 
 #include "base/alloc_fail.h"
 #include "base/log.h"
-#include "config/gateway_config.h"
+#include "config/gateway_config_rows.h"
 
 /* Everything around what a row is about: `broker` stands for the text of a top-level key. */
 #define LISTENERS \
@@ -20,36 +20,6 @@
 #define TAG(x)      DEVICE("tags: [{name: t, " x "}]")
 #define RACK(x)     LINES "devices: [{name: d, line: r, " x "}]\n"
 #define RACK_TAG(x) RACK("tags: [{name: t, " x "}]")
-
-static int parse(const char *text, struct gateway_config **cfg, struct faults *faults)
-{
-	faults_init(faults, "f");
-	return gateway_config_parse("f.yaml", text, strlen(text), cfg, faults);
-}
-
-struct row {
-	const char *text;
-	const char *fault; /* what stands behind the place; NULL: no fault */
-};
-
-static void check_rows(const struct row *rows, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		struct gateway_config *cfg = NULL;
-		struct faults faults;
-		char got[1024] = "";
-		int rc = parse(rows[i].text, &cfg, &faults);
-
-		if (faults.count)
-			snprintf(got, sizeof(got), "%s: %s", faults.list[0].path, faults.list[0].text);
-		assert_string_equal(got, rows[i].fault ? rows[i].fault : "");
-		assert_int_equal(faults.count, rows[i].fault ? 1 : 0);
-		assert_int_equal(rc, rows[i].fault ? ERR_CONFIG : OK);
-		gateway_config_destroy(cfg);
-		faults_fini(&faults);
-	}
-}
-#define CHECK_ROWS(rows) check_rows(rows, sizeof(rows) / sizeof((rows)[0]))
 
 #define NAME_RULE "allowed: 1 to 64 characters without / + #, not starting with $ or _, and not \"set\""
 #define X16       "xxxxxxxxxxxxxxxx"
@@ -123,7 +93,8 @@ static void nothing_listens_beyond_this_machine(void **state)
 		 "listeners[1].port: found 1, the port of listeners[0] at the same address"},
 		{"listeners: [{name: l, protocol: mqtt, address: '::1', port: 0" ANYONE
 		 "}, {name: l, protocol: mqtt, address: '::1', port: 0" ANYONE "}]\n",
-		 "listeners[1].name: found \"l\", the name of another listener at line 1"},
+		 "listeners[1].name: found \"l\", the name of another listener at line 1, allowed: a name of "
+		 "its own"},
 	};
 
 	(void)state;
@@ -234,7 +205,8 @@ static void lines_have_the_keys_of_their_type(void **state)
 		{"lines: [{name: p, type: modbus-tcp, host: h, max_in_flight: 17}]\n",
 		 "lines[0].max_in_flight: found \"17\", allowed: a whole number, 1..16"},
 		{"lines: [{name: r, type: sim}, {name: r, type: sim}]\n",
-		 "lines[1].name: found \"r\", the name of another line at line 1"},
+		 "lines[1].name: found \"r\", the name of another line at line 1, allowed: a name of its "
+		 "own"},
 	};
 
 	(void)state;
@@ -247,7 +219,8 @@ static void devices_and_groups_refer_to_what_is_there(void **state)
 		{LINES "devices: [{name: d, line: q}]\n",
 		 "devices[0].line: found \"q\", allowed: the name of one of the lines"},
 		{LINES "devices: [{name: d, line: r}, {name: d, line: r}]\n",
-		 "devices[1].name: found \"d\", the name of another device at line 2"},
+		 "devices[1].name: found \"d\", the name of another device at line 2, allowed: a name of its "
+		 "own"},
 		{LINES "devices: [{name: d, line: p}]\n",
 		 "devices[0].tags: found nothing, allowed: a list of maps"},
 		{DEVICE("unit: 255, max_block: 125, max_gap: 0, tags: []"), NULL},
@@ -266,7 +239,7 @@ static void devices_and_groups_refer_to_what_is_there(void **state)
 		 "devices[0].tags[0].group: found \"h\", allowed: the name of one of the device's groups"},
 		{DEVICE("groups: [{name: g}, {name: g}], tags: []"),
 		 "devices[0].groups[1].name: found \"g\", the name of another group of this device at line "
-		 "2"},
+		 "2, allowed: a name of its own"},
 		{DEVICE("groups: [{name: g, publish: period, period: 10s}], tags: []"), NULL},
 		{DEVICE("groups: [{name: g, publish: period}], tags: []"),
 		 "devices[0].groups[0].period: found nothing, needed with publish: period"},
@@ -276,7 +249,8 @@ static void devices_and_groups_refer_to_what_is_there(void **state)
 		{DEVICE("groups: [{name: g, publish: threshold}], tags: []"),
 		 "devices[0].groups[0].above: found neither above nor below, needed with publish: threshold"},
 		{DEVICE("tags: [{name: t, address: coil:0}, {name: t, address: coil:1}]"),
-		 "devices[0].tags[1].name: found \"t\", the name of another tag of this device at line 2"},
+		 "devices[0].tags[1].name: found \"t\", the name of another tag of this device at line 2, "
+		 "allowed: a name of its own"},
 		{RACK("groups: [{name: g}, {name: h}]"),
 		 "devices[0].groups: found 2 groups, allowed: one, because the device names no tags"},
 	};
@@ -314,9 +288,11 @@ static void addresses_hold_what_their_area_has(void **state)
 		 "devices[0].tags[0].address: found \"coil:1.\", " ADDRESS_RULE},
 		{TAG("type: bool"), "devices[0].tags[0].address: found nothing, " ADDRESS_RULE},
 		{TAG("address: holding:65535, type: float32"),
-		 "devices[0].tags[0].address: 2 registers from 65535 on end behind 65535"},
+		 "devices[0].tags[0].address: 2 registers from 65535 on end behind 65535, allowed: a lower "
+		 "address"},
 		{TAG("address: holding:65412, type: string, length: 250"),
-		 "devices[0].tags[0].address: 125 registers from 65412 on end behind 65535"},
+		 "devices[0].tags[0].address: 125 registers from 65412 on end behind 65535, allowed: a lower "
+		 "address"},
 		{TAG("address: holding:7, type: bool"),
 		 "devices[0].tags[0].address: a bool of a register needs its bit, such as holding:7.0"},
 		{TAG("address: holding:7.1, type: int16"), "devices[0].tags[0].address: found bit 1, allowed "
@@ -327,21 +303,21 @@ static void addresses_hold_what_their_area_has(void **state)
 		 "devices[0].tags[0].type: found nothing, needed in the area holding"},
 		{TAG("address: coil:7, type: int16"),
 		 "devices[0].tags[0].type: found \"int16\", allowed in the area coil: bool"},
-		{TAG("address: discrete:7, access: rw"),
-		 "devices[0].tags[0].access: found \"rw\", but the area discrete can only be read"},
+		{TAG("address: discrete:7, access: rw"), "devices[0].tags[0].access: found \"rw\", but the "
+							 "area discrete can only be read, allowed: r"},
 		{TAG("address: input:7, type: int16, access: rw"),
-		 "devices[0].tags[0].access: found \"rw\", but the area input can only be read"},
+		 "devices[0].tags[0].access: found \"rw\", but the area input can only be read, allowed: r"},
 		{TAG("address: do:0"), "devices[0].tags[0].address: found the area do, allowed on this line: "
 				       "coil, discrete, input, holding"},
 		{RACK_TAG("address: do:3, access: rw"), NULL},
 		{RACK_TAG("address: ai:0, unit: V, deadband: 0.1"), NULL},
 		{RACK_TAG("address: do:4"), "devices[0].tags[0].address: found channel 4, allowed: 0..3"},
 		{RACK_TAG("address: di:0, access: rw"),
-		 "devices[0].tags[0].access: found \"rw\", but the area di can only be read"},
+		 "devices[0].tags[0].access: found \"rw\", but the area di can only be read, allowed: r"},
 		{RACK_TAG("address: ai:0, type: int16"),
 		 "devices[0].tags[0].type: found \"int16\", allowed in the area ai: float64"},
 		{RACK_TAG("address: ai:0, order: ABCD"),
-		 "devices[0].tags[0].order: found \"ABCD\", which does not fit a channel of a rack"},
+		 "devices[0].tags[0].order: found \"ABCD\", but a channel of a rack has no order; remove it"},
 		{RACK_TAG("address: coil:0"), "devices[0].tags[0].address: found the area coil, allowed on "
 					      "this line: di, do, relay, ai, ao, rtd, tc"},
 	};
@@ -360,15 +336,17 @@ static void keys_of_a_tag_fit_its_type(void **state)
 		{TAG("address: holding:0, type: bytes, length: 1"), NULL},
 		{TAG("address: holding:0, type: int16, access: rw, min: 5, max: 5"), NULL},
 		{TAG("address: holding:0, type: float32, order: HGFEDCBA"),
-		 "devices[0].tags[0].order: found \"HGFEDCBA\", which does not fit float32"},
+		 "devices[0].tags[0].order: found \"HGFEDCBA\", allowed with the type float32: ABCD, CDAB, "
+		 "BADC, DCBA"},
 		{TAG("address: holding:0, type: float32, order: AB"),
-		 "devices[0].tags[0].order: found \"AB\", which does not fit float32"},
+		 "devices[0].tags[0].order: found \"AB\", allowed with the type float32: ABCD, CDAB, BADC, "
+		 "DCBA"},
 		{TAG("address: coil:0, order: AB"),
-		 "devices[0].tags[0].order: found \"AB\", which does not fit bool"},
+		 "devices[0].tags[0].order: found \"AB\", but a bool has no order; remove it"},
 		{TAG("address: holding:0, type: int16, byte: high"),
-		 "devices[0].tags[0].byte: does not apply to the type int16"},
+		 "devices[0].tags[0].byte: does not apply to the type int16; remove it"},
 		{TAG("address: holding:0, type: int16, length: 2"),
-		 "devices[0].tags[0].length: does not apply to the type int16"},
+		 "devices[0].tags[0].length: does not apply to the type int16; remove it"},
 		{TAG("address: holding:0, type: string"),
 		 "devices[0].tags[0].length: found nothing, needed with the type string: 1..250 bytes"},
 		{TAG("address: holding:0, type: string, length: 251"),
@@ -379,9 +357,9 @@ static void keys_of_a_tag_fit_its_type(void **state)
 		{TAG("address: holding:0, type: string, length: 0"),
 		 "devices[0].tags[0].length: found \"0\", allowed: a whole number, 1..250"},
 		{TAG("address: holding:0, type: bytes, length: 4, scale: 2"),
-		 "devices[0].tags[0].scale: does not apply to the type bytes"},
+		 "devices[0].tags[0].scale: does not apply to the type bytes; remove it"},
 		{TAG("address: coil:0, deadband: 1"),
-		 "devices[0].tags[0].deadband: does not apply to the type bool"},
+		 "devices[0].tags[0].deadband: does not apply to the type bool; remove it"},
 		{TAG("address: holding:0, type: int16, scale: 0"),
 		 "devices[0].tags[0].scale: found 0, allowed: any other number"},
 		{TAG("address: holding:0, type: int16, deadband: -1"),

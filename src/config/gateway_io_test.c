@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/alloc_fail.h"
+#include "config/gateway_config_rows.h"
 #include "config/io_config.h"
 
 #define RACK(driver, modules) "lines: [{name: r, type: io, driver: " driver ", modules: [" modules "]}]\n"
@@ -28,18 +29,9 @@
 #endif
 #define AT "lines[0].modules[0]"
 
-static int parse(const char *text, struct gateway_config **cfg, struct faults *faults)
-{
-	faults_init(faults, "f");
-	return gateway_config_parse("f.yaml", text, strlen(text), cfg, faults);
-}
-
 static void what_a_module_has_depends_on_kind_and_driver(void **state)
 {
-	static const struct {
-		const char *text;
-		const char *fault; /* NULL: none */
-	} rows[] = {
+	static const struct row rows[] = {
 		{"lines: [{name: r, type: io, driver: sim}]\n", NULL},
 		{SIM("{kind: di, channels: 512}"), NULL},
 		{SIM("{kind: ai, mode: 4-20mA-burnout, signal: constant, low: 3}, {kind: ao}, {kind: relay}"),
@@ -91,11 +83,12 @@ static void what_a_module_has_depends_on_kind_and_driver(void **state)
 		 AT ".points[0]: found \"../y\", allowed: 1 to 64 characters without /, not starting with a "
 		    "dot"},
 		{RACK("hwmon", "{kind: ai, device: x, points: [temp1, temp1]}"),
-		 AT ".points: found \"temp1\" of x twice in this rack"},
+		 AT ".points: found \"temp1\" of x twice in this rack, allowed: each point once"},
 		{SIM("{kind: di, channels: 2, names: [a]}"),
 		 AT ".names: found 1, allowed: 2, one for each channel"},
 		{SIM("{kind: di, names: [ai0]}, {kind: ai}"),
-		 "lines[0].modules[1].names: \"ai0\" is the name of another channel of the rack"},
+		 "lines[0].modules[1].names: \"ai0\" is the name of another channel of the rack, allowed: a "
+		 "name of its own"},
 		{SIM("{kind: di, signal: sine}"),
 		 AT ".signal: found one that a di cannot have, allowed: square, constant, loopback, broken"},
 		{SIM("{kind: rtd, signal: loopback}"),
@@ -110,20 +103,7 @@ static void what_a_module_has_depends_on_kind_and_driver(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct gateway_config *cfg = NULL;
-		struct faults faults;
-		char got[1024] = "";
-		int rc = parse(rows[i].text, &cfg, &faults);
-
-		if (faults.count)
-			snprintf(got, sizeof(got), "%s: %s", faults.list[0].path, faults.list[0].text);
-		assert_string_equal(got, rows[i].fault ? rows[i].fault : "");
-		assert_int_equal(faults.count, rows[i].fault ? 1 : 0);
-		assert_int_equal(rc, rows[i].fault ? ERR_CONFIG : OK);
-		gateway_config_destroy(cfg);
-		faults_fini(&faults);
-	}
+	CHECK_ROWS(rows);
 }
 
 static struct gateway_config *parsed(const char *text)

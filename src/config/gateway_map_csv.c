@@ -35,21 +35,6 @@ static const char *const columns[] = {"device", "tag",   "area",      "address",
 
 /* ---- writing ---- */
 
-static void print_field(FILE *out, const char *text)
-{
-	if (!strpbrk(text, ",\"\r\n")) {
-		fputs(text, out);
-		return;
-	}
-	fputc('"', out);
-	for (; *text; text++) {
-		if (*text == '"')
-			fputc('"', out);
-		fputc(*text, out);
-	}
-	fputc('"', out);
-}
-
 int gateway_config_map_print(const struct gateway_config *cfg, FILE *out)
 {
 	const struct config_modbus_view *v = &cfg->views.modbus;
@@ -62,13 +47,13 @@ int gateway_config_map_print(const struct gateway_config *cfg, FILE *out)
 		const struct config_device *d = &cfg->devices[p->device];
 		const struct config_tag *t = &d->tags[p->tag];
 
-		print_field(out, d->name);
+		csv_put(out, d->name);
 		fputc(',', out);
-		print_field(out, t->name);
+		csv_put(out, t->name);
 		fprintf(out, ",%s,%u,%s,%s,%u,", config_area_text(p->area), p->address,
 			value_type_info(p->type)->name,
 			gateway_map_is_bits(p->area) ? "" : byte_order_info(p->order)->name, p->count);
-		print_field(out, t->unit ? t->unit : "");
+		csv_put(out, t->unit ? t->unit : "");
 		fputc('\n', out);
 	}
 	return fflush(out) == 0 && !ferror(out) ? OK : ERR_IO;

@@ -233,21 +233,6 @@ int tags_table_read(struct doc *doc, struct doc_node *list, const char *file, ch
 
 /* ---- out ---- */
 
-static void put_cell(FILE *to, const char *text)
-{
-	if (!strpbrk(text, ",;\"\r\n\t")) {
-		fputs(text, to);
-		return;
-	}
-	fputc('"', to);
-	for (; *text; text++) {
-		if (*text == '"')
-			fputc('"', to);
-		fputc(*text, to);
-	}
-	fputc('"', to);
-}
-
 static void put_structured(FILE *to, const struct doc_node *n)
 {
 	char *text = NULL;
@@ -257,7 +242,7 @@ static void put_structured(FILE *to, const struct doc_node *n)
 	if (cell) {
 		doc_print_flow(cell, n);
 		if (fclose(cell) == 0)
-			put_cell(to, text);
+			csv_put(to, text);
 	}
 	free(text);
 }
@@ -290,7 +275,7 @@ void tags_table_print_row(FILE *to, const struct doc_node *tag)
 			fputc(',', to);
 		any = true;
 		if (n && n->kind == DOC_SCALAR && !is_structured(f))
-			put_cell(to, n->text);
+			csv_put(to, n->text);
 		else if (n)
 			put_structured(to, n);
 	}

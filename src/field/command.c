@@ -93,21 +93,6 @@ static struct command *command_create(struct field *f, const struct asker *a)
 	return c;
 }
 
-static struct device *find_device(struct field *f, struct span name)
-{
-	list_for_each (line_node, &f->lines) {
-		struct line *l = container_of(line_node, struct line, node);
-
-		list_for_each (node, &l->devices) {
-			struct device *d = container_of(node, struct device, node);
-
-			if (span_equal(span_str(d->cfg->name), name))
-				return d;
-		}
-	}
-	return NULL;
-}
-
 /* Whose command it is: a tag's {topic}/set; or *t is NULL, and it is {root}/{device}/{tag}/set of none there is. */
 static int find_target(struct field *f, const char *topic, struct tag **t, struct span *device)
 {
@@ -171,7 +156,7 @@ static void command_safe(struct field *f, const struct asker *a, struct span dev
 {
 	struct set_outcome o = {.ok = true, .value = *v};
 	char text[SET_FAULT_MAX] = "no such device";
-	struct device *d = find_device(f, device);
+	struct device *d = field_device(f, device);
 	const char *error = d ? safe_command(d->line, v, text) : "unknown_tag";
 
 	if (error)
@@ -204,7 +189,7 @@ int field_set(struct field *f, const struct field_set *set)
 	else if (!t && is_safe_topic(f, set->topic))
 		command_safe(f, &a, device, &command.value);
 	else if (!t)
-		refuse(f, &a, "unknown_tag", find_device(f, device) ? "no such tag" : "no such device");
+		refuse(f, &a, "unknown_tag", field_device(f, device) ? "no such tag" : "no such device");
 	else
 		submit(f, &a, t, &command.value, set);
 	return OK;

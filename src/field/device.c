@@ -301,7 +301,7 @@ static void group_due(struct loop_timer *timer)
 	struct loop *loop = loop_of(g->device);
 	uint64_t now = loop_now_ms(loop);
 
-	if (is_scanning(g)) {
+	if (g->is_open && is_scanning(g)) { /* not what is only read once more after a write */
 		g->device->counters.late++;
 		g->times.late++;
 	} else {
@@ -362,10 +362,14 @@ static bool block_waits(const struct plan_block *b)
 
 static bool group_waits(struct group *g)
 {
-	for (size_t i = 0; g->may_wait && i < g->plan.nblocks; i++)
+	bool is_pending = false;
+
+	for (size_t i = 0; g->may_wait && i < g->plan.nblocks; i++) {
 		if (block_waits(&g->plan.blocks[i]))
 			return true;
-	g->may_wait = false;
+		is_pending = is_pending || g->plan.blocks[i].is_pending; /* and waits when its read is over */
+	}
+	g->may_wait = is_pending;
 	return false;
 }
 
@@ -491,6 +495,35 @@ static struct group *group_in_turn(struct device *d)
 	return best;
 }
 
+/*
+ * Is it the device that is silent, or one block? Before a block that was not answered is asked again, another is, in time or
+ * not.
+ */
+static void other_block(struct device *d, struct group **g, size_t *block)
+{
+	uint64_t now = loop_now_ms(loop_of(d)) / SILENT_UNIT_MS;
+	struct group *found = NULL;
+	size_t at = 0;
+
+	for (size_t i = 0; i < d->cfg->ngroups; i++)
+		for (size_t b = 0; b < d->groups[i].plan.nblocks; b++) {
+			const struct plan_block *other = &d->groups[i].plan.blocks[b];
+
+			if (other->attempts > 0 || other->is_refused || other->silent_until > now)
+				continue;
+			if (other->is_in_flight)
+				return; /* its answer will tell */
+			if (!found) {
+				found = &d->groups[i];
+				at = b;
+			}
+		}
+	if (found) {
+		*g = found;
+		*block = at;
+	}
+}
+
 bool device_next_block(struct device *d, struct group **g, size_t *block)
 {
 	struct group *next = group_in_turn(d);
@@ -501,6 +534,8 @@ bool device_next_block(struct device *d, struct group **g, size_t *block)
 		d->group_turn_us = next->turn_us;
 	d->next_group = (size_t)(next - d->groups) + 1;
 	*g = next;
+	if (d->failures > 0 && next->plan.blocks[*block].attempts > 0)
+		other_block(d, g, block); /* and the one in turn still waits */
 	return true;
 }
 

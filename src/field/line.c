@@ -146,7 +146,7 @@ static void note_exception(struct slot *s)
 }
 
 /* The device is there: with data, or with an exception. */
-static void device_spoke(struct slot *s)
+static void device_is_there(struct slot *s)
 {
 	struct device *d = s->device;
 
@@ -161,13 +161,19 @@ static void device_spoke(struct slot *s)
 		note_exception(s);
 	}
 	device_online(d);
+}
+
+static void device_spoke(struct slot *s)
+{
+	if (s->group)
+		slot_block(s)->attempts = 0;
 	if (s->job) {
 		if (job_answered(s)) {
 			slot_submit(s);
 			return;
 		}
 	} else if (s->req.rc == OK) {
-		slot_block(s)->attempts = slot_block(s)->silences = 0;
+		slot_block(s)->silences = 0;
 		block_read(s);
 	} else {
 		block_refused(s);
@@ -314,15 +320,10 @@ static bool is_unit_absent(const struct slot *s)
 			   s->req.exception == MODBUS_EXCEPTION_GATEWAY_TARGET_FAILED);
 }
 
-static bool is_busy_there(const struct slot *s)
-{
-	return s->req.exception == MODBUS_EXCEPTION_SERVER_DEVICE_BUSY && !s->is_probe;
-}
-
 /* It said that it is busy: later, if there are attempts left. */
 static bool is_tried_again(struct slot *s)
 {
-	if (!is_busy_there(s))
+	if (s->req.rc != ERR_REMOTE || s->req.exception != MODBUS_EXCEPTION_SERVER_DEVICE_BUSY || s->is_probe)
 		return false;
 	if (s->job && ++s->attempts < s->device->attempts_max)
 		retry_now(s);
@@ -337,12 +338,13 @@ static void device_answered(struct slot *s, uint32_t busy_us)
 {
 	switch (s->req.rc) {
 	case OK:
-		device_spoke(s);
-		break;
 	case ERR_REMOTE:
-		if (is_unit_absent(s))
+		if (s->req.rc == ERR_REMOTE && is_unit_absent(s)) {
 			no_answer(s, busy_us);
-		else if (!is_tried_again(s))
+			break;
+		}
+		device_is_there(s);
+		if (!is_tried_again(s))
 			device_spoke(s);
 		break;
 	case ERR_IO:

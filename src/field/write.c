@@ -95,37 +95,46 @@ struct job *jobs_next(struct line *l)
 	return NULL;
 }
 
-static struct job *first_of(struct line *l, const struct device *d)
+static bool is_of(const struct job *job, const void *device)
 {
-	list_for_each (node, &l->jobs)
-		if (container_of(node, struct job, node)->device == d)
-			return container_of(node, struct job, node);
-	return NULL;
+	return job->device == device;
+}
+
+static bool is_waiting(const struct job *job, const void *unused)
+{
+	(void)unused;
+	return job->phase == JOB_WAITS;
+}
+
+/* Who is answered may ask for another at once: that one is not among those that end here. */
+static void jobs_end(struct line *l, bool (*ends)(const struct job *job, const void *arg), const void *arg,
+		     const char *sent_error, const char *waiting_error)
+{
+	struct list all;
+
+	list_init(&all);
+	list_for_each (node, &l->jobs) {
+		if (!ends(container_of(node, struct job, node), arg))
+			continue;
+		list_remove(node);
+		list_append(&all, node);
+	}
+	while (!list_empty(&all)) {
+		struct job *job = container_of(list_first(&all), struct job, node);
+
+		job_fail(job, job->phase == JOB_WAITS ? waiting_error : sent_error);
+	}
 }
 
 void jobs_fail(struct device *d, const char *sent_error, const char *waiting_error)
 {
-	struct job *job;
-
-	while ((job = first_of(d->line, d)))
-		job_fail(job, job->phase == JOB_WAITS ? waiting_error : sent_error);
+	jobs_end(d->line, is_of, d, sent_error, waiting_error);
 	safe_device_lost(d);
-}
-
-static struct job *first_waiting(struct line *l)
-{
-	list_for_each (node, &l->jobs)
-		if (container_of(node, struct job, node)->phase == JOB_WAITS)
-			return container_of(node, struct job, node);
-	return NULL;
 }
 
 void jobs_refuse(struct line *l, const char *error)
 {
-	struct job *job;
-
-	while ((job = first_waiting(l)))
-		job_fail(job, error);
+	jobs_end(l, is_waiting, NULL, error, error);
 }
 
 /* ---- requests ---- */
@@ -364,13 +373,16 @@ static const char *check(const struct tag *t, const struct tag_value *v, struct 
 	return error ? error : tag_command_check(t, v, raw, text);
 }
 
-/* Only the newest of those that wait for a tag is worth writing. */
-static void supersede(struct line *l, const struct tag *t)
+/*
+ * Only the newest of those that wait for a tag is worth writing. It is queued already: what the answer to the older one asks for
+ * comes after it.
+ */
+static void supersede(struct line *l, const struct job *newest)
 {
 	list_for_each (node, &l->jobs) {
 		struct job *job = container_of(node, struct job, node);
 
-		if (job->tag != t || job->phase != JOB_WAITS)
+		if (job->tag != newest->tag || job->phase != JOB_WAITS || job == newest)
 			continue;
 		job_fail(job, "superseded");
 		return;
@@ -393,10 +405,10 @@ static void queue(struct device *d, struct tag *t, struct field_write *w, const 
 			    .has_expiry = w->has_expiry,
 			    .expires_at = loop_now_ms(f->loop) + w->expiry_ms};
 	w->job = job;
-	supersede(d->line, t);
 	list_append(&d->line->jobs, &job->node);
 	d->line->njobs++;
 	line_wake(d->line);
+	supersede(d->line, job);
 }
 
 static bool waits_for(struct line *l, const struct tag *t)

@@ -2,10 +2,11 @@
 
 #include <netdb.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/thread.h"
 
 struct resolve {
 	/* The lock is held for a few instructions: the helper must not notify a source that is being removed. */
@@ -67,27 +68,6 @@ static void *helper(void *arg)
 	return NULL;
 }
 
-static void helper_start(struct resolve *r)
-{
-	pthread_attr_t attr;
-	sigset_t all, before;
-	pthread_t thread;
-	int rc;
-
-	/* Signals are for the threads that expect them. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	rc = pthread_attr_init(&attr);
-	if (rc == 0) {
-		pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-		rc = pthread_create(&thread, &attr, helper, r);
-		pthread_attr_destroy(&attr);
-	}
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (rc != 0)
-		finish(r);
-}
-
 static void report(struct loop_source *s)
 {
 	struct resolve *r = container_of(s, struct resolve, source);
@@ -113,7 +93,8 @@ int resolve_start(const char *host, uint16_t port,
 	r->done = done;
 	r->arg = arg;
 	r->refs = 2;
-	helper_start(r);
+	if (thread_start_helper(helper, r) < 0)
+		finish(r);
 	*out = r;
 	return OK;
 }

@@ -1,8 +1,9 @@
 #include "south/io_worker.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
+
+#include "base/thread.h"
 
 struct io_worker {
 	/* Held for a few instructions: the thread must not notify a source that is being removed. */
@@ -50,26 +51,6 @@ static void *run(void *arg)
 	return NULL;
 }
 
-/* Signals are for the threads that expect them. */
-static int thread_start(struct io_worker *w)
-{
-	pthread_attr_t attr;
-	sigset_t all, before;
-	pthread_t thread;
-	int rc;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	rc = pthread_attr_init(&attr);
-	if (rc == 0) {
-		pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-		rc = pthread_create(&thread, &attr, run, w);
-		pthread_attr_destroy(&attr);
-	}
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return rc == 0 ? OK : ERR_NOMEM;
-}
-
 static void report(struct loop_source *s)
 {
 	struct io_worker *w = container_of(s, struct io_worker, source);
@@ -89,7 +70,7 @@ int io_worker_create(struct loop *loop, const struct io_worker_ops *ops, void *t
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_cond_init(&w->wake, NULL);
 	loop_source_add(loop, &w->source, report);
-	if ((rc = thread_start(w)) < 0) {
+	if ((rc = thread_start_helper(run, w)) < 0) {
 		loop_source_remove(&w->source);
 		pthread_cond_destroy(&w->wake);
 		pthread_mutex_destroy(&w->lock);

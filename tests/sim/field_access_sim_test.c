@@ -32,6 +32,8 @@ struct asker {
 	bool ok;
 	char error[32];
 	struct tag_value value;
+	void (*again)(struct asker *a); /* asks for another write when this one is answered */
+	struct world *world;
 };
 
 static void done(struct field_write *w, const struct set_outcome *o)
@@ -42,6 +44,8 @@ static void done(struct field_write *w, const struct set_outcome *o)
 	a->ok = o->ok;
 	a->value = o->value;
 	snprintf(a->error, sizeof(a->error), "%s", o->error ? o->error : "");
+	if (a->again)
+		a->again(a);
 }
 
 static void ask(struct world *w, struct asker *a, const char *device, const char *tag, int64_t value)
@@ -128,6 +132,65 @@ static void a_write_that_nobody_waits_for_is_carried_out_all_the_same(void **sta
 	world_destroy(w);
 }
 
+static struct asker asked_inside;
+
+static void ask_for_3(struct asker *a)
+{
+	ask(a->world, &asked_inside, "m", "a", 3);
+}
+
+static void the_order_is_kept_when_an_answer_asks_for_another_write(void **state)
+{
+	struct world *w = world_create(45);
+	struct sim_device *d = world_device(w, "press");
+	struct asker first, second;
+
+	(void)state;
+	world_apply(w, yaml);
+	world_run(w, 1000);
+	ask(w, &first, "m", "a", 1);
+	first.world = w;
+	first.again = ask_for_3;
+	ask(w, &second, "m", "a", 2); /* and after it, from inside the answer to the first, 3 */
+	world_run(w, 1000);
+	assert_string_equal(first.error, "superseded");
+	assert_string_equal(second.error, "superseded");
+	assert_true(asked_inside.ok);
+	assert_int_equal(d->regs[0], 3);
+	assert_int_equal(d->writes, 1);
+	world_destroy(w);
+}
+
+static void ask_all_again(struct asker *a)
+{
+	if (a->answers < 1000)
+		field_write(a->world->field, field_find_tag(a->world->field, "all", "x"), &a->w);
+}
+
+/* Units that none answers for are written although the line is down: each time it is tried. */
+static void an_answer_that_asks_again_and_again_does_not_stop_the_field_side(void **state)
+{
+	struct world *w = world_create(46);
+	struct asker a;
+
+	(void)state;
+	world_apply(w, "gateway: {name: plant1}\n"
+		       "lines: [{name: bus, type: rtu-over-tcp, host: bus, timeout: 200ms}]\n"
+		       "devices:\n"
+		       "  - {name: all, line: bus, unit: 0, tags: [{name: x, address: 'holding:3', type: "
+		       "int16, access: rw}]}\n");
+	ask(w, &a, "all", "x", 1);
+	a.world = w;
+	a.again = ask_all_again;
+	while (a.answers == 0)
+		world_run(w, 1);
+	assert_in_range(a.answers, 1, 50);
+	assert_string_equal(a.error, "offline");
+	a.again = NULL;
+	world_run(w, 1000);
+	world_destroy(w);
+}
+
 struct watch {
 	struct field_watcher watcher;
 	unsigned samples, applied;
@@ -169,6 +232,8 @@ int main(void)
 		cmocka_unit_test(tags_are_found_and_visited_in_order_and_hold_what_was_read_last),
 		cmocka_unit_test(a_write_is_answered_once_by_a_call),
 		cmocka_unit_test(a_write_that_nobody_waits_for_is_carried_out_all_the_same),
+		cmocka_unit_test(the_order_is_kept_when_an_answer_asks_for_another_write),
+		cmocka_unit_test(an_answer_that_asks_again_and_again_does_not_stop_the_field_side),
 		cmocka_unit_test(a_watcher_sees_every_sample_and_each_configuration),
 	};
 

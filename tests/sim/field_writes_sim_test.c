@@ -313,6 +313,34 @@ static void unit_0_of_a_serial_line_is_all_units(void **state)
 	world_destroy(w);
 }
 
+/* The block that is to be read again after a write may be on the wire already, from before it. */
+static void a_write_that_is_done_while_its_block_is_read_does_not_stop_the_scans(void **state)
+{
+	struct world *w = world_create(25);
+	struct sim_device *d = world_device(w, "press");
+	unsigned reads;
+
+	(void)state;
+	sim_net_set_faults(w->net, &(struct sim_net_faults){.max_delay_us = 20000, .buffer = 65536});
+	world_apply(w,
+		    HEAD "lines: [{name: press, type: modbus-tcp, host: press, max_in_flight: 4}]\n" DEVICE_M
+			 "groups: [{name: g, scan: 100ms}], tags: [" TAG("x", "holding:0",
+									 ", type: int16") "]}]\n");
+	world_await(w, "plant1/m/x", "\"quality\":\"good\"", 2000);
+	for (int i = 1; i <= 40; i++) {
+		char payload[32];
+
+		snprintf(payload, sizeof(payload), "%d", i);
+		set(w, "x", payload);
+		world_run(w, 150 + 7 * (unsigned)i % 100); /* at each place of a scan */
+		reads = d->reads;
+		world_run(w, 500);
+		assert_in_range(d->reads - reads, 4, 6);
+	}
+	assert_true(world_has(w, "plant1/m/x", "\"value\":40,"));
+	world_destroy(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -322,6 +350,7 @@ int main(void)
 		cmocka_unit_test(more_commands_than_fit_are_refused_as_busy),
 		cmocka_unit_test(complaint_7_a_verified_write_is_read_back),
 		cmocka_unit_test(a_device_is_written_with_the_functions_that_it_has),
+		cmocka_unit_test(a_write_that_is_done_while_its_block_is_read_does_not_stop_the_scans),
 		cmocka_unit_test(unit_0_of_a_serial_line_is_all_units),
 	};
 

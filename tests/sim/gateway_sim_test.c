@@ -42,6 +42,8 @@ static void set_line(struct gw *g, struct gw_line *l, bool is_rough)
 	sim_net_set_faults(l->plc.net, &f);
 	if (l->is_rough == is_rough)
 		return;
+	if (!is_rough)
+		l->calm_us = sim_now_us(g->world);
 	l->is_rough = is_rough;
 	reconsider_line(g, l);
 }
@@ -210,9 +212,9 @@ static void settle(struct gw *g)
 			plc_become(&l->plc, PLC_ALIVE);
 		reconsider_line(g, l);
 	}
-	(void)!sim_run(g->world, MS(60000), is_well_or_broken, g);
+	(void)!sim_run(g->world, MS(90000), is_well_or_broken, g);
 	if (!gw_all_well(g))
-		gw_broken(g, "a deadline is more than a minute off");
+		gw_broken(g, "a deadline is more than 90 s off");
 	sim_peer_start(&g->peers[GW_PEERS].peer);
 	pass(g, 1000);
 	gw_end(g);

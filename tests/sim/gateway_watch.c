@@ -289,7 +289,11 @@ static uint64_t backoff_ms(const struct gw_line *l, uint64_t silent_ms)
 	return b;
 }
 
-#define PROBES_MS(l) (12ull * (l)->timeout_ms)
+/*
+ * Beside units that answer, probes have an eighth of the time in which the wire is free, and the last may have taken a whole
+ * time-out that nothing was saved up for.
+ */
+#define PROBES_MS(l) (8ull * (l)->timeout_ms)
 
 static enum condition condition_of(const struct gw_device *d)
 {
@@ -306,42 +310,52 @@ static unsigned scan_ms(const struct gw_device *d)
 void gw_reconsider(struct gw *g, struct gw_device *d)
 {
 	const struct gw_line *l = d->line;
-	uint64_t now_us = sim_now_us(g->world), wait_ms = SLACK_MS, silent_ms;
+	uint64_t now_us = sim_now_us(g->world), wait_ms = SLACK_MS, silent_ms, blocks_us;
 	uint64_t ok_us = l->last_ok_us < d->last_ok_us ? l->last_ok_us : d->last_ok_us;
-	enum condition before = d->condition;
 	/* What is under way when something changes ends first; of each device on the line one after the other. */
 	uint64_t attempts_ms = (uint64_t)PLC_UNITS * l->timeout_ms * (l->retries + 1);
 
 	d->condition = condition_of(d);
-	if (before == CONDITION_ROUGH) /* a block that was lost again and again has a back-off of its own */
-		wait_ms += ROUGH_TAIL_MS + l->max_ms;
+	if (now_us < l->calm_us + MS(ROUGH_TAIL_MS))
+		wait_ms += ROUGH_TAIL_MS;
 	if (d->condition == CONDITION_WELL) {
 		silent_ms = (now_us - ok_us) / 1000 + wait_ms + attempts_ms;
 		wait_ms += backoff_ms(l, silent_ms) + (uint64_t)PLC_UNITS * l->timeout_ms;
-		/* Beside units that answer, probes have an eighth of the time in which the wire is free. */
 		wait_ms += PROBES_MS(l);
 	} else {
-		/* Commands go between the attempts of polls, and have as many of their own. */
-		wait_ms += 2 * scan_ms(d) + 2 * attempts_ms;
+		/* A command that comes after all attempts of polls but one has as many of its own. */
+		wait_ms += 2 * scan_ms(d) + 2 * attempts_ms - (uint64_t)PLC_UNITS * l->timeout_ms;
 	}
 	d->deadline_us = now_us + MS(wait_ms);
+	/* A block that was lost again and again, while others of its device were not, has a back-off of its own. */
+	blocks_us = l->calm_us + MS(ROUGH_TAIL_MS + l->max_ms + 2 * scan_ms(d) + SLACK_MS);
+	if (l->calm_us && d->deadline_us < blocks_us)
+		d->deadline_us = blocks_us;
+}
+
+static uint64_t far_settled_us(const struct gw_device *d)
+{
+	return d->far_since_us + MS(4 * scan_ms(d) + SLACK_MS);
 }
 
 /*
  * A tag that was refused is tried again after longer and longer, so it may stay bad for as long as it was refused before, and the
  * first wait.
  */
-static bool is_far_right(const struct gw_device *d, bool is_good, uint64_t now_us)
+static uint64_t far_tried_us(const struct gw_device *d)
 {
-	/* A block whose attempts were used up while the device answered others is left out for a back-off. */
-	uint64_t settled_us = d->far_since_us + MS(4 * scan_ms(d) + SLACK_MS + d->line->max_ms);
 	uint64_t refused_us = d->far_since_us ? d->far_since_us - MS(BEGIN_MS) : 0; /* at most */
 
-	if (now_us <= settled_us)
+	return far_settled_us(d) + refused_us + MS(REFUSED_WAIT_FIRST_MS);
+}
+
+static bool is_far_right(const struct gw_device *d, bool is_good, uint64_t now_us)
+{
+	if (now_us <= far_settled_us(d))
 		return true;
 	if (d->unit->is_far_refused)
 		return !is_good;
-	return is_good || now_us <= settled_us + refused_us + MS(REFUSED_WAIT_FIRST_MS);
+	return is_good || now_us <= far_tried_us(d);
 }
 
 static void watch_well(struct gw *g, const struct gw_device *d)
@@ -388,11 +402,18 @@ void gw_watch(struct gw *g)
 	}
 }
 
+static bool is_well(const struct gw *g, const struct gw_device *d)
+{
+	uint64_t now_us = sim_now_us(g->world);
+
+	return d->condition == CONDITION_WELL && now_us >= d->deadline_us &&
+	       (!d->has_far || now_us > far_tried_us(d));
+}
+
 bool gw_all_well(struct gw *g)
 {
 	for (unsigned i = 0; i < g->ndevices; i++)
-		if (g->devices[i].is_configured && (g->devices[i].condition != CONDITION_WELL ||
-						    sim_now_us(g->world) < g->devices[i].deadline_us))
+		if (g->devices[i].is_configured && !is_well(g, &g->devices[i]))
 			return false;
 	return true;
 }

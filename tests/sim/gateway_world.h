@@ -72,6 +72,7 @@ struct gw_line {
 	struct gw_device *devices[PLC_UNITS];
 	unsigned scan_ms, timeout_ms, retries, first_ms, max_ms, in_flight;
 	bool is_rough;
+	uint64_t calm_us; /* when it was rough last; 0: never */
 	uint64_t last_ok_us;
 	uint64_t busy_until_us; /* with commands, at the latest */
 	struct {                /* the answer that is being handed to the field side */

@@ -237,6 +237,57 @@ static void a_block_without_answer_does_not_blank_its_device(void **state)
 	bus_world_destroy(w);
 }
 
+/* Nothing else of the scan is left to be asked between its attempts. */
+static void a_last_block_without_answer_does_not_blank_its_device(void **state)
+{
+	static const char yaml[] = HEAD LINE(
+		"") "  - {name: u1, line: bus, unit: 1, max_gap: 0, groups: [{name: g, scan: 500ms}, "
+		    "{name: s, scan: 10s}], tags: [\n"
+		    "      {name: a, address: 'holding:0', type: int16, group: g},\n"
+		    "      {name: hole, address: 'holding:90', type: int16, group: s}]}\n";
+	struct world *w = bus_world(9, 19200);
+
+	(void)state;
+	bus_of(w)->units[1].silent_from = 90;
+	bus_of(w)->units[1].silent_to = 91;
+	world_apply(w, yaml);
+	world_await(w, "p/u1/hole", "\"reason\":\"timeout\"", 3000);
+	world_run(w, 60000);
+	assert_true(world_has(w, "p/u1/a", "\"quality\":\"good\""));
+	assert_int_equal(world_seen(w, "p/u1/a")->count, 1);
+	assert_true(world_has(w, "p/u1/_status", "\"state\":\"online\""));
+	bus_of(w)->units[1].is_silent = true;
+	world_await(w, "p/u1/_status", "\"state\":\"offline\"", 500 + 2 * 330);
+	bus_world_destroy(w);
+}
+
+static void a_device_that_was_busy_is_there_and_has_all_its_attempts(void **state)
+{
+	struct world *w = bus_world(10, 19200);
+	struct bus_unit *u = &bus_of(w)->units[1];
+	const char *told;
+	unsigned reads;
+
+	(void)state;
+	apply_units(w, 2, 10, "500ms", "");
+	world_await(w, "p/u1/a", "\"quality\":\"good\"", 1000);
+	u->exception = 6;
+	reads = u->reads;
+	world_await(w, "p/u1/a", "\"reason\":\"exception\"", 2000);
+	world_run(w, 60000);
+	assert_true(world_has(w, "p/u1/_status", "\"state\":\"online\""));
+	told = strstr(world_seen(w, "p/u1/_status")->payload, "\"6\":");
+	assert_non_null(told);
+	assert_in_range(strtoul(told + 4, NULL, 10), u->reads - reads - 45, u->reads - reads);
+	u->exception = 0;
+	u->is_silent = true;
+	for (reads = u->reads; u->reads == reads;)
+		world_run(w, 10);
+	u->is_silent = false;
+	world_await(w, "p/u1/a", "\"quality\":\"good\"", 600);
+	bus_world_destroy(w);
+}
+
 /* ---- errors that clear ---- */
 
 static void complaint_12_an_error_clears_and_shows_beside_the_last_success(void **state)
@@ -764,6 +815,8 @@ int main(void)
 		cmocka_unit_test(complaint_1_a_unit_that_comes_back_slower_is_found_too),
 		cmocka_unit_test(a_probe_is_one_short_attempt_while_others_answer),
 		cmocka_unit_test(when_nobody_answers_probes_have_the_whole_time),
+		cmocka_unit_test(a_last_block_without_answer_does_not_blank_its_device),
+		cmocka_unit_test(a_device_that_was_busy_is_there_and_has_all_its_attempts),
 		cmocka_unit_test(a_block_without_answer_does_not_blank_its_device),
 		cmocka_unit_test(complaint_12_an_error_clears_and_shows_beside_the_last_success),
 		cmocka_unit_test(complaint_14_broken_answers_are_counted_and_blank_nothing),
