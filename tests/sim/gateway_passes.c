@@ -97,14 +97,15 @@ void gw_ask_pass(struct gw *g)
 
 /* ---- outcomes ---- */
 
-/* It waits no longer than its unit's time-out, and has as long again on the wire: with a connection that is made first. */
+/* It waits no longer than PASS_WAIT_MS and its unit's time-out, and has as long again on the wire: with a connection that is made first. */
 void gw_watch_passes(struct gw *g)
 {
 	for (unsigned i = 0; i < g->npasses; i++) {
 		const struct gw_pass *p = &g->passes[i];
 
 		if (!p->outcomes && !p->is_cancelled &&
-		    sim_now_us(g->world) > p->asked_us + MS(3 * p->line->timeout_ms + SLACK_MS))
+		    sim_now_us(g->world) >
+			    p->asked_us + MS(PASS_WAIT_MS + 3 * p->line->timeout_ms + SLACK_MS))
 			gw_broken(g, "foreign master %u: no outcome in time", i);
 	}
 }
