@@ -262,7 +262,7 @@ def ask(s):
 
 def test_the_master_that_is_silent_longest_makes_room(device):
     port, cfg = config(device, max_connections=10)
-    with Gateway(cfg):
+    with Gateway(cfg) as gw:
         ready(port)
         masters = [socket.create_connection((HOST, port), timeout=10) for _ in range(10)]
         assert all(ask(s) for s in masters)
@@ -270,6 +270,13 @@ def test_the_master_that_is_silent_longest_makes_room(device):
         masters.append(socket.create_connection((HOST, port), timeout=10))
         assert ask(masters[10])
         assert [ask(s) for s in masters] == [i != 1 for i in range(11)]
+        # A reload to less room closes those that are silent longest, and to more room none.
+        for room, left in ((9, 9), (10, 9)):
+            cfg["views"]["modbus"]["max_connections"] = room
+            gw.reload(cfg)
+            wait_until("it is read again", lambda: gw.log().count("was read again") == room - 8)
+            masters = [s for s in masters if ask(s)]
+            assert len(masters) == left
         # A hundred who come and ask at once: the ten that came last stay.
         crowd = [socket.create_connection((HOST, port), timeout=10) for _ in range(100)]
         assert all(ask(s) for s in crowd[-10:])

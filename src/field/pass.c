@@ -8,6 +8,8 @@
 #include "field/safe.h"
 #include "wire/modbus.h"
 
+#define EXCEPTION_BIT 0x80u /* of a function code */
+
 static struct loop *loop_of(const struct line *l)
 {
 	return l->field->loop;
@@ -257,10 +259,18 @@ static void leave_alone(struct line *l, uint8_t unit, struct list *out)
 		}
 }
 
-/* Whoever answers a foreign master answers us too. */
-static void seen(struct device *d)
+/* A gateway answers these for a unit that does not. */
+static bool is_unit_absent(const struct field_pass *p)
 {
-	if (d && d->state == DEVICE_OFFLINE)
+	return p->pdu_len == 2 && (p->pdu[0] & EXCEPTION_BIT) &&
+	       (p->pdu[1] == MODBUS_EXCEPTION_GATEWAY_PATH_UNAVAILABLE ||
+		p->pdu[1] == MODBUS_EXCEPTION_GATEWAY_TARGET_FAILED);
+}
+
+/* Whoever answers a foreign master answers us too. */
+static void seen(const struct field_pass *p, struct device *d)
+{
+	if (d && d->state == DEVICE_OFFLINE && p->pdu_len && !is_unit_absent(p))
 		d->is_probe_due = d->is_probe_free = true;
 }
 
@@ -279,8 +289,7 @@ void pass_answered(struct slot *s)
 		pass_unit_spoke(l, p->unit);
 		memcpy(p->pdu, s->req.pdu, s->req.pdu_len);
 		p->pdu_len = s->req.pdu_len;
-		if (p->pdu_len)
-			seen(s->device);
+		seen(p, s->device);
 	}
 	slot_release(s);
 	if (rc == ERR_IO)

@@ -384,15 +384,20 @@ static void conn_init(struct modbus_connection *c, struct modbus_server *s, stru
 	stream_peer(stream, c->peer.address, sizeof(c->peer.address));
 }
 
+/* Close those that have been silent longest until no more than `n` are open. */
+static void make_room(struct modbus_server *s, unsigned n)
+{
+	while (s->stats.connections > n) {
+		s->stats.displaced++;
+		conn_close(container_of(list_first(&s->connections), struct modbus_connection, node));
+	}
+}
+
 static void conn_open(struct modbus_connection *c)
 {
 	struct modbus_server *s = c->server;
-	struct list *oldest = list_first(&s->connections);
 
-	if (oldest && s->stats.connections == s->max_connections) {
-		s->stats.displaced++;
-		conn_close(container_of(oldest, struct modbus_connection, node));
-	}
+	make_room(s, s->max_connections - 1);
 	list_append(&s->connections, &c->node);
 	s->stats.connections++;
 	c->stream->owner = c;
@@ -465,6 +470,13 @@ int modbus_server_create_handled(struct loop *loop, const struct modbus_handler_
 	list_init(&s->connections);
 	*out = s;
 	return OK;
+}
+
+void modbus_server_limit(struct modbus_server *s, unsigned max_connections)
+{
+	assert(max_connections > 0);
+	s->max_connections = max_connections;
+	make_room(s, max_connections);
 }
 
 struct acceptor *modbus_server_acceptor(struct modbus_server *s)

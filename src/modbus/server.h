@@ -134,6 +134,9 @@ MUST_USE int modbus_server_create_handled(struct loop *loop, const struct modbus
 					  void *handler, unsigned max_connections,
 					  struct modbus_server **out);
 
+/* Another max_connections: when more are open, those that have been silent longest are closed. */
+void modbus_server_limit(struct modbus_server *s, unsigned max_connections);
+
 /* Where a listener hands its streams to. Lives as long as the server. */
 struct acceptor *modbus_server_acceptor(struct modbus_server *s);
 

@@ -36,6 +36,8 @@ struct modbus_map {
 
 /* modbus_map.c: ERR_NOMEM. The tags are found by modbus_map_bind(). */
 MUST_USE int modbus_map_create(const struct gateway_config *cfg, struct modbus_map **out);
+/* With bad: hold, what tags that stay where they are had; before modbus_map_bind(). `old`: of the configuration before, or NULL. */
+void modbus_map_inherit(struct modbus_map *m, const struct modbus_map *old);
 void modbus_map_bind(struct modbus_map *m, struct field *f);
 void modbus_map_sample(struct modbus_map *m, struct tag *t, const struct tag_sample *s);
 /* The place that has this address, or SIZE_MAX. */

@@ -179,6 +179,33 @@ void modbus_map_sample(struct modbus_map *m, struct tag *t, const struct tag_sam
 	}
 }
 
+static bool is_same_place(const struct modbus_map *a, const struct config_place *p,
+			  const struct modbus_map *b, const struct config_place *q)
+{
+	const struct config_device *d = &a->cfg->devices[p->device], *e = &b->cfg->devices[q->device];
+
+	return p->address == q->address && p->count == q->count && p->type == q->type &&
+	       p->order == q->order && strcmp(d->name, e->name) == 0 &&
+	       strcmp(d->tags[p->tag].name, e->tags[q->tag].name) == 0;
+}
+
+void modbus_map_inherit(struct modbus_map *m, const struct modbus_map *old)
+{
+	for (size_t i = 0; old && old->held && m->held && i < m->view->nplaces; i++) {
+		const struct config_place *p = &m->view->places[i];
+		size_t was = modbus_map_find(old, is_bit_place(p), p->address);
+
+		if (was == SIZE_MAX || !old->held[was].is_known ||
+		    !is_same_place(m, p, old, &old->view->places[was]))
+			continue;
+		m->held[i].is_known = true;
+		if (is_bit_place(p))
+			modbus_bit_set(m->bits, p->address, modbus_bit_get(old->bits, p->address));
+		else
+			memcpy(&m->regs[p->address], &old->regs[p->address], p->count * sizeof(*m->regs));
+	}
+}
+
 static bool place_registers(const struct modbus_map *m, size_t place, uint16_t *regs)
 {
 	const struct config_place *p = &m->view->places[place];

@@ -149,7 +149,7 @@ int modbus_view_prepare(struct modbus_view *v, const struct gateway_config *cfg)
 
 	if (rc == OK)
 		rc = modbus_routes_create(now, &v->next_routes);
-	if (rc == OK && (!v->server || v->map->view->max_connections != now->max_connections))
+	if (rc == OK && !v->server)
 		rc = modbus_server_create_handled(v->loop, &handler_ops, v, now->max_connections,
 						  &v->next_server);
 	if (rc < 0)
@@ -181,10 +181,10 @@ static void watch(struct modbus_view *v)
 
 void modbus_view_commit(struct modbus_view *v)
 {
-	if (v->next_server) {
-		modbus_server_destroy(v->server);
+	if (v->next_server)
 		v->server = v->next_server;
-	}
+	modbus_server_limit(v->server, v->next_map->view->max_connections);
+	modbus_map_inherit(v->next_map, v->map);
 	modbus_map_destroy(v->map);
 	modbus_routes_destroy(v->routes);
 	v->map = v->next_map;

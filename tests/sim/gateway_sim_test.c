@@ -101,6 +101,9 @@ static void act_on_line(struct gw *g)
 		d->unit->is_absent = !d->unit->is_absent;
 		gw_reconsider(g, d);
 		break;
+	case 12:
+		set_mode(g, l, PLC_CLOSING);
+		break;
 	default:
 		break;
 	}
@@ -143,6 +146,12 @@ static void act(void *arg)
 	case 4:
 		gw_reload(g);
 		break;
+	case 5:
+	case 6:
+	case 7:
+	case 8:
+		gw_ask_pass(g);
+		break;
 	default:
 		for (uint64_t n = sim_one_in(g->world, 30) ? 50 : gw_any(g, 3); n > 0; n--)
 			gw_command(g, p);
@@ -178,6 +187,7 @@ static void watch(void *arg)
 	if (!g->field)
 		return;
 	gw_watch(g);
+	gw_watch_passes(g);
 	assert_int_equal(sim_at(g->world, MS(20), watch, g), OK);
 }
 
@@ -229,10 +239,11 @@ static void settle(struct gw *g)
 		gw_check_newest(g, p);
 	}
 	gw_settle_commands(g);
+	gw_settle_passes(g);
 }
 
 static struct {
-	unsigned messages, commands, ok, errors, writes, reloads;
+	unsigned messages, commands, ok, errors, writes, reloads, passes, answered;
 } sum;
 
 static void count(const struct gw *g)
@@ -241,6 +252,9 @@ static void count(const struct gw *g)
 	sum.commands += g->ncommands;
 	sum.writes += g->nwrites;
 	sum.reloads += g->reloads;
+	sum.passes += g->npasses;
+	for (unsigned i = 0; i < g->npasses; i++)
+		sum.answered += g->passes[i].outcomes && g->passes[i].pass.rc == OK;
 	for (unsigned i = 0; i < g->ncommands; i++) {
 		sum.ok += g->commands[i].is_ok;
 		sum.errors += g->commands[i].results && !g->commands[i].is_ok;
@@ -275,8 +289,10 @@ static bool run_seed(uint64_t seed, uint64_t *trace)
 
 static void print_sum(void)
 {
-	print_message("# %u messages, %u commands: %u done, %u refused; %u writes, %u reloads\n",
-		      sum.messages, sum.commands, sum.ok, sum.errors, sum.writes, sum.reloads);
+	print_message("# %u messages, %u commands: %u done, %u refused; %u writes, %u reloads; "
+		      "%u requests of foreign masters: %u answered\n",
+		      sum.messages, sum.commands, sum.ok, sum.errors, sum.writes, sum.reloads, sum.passes,
+		      sum.answered);
 }
 
 int main(void)

@@ -76,7 +76,7 @@ static void spy_done(struct source_request *r)
 	l = spy->line;
 	s->request = NULL;
 	r->done = s->done;
-	if (r->rc == OK) {
+	if (r->rc == OK && r->op != SOURCE_RAW) { /* which may be the exception of a gateway */
 		l->last_ok_us = sim_now_us(running->world);
 		l->devices[r->unit - 1]->last_ok_us = l->last_ok_us;
 	}
@@ -96,8 +96,14 @@ static void spy_submit(struct source *source, struct source_request *r)
 	struct spy *spy = container_of(source, struct spy, source);
 	struct spied *s = spy->spied;
 
-	while (s->request)
+	while (s->request) {
+		/* nothing but polls and probes reads it */
+		if (r->area == CONFIG_AREA_INPUT && r->op == SOURCE_READ && s->request->area == r->area &&
+		    s->request->op == r->op && s->request->unit == r->unit)
+			gw_broken(spy->gw, "%s: unit %u is asked twice at once for the same", spy->line->name,
+				  r->unit);
 		s++;
+	}
 	assert(s < spy->spied + SOURCE_IN_FLIGHT_MAX);
 	*s = (struct spied){.request = r, .done = r->done, .from_us = sim_now_us(spy->gw->world)};
 	r->done = spy_done;
@@ -168,8 +174,8 @@ static void add_device(char *yaml, const struct gw_device *d)
 {
 	unsigned scan_ms = d->line->scan_ms * (d->is_slower ? 2 : 1);
 
-	add(yaml, "  - name: %s\n    line: %s\n    unit: %u\n    max_gap: 20\n", d->name, d->line->name,
-	    d->unit->number);
+	add(yaml, "  - name: %s\n    line: %s\n    unit: %u\n    max_gap: 20\n    mask_write: %s\n", d->name,
+	    d->line->name, d->unit->number, d->is_masked ? "true" : "false");
 	add(yaml,
 	    "    groups: [{name: fast, scan: %ums, publish: every_scan}, {name: slow, scan: %ums}]\n    "
 	    "tags:\n",
@@ -177,7 +183,10 @@ static void add_device(char *yaml, const struct gw_device *d)
 	for (unsigned c = 0; c < CELLS; c++)
 		if (c != CELL_FAR || d->has_far)
 			add(yaml, "      - {name: %s, %s, access: %s, group: %s}\n", cell_infos[c].name,
-			    cell_infos[c].yaml, cell_infos[c].is_writable ? "rw" : "r",
+			    cell_infos[c].yaml,
+			    !cell_infos[c].is_writable ? "r"
+			    : d->is_verified           ? "rw, verify: true"
+						       : "rw",
 			    cell_infos[c].is_fast ? "fast" : "slow");
 }
 
@@ -345,6 +354,8 @@ static void make_line(struct gw *g, unsigned i)
 		d->line = l;
 		d->is_configured = true;
 		d->has_far = true;
+		d->is_verified = sim_one_in(g->world, 3);
+		d->is_masked = sim_one_in(g->world, 3);
 		(void)draw_device(g, d);
 		forget(d, sim_now_us(g->world));
 	}
@@ -372,6 +383,7 @@ static void make_broker(struct gw *g)
 static void make_field(struct gw *g)
 {
 	loop_source_add(g->field_loop, &g->reload, reload_run);
+	loop_source_add(g->field_loop, &g->asking, gw_asking);
 	assert(field_port_open(&g->port, g->broker, g->field_loop) == OK);
 	g->sink.publish = gw_publish;
 	g->factory.create = make_source;
@@ -442,6 +454,7 @@ void gw_fini(struct gw *g)
 	sim_net_unlisten(g->listener);
 	(void)!sim_run(g->world, MS(1000), NULL, NULL); /* half-open connections are closed */
 	loop_source_remove(&g->reload);
+	loop_source_remove(&g->asking);
 	for (unsigned i = 0; i < g->nlines; i++)
 		plc_stop(&g->lines[i].plc);
 	broker_destroy(g->broker);

@@ -4,6 +4,7 @@
  *
  *   gateway_world.c     makes and ends it, configurations, reloads
  *   gateway_watch.c     what the field side publishes: true? in time? and what clients get of it: all, in order?
+ *   gateway_passes.c    requests of foreign masters: exactly one outcome each, and the right answer
  *   gateway_commands.c  commands: exactly one result each, and nothing in a device that no command put there
  *
  * Every line has a network of its own, so that one may be rough while the others are calm.
@@ -13,6 +14,7 @@
 
 #include "daemon/field_port.h"
 #include "daemon/own_topics.h"
+#include "field/pass.h"
 #include "plc.h"
 #include "sim_peer.h"
 
@@ -24,6 +26,7 @@
 #define GW_LOG      65536u
 #define GW_COMMANDS 1024u
 #define GW_WRITES   2048u
+#define GW_PASSES   256u
 
 #define MS(n) ((uint64_t)(n)*1000)
 
@@ -58,8 +61,9 @@ struct gw_device {
 	struct plc_unit *unit;
 	struct gw_line *line;
 	bool is_configured, is_slower, has_far;
-	unsigned starts;     /* how often it said "connecting" */
-	uint64_t last_ok_us; /* or when it was configured */
+	bool is_verified, is_masked; /* how its writes are carried out */
+	unsigned starts;             /* how often it said "connecting" */
+	uint64_t last_ok_us;         /* or when it was configured */
 	uint64_t far_since_us;
 	enum condition condition;
 	uint64_t deadline_us; /* from then on the condition must show in its tags */
@@ -118,6 +122,16 @@ struct gw_write {
 	uint64_t raw, us;
 };
 
+/* A request of a foreign master. */
+struct gw_pass {
+	struct gw *gw;
+	struct gw_line *line;
+	struct field_pass pass;
+	uint64_t asked_us;
+	unsigned outcomes;
+	bool is_cancelled;
+};
+
 struct gw_peer {
 	struct sim_peer peer;
 	char filter[24];
@@ -141,7 +155,7 @@ struct gw {
 	struct source_factory factory;
 	struct field *field;
 	struct gateway_config *cfg;
-	struct loop_source reload;
+	struct loop_source reload, asking;
 	bool is_ending;
 	bool is_busy;
 	unsigned wall_steps, reloads;
@@ -157,6 +171,8 @@ struct gw {
 	unsigned ncommands;
 	struct gw_write writes[GW_WRITES];
 	unsigned nwrites;
+	struct gw_pass passes[GW_PASSES];
+	unsigned npasses;
 	char broken[512]; /* the first broken promise; empty: none */
 };
 
@@ -184,6 +200,12 @@ void gw_peer_message(struct sim_peer *p, const struct mqtt_publish *m);
 void gw_check_newest(struct gw *g, struct gw_peer *p);
 bool gw_all_well(struct gw *g);
 void gw_set_wall_steps(struct gw *g, int64_t by_ms);
+
+/* gateway_passes.c */
+void gw_ask_pass(struct gw *g); /* on the field side's loop, soon */
+void gw_asking(struct loop_source *s);
+void gw_watch_passes(struct gw *g);
+void gw_settle_passes(struct gw *g);
 
 /* gateway_commands.c */
 void gw_command(struct gw *g, struct gw_peer *p);

@@ -227,15 +227,28 @@ static const struct modbus_model_ops model_ops = {
 
 /* ---- life ---- */
 
+static void drop(struct plc *p, struct stream *s)
+{
+	unsigned i = 0;
+
+	while (p->held[i] != s)
+		i++;
+	memmove(&p->held[i], &p->held[i + 1], (--p->nheld - i) * sizeof(*p->held));
+	stream_close(s);
+}
+
 static void swallow(struct stream *s, unsigned events)
 {
+	struct plc *p = s->owner;
 	uint8_t buf[512];
 	size_t got;
-	bool more = true;
+	bool more = true, any = false;
 
 	(void)events;
 	while (more && stream_read(s, buf, sizeof(buf), &got, &more) == OK)
-		;
+		any = true;
+	if (any && p->mode == PLC_CLOSING)
+		drop(p, s);
 }
 
 static void hole_accepted(struct acceptor *a, struct stream *s)

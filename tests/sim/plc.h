@@ -39,7 +39,7 @@ struct cell_info {
 };
 extern const struct cell_info cell_infos[CELLS];
 
-enum plc_mode { PLC_ALIVE, PLC_GONE, PLC_HUNG };
+enum plc_mode { PLC_ALIVE, PLC_GONE, PLC_HUNG, PLC_CLOSING };
 
 struct plc;
 
@@ -70,14 +70,17 @@ struct plc {
 	struct plc_unit units[PLC_UNITS];
 	struct modbus_server *server;
 	struct listener *listener;
-	struct acceptor hole; /* takes connections and never answers */
+	struct acceptor hole; /* takes connections and answers nothing */
 	struct stream *held[PLC_HELD];
 	unsigned nheld;
 };
 
 void plc_start(struct plc *p);
 void plc_stop(struct plc *p);
-/* Its program ends and starts; PLC_HUNG takes connections and requests, and never answers. */
+/*
+ * Its program ends and starts; PLC_HUNG takes connections and requests, and never answers; PLC_CLOSING ends a connection at
+ * its first request.
+ */
 void plc_become(struct plc *p, enum plc_mode mode);
 /* The moving cells move. */
 void plc_move(struct plc *p);

@@ -293,6 +293,17 @@ static void the_last_good_value_is_held_when_asked(void **state)
 	assert_int_equal(rd_bits(&s.m, 0, 1, &bits), 0);
 	assert_int_equal(bits, 1);
 	assert_int_equal(rd_regs(&s.m, 100, 1, regs), BAD); /* never had one */
+	/* A reload keeps them, of tags that stay what and where they were. */
+	show(&s, "views: {modbus: {bad: hold, default_access: read, max_connections: 1}}\n");
+	world_run(s.w, 1000);
+	assert_int_equal(rd_regs(&s.m, 0, 4, regs), 0);
+	assert_int_equal(regs[0], 77);
+	assert_int_equal(regs[3], 4);
+	assert_int_equal(rd_bits(&s.m, 0, 1, &bits), 0);
+	assert_int_equal(bits, 1);
+	assert_int_equal(rd_regs(&s.m, 100, 1, regs), BAD);
+	show(&s, "views: {modbus: {bad: hold, order: CDAB}}\n");
+	assert_int_equal(rd_regs(&s.m, 2, 2, regs), BAD);
 	stage_close(&s);
 }
 
