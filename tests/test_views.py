@@ -192,7 +192,7 @@ def masters_beside_polls(device, port, read_pair):
     assert seen[0]["writes"] > 20
 
 
-def test_complaint_10_15_masters_share_a_device_that_takes_one_connection(device):
+def test_complaint_10_masters_share_a_device_that_takes_one_connection(device):
     """No wrong answer and no collision, with four other masters on the view and on the device behind it while it is polled."""
     assert (NODE / "node_modules" / "modbus-serial").is_dir(), "npm ci --prefix tests/node"
     port, cfg = config(device)
