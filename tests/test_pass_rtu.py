@@ -17,7 +17,7 @@ from pathlib import Path
 from pymodbus.client import ModbusTcpClient
 
 from gateway import HOST, Gateway, can_connect, free_port, wait_until
-from test_rtu import Relay, Units, crc, first, gaps, keeps_silence, silence_us
+from test_rtu import Relay, Units, crc, first, gaps, silence_us
 from test_views import mbpoll
 
 NODE = Path(__file__).resolve().parent / "node"
@@ -25,6 +25,7 @@ SECONDS = int(os.environ.get("LINESIDE_VIEW_SECONDS", "10"))
 MAP, TAGS = 100, 10
 BAUDS = {"a": 38400, "b": 19200}
 UNITS = {"a": [1, 2, 3], "b": [11, 12, 13]}
+PAUSE_US = 15000  # of the relay; 20 ms end a frame
 ALL = [u for units in UNITS.values() for u in units]
 
 
@@ -108,21 +109,23 @@ def kind(frame):
 
 
 def check_line(name, relay):
-    """How many requests had no answer on the wire, or a broken one: when the machine is busy with others, a unit may lose one."""
+    """How many answers there were none of, or that were broken, or that paused in their middle: all when the machine runs others instead."""
     frames = relay.frames()[1:]
-    keeps_silence(frames, BAUDS[name], least=20)
+    # Where the relay was not run, it hands the end of an answer on after we gave it up.
+    silences = [gap for gap, stall in gaps(frames) if stall < PAUSE_US]
+    assert len(silences) > 20 and min(silences) >= silence_us(BAUDS[name])
     ours = [f for f in frames if f.side == "A"]
     took = Counter()
     for f, after in zip(ours, ours[1:]):
         took[kind(f)] += after.start - f.start
     whole = sum(took.values())
     print(f"line {name}: {dict(Counter(map(kind, ours)))}, {100 * took['polls'] / whole:.0f} % of the time for polls, least silence "
-          f"{min(gap for gap, _ in gaps(frames)):.0f} us of {silence_us(BAUDS[name]):.0f}")
+          f"{min(silences):.0f} us of {silence_us(BAUDS[name]):.0f}")
     assert relay.collisions() == 0
     assert took["polls"] >= 0.15 * whole, "polls keep their share"
     assert {f.bytes[0] for f in ours} == set(UNITS[name]), "a route leads to its own line"
-    return sum(f.side == "A" and not (after.side == "B" and crc(after.bytes[:-2]) == after.bytes[-2:])
-               for f, after in zip(frames, frames[1:]))
+    return sum(f.stall > PAUSE_US for f in frames) + sum(
+        f.side == "A" and not (after.side == "B" and crc(after.bytes[:-2]) == after.bytes[-2:]) for f, after in zip(frames, frames[1:]))
 
 
 def test_complaint_10_15_masters_on_two_live_lines_by_ranges_of_units(tmp_path):
@@ -143,5 +146,5 @@ def test_complaint_10_15_masters_on_two_live_lines_by_ranges_of_units(tmp_path):
         print(f"{SECONDS} s: mbpoll {mbpolled} reads, modbus-serial {reads} reads and {writes} writes, none wrong, {unanswered} unanswered")
         assert min(mbpolled, reads, writes) > 20
         lost = sum(check_line(name, relay) for name, relay in relays.items())
-        print(f"{lost} without an answer on the wire")
+        print(f"{lost} answers not, broken or interrupted on the wire")
         assert unanswered <= lost, "what was answered gets to whoever asked"

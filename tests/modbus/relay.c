@@ -273,6 +273,8 @@ static void note_stall(uint64_t before_ns)
 
 int main(int argc, char **argv)
 {
+	uint64_t looked_ns;
+
 	if (argc != 5) {
 		fprintf(stderr, "usage: relay BAUD BITS SYMLINK_A SYMLINK_B\n");
 		return 2;
@@ -288,11 +290,11 @@ int main(int argc, char **argv)
 	side_open(&b);
 	printf("ready\n");
 	fflush(stdout);
+	looked_ns = clock_ns();
 	for (;;) {
-		uint64_t before_ns = clock_ns();
-
 		wait_for_work();
-		note_stall(before_ns);
+		note_stall(looked_ns);
+		looked_ns = clock_ns();
 		take(&a, &b);
 		take(&b, &a);
 		hand_on(&a, &b, clock_ns());
