@@ -270,6 +270,15 @@ static uint64_t free_at_us(const struct master_rtu *m, const struct modbus_reque
 	return at_us;
 }
 
+/* Who was not run for a while may have been told of a silence that is over. */
+static bool was_heard(struct master_rtu *m)
+{
+	uint64_t before_us = m->heard_us;
+
+	receive(m);
+	return m->link != LINK_UP || m->heard_us != before_us;
+}
+
 static void pump(struct master_rtu *m)
 {
 	while (m->link == LINK_UP && m->wire == WIRE_FREE && !list_empty(&m->queued)) {
@@ -289,6 +298,8 @@ static void pump(struct master_rtu *m)
 			loop_alarm_set(m->loop, &m->alarm, at_us);
 			return;
 		}
+		if (was_heard(m))
+			continue;
 		send_request(m, r);
 	}
 }

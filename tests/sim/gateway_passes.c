@@ -97,15 +97,20 @@ void gw_ask_pass(struct gw *g)
 
 /* ---- outcomes ---- */
 
-/* It waits no longer than PASS_WAIT_MS and its unit's time-out, and has as long again on the wire: with a connection that is made first. */
+/* It waits for its time, and has its unit's on the wire: with a connection that is made first. */
+static uint64_t latest_us(const struct gw_pass *p)
+{
+	uint32_t timeout_ms = p->line->timeout_ms, wait_ms = p->pass.timeout_ms;
+
+	return p->asked_us + MS((wait_ms ? wait_ms : PASS_WAIT_MS + timeout_ms) + 2 * timeout_ms + SLACK_MS);
+}
+
 void gw_watch_passes(struct gw *g)
 {
 	for (unsigned i = 0; i < g->npasses; i++) {
 		const struct gw_pass *p = &g->passes[i];
 
-		if (!p->outcomes && !p->is_cancelled &&
-		    sim_now_us(g->world) >
-			    p->asked_us + MS(PASS_WAIT_MS + 3 * p->line->timeout_ms + SLACK_MS))
+		if (!p->outcomes && !p->is_cancelled && sim_now_us(g->world) > latest_us(p))
 			gw_broken(g, "foreign master %u: no outcome in time", i);
 	}
 }

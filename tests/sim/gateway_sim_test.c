@@ -227,6 +227,7 @@ static void settle(struct gw *g)
 		gw_broken(g, "a deadline is more than 90 s off");
 	sim_peer_start(&g->peers[GW_PEERS].peer);
 	pass(g, 1000);
+	gw_ask_pass(g); /* so that there is something to end */
 	gw_end(g);
 	pass(g, 500);
 	for (unsigned i = 0; i <= GW_PEERS; i++) {
