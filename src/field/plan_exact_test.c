@@ -307,7 +307,7 @@ static void large_maps_are_planned_within_5_percent_of_what_no_plan_can_beat(voi
 		plan_destroy(&p);
 		refused_fini(&m.refused);
 	}
-	print_message("%u of %u maps are planned as the bound says\n", equal, MAPS);
+	print_message("# %u of %u maps are planned as the bound says\n", equal, MAPS);
 }
 
 static void a_hundred_thousand_tags_are_planned_at_once(void **state)
@@ -332,7 +332,7 @@ static void a_hundred_thousand_tags_are_planned_at_once(void **state)
 	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &a);
 	assert_int_equal(plan_create(&p, items, N, &rules, &refused), OK);
 	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &b);
-	print_message("%d tags in %.0f ms; %zu bytes a tag, %zu a block\n", N,
+	print_message("# %d tags in %.0f ms; %zu bytes a tag, %zu a block\n", N,
 		      (double)(b.tv_sec - a.tv_sec) * 1e3 + (double)(b.tv_nsec - a.tv_nsec) / 1e6,
 		      sizeof(struct plan_item), sizeof(struct plan_block));
 	assert_true(b.tv_sec - a.tv_sec < 2);

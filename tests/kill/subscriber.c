@@ -96,7 +96,8 @@ static void replies_send(struct subscriber *s, uint64_t now_ns)
 		link_ack(&s->link, s->replies[n].type, s->replies[n].packet_id);
 		n++;
 	}
-	memmove(s->replies, s->replies + n, (s->nreplies - n) * sizeof(*s->replies));
+	if (n) /* there may be none, and no room for any */
+		memmove(s->replies, s->replies + n, (s->nreplies - n) * sizeof(*s->replies));
 	s->nreplies -= n;
 }
 

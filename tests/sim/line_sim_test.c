@@ -113,7 +113,7 @@ static void complaint_1_silent_units_leave_the_others_95_percent_of_what_they_ha
 		unsigned alone = live_rate(cases[i].live, 0, 12000, 1);
 		unsigned beside = live_rate(cases[i].live, cases[i].silent, 12000, 1);
 
-		print_message("%u live, %u silent: %u reads a minute alone, %u beside: %.1f %%\n",
+		print_message("# %u live, %u silent: %u reads a minute alone, %u beside: %.1f %%\n",
 			      cases[i].live, cases[i].silent, alone, beside, 100.0 * beside / alone);
 		assert_true(beside >= 0.95 * alone);
 	}
@@ -126,7 +126,7 @@ static void complaint_1_finding_out_that_units_are_silent_costs_each_its_attempt
 	double least = 0.95 * (60.0 - 5 * 2 * 0.320) / 60.0;
 
 	(void)state;
-	print_message("the first minute: %u alone, %u beside: %.1f %%\n", alone, beside,
+	print_message("# the first minute: %u alone, %u beside: %.1f %%\n", alone, beside,
 		      100.0 * beside / alone);
 	assert_true(beside >= least * alone);
 }
@@ -142,7 +142,7 @@ static void complaint_1_a_unit_that_comes_back_is_found_though_others_are_busy(v
 	world_await(w, "p/u10/_status", "\"state\":\"offline\"", 20000);
 	world_run(w, 30000);
 	bus_of(w)->units[10].is_silent = false;
-	print_message("found after %lu ms\n",
+	print_message("# found after %lu ms\n",
 		      (unsigned long)world_await(w, "p/u10/a", "\"quality\":\"good\"", 80000));
 	assert_true(world_has(w, "p/u10/_status", "\"state\":\"online\""));
 	bus_world_destroy(w);
@@ -430,7 +430,7 @@ static void complaint_5_polls_keep_a_fifth_of_the_wire(void **state)
 		polls = busy_with(bus_of(w), at, SOURCE_READ);
 		passes = busy_with(bus_of(w), at, SOURCE_RAW);
 		writes = busy_with(bus_of(w), at, SOURCE_WRITE);
-		print_message("polls %lu, foreign %lu, commands %lu ms\n", (unsigned long)polls / 1000,
+		print_message("# polls %lu, foreign %lu, commands %lu ms\n", (unsigned long)polls / 1000,
 			      (unsigned long)passes / 1000, (unsigned long)writes / 1000);
 		assert_true(polls * 100 >= (polls + passes + writes) * 19);
 		assert_true(!cases[i].masters || passes * 100 >= (passes + writes) * 19);
@@ -599,7 +599,7 @@ static void complaint_2_units_of_one_line_share_its_wire_by_time(void **state)
 		least = b->units[u].busy_us < least ? b->units[u].busy_us : least;
 		most = b->units[u].busy_us > most ? b->units[u].busy_us : most;
 	}
-	print_message("wire time of 8 units in a minute: %lu to %lu ms\n", (unsigned long)least / 1000,
+	print_message("# wire time of 8 units in a minute: %lu to %lu ms\n", (unsigned long)least / 1000,
 		      (unsigned long)most / 1000);
 	assert_true(least * 100 >= most * 95);
 	bus_world_destroy(w);
@@ -658,7 +658,7 @@ static void complaint_4_groups_are_spread_and_keep_their_own_grid(void **state)
 		}
 		last[e->unit] = e->at_us;
 	}
-	print_message("%u scans, %u not within a tenth; %u right behind another\n", scans, late, at_once);
+	print_message("# %u scans, %u not within a tenth; %u right behind another\n", scans, late, at_once);
 	assert_true(scans >= 32 * 118 && late * 100 <= scans);
 	assert_true(at_once * 10 < scans);
 	for (unsigned u = 1; u <= 32; u++) /* no drift: as many as seconds went by */
@@ -800,7 +800,7 @@ static void everything_ends_once_and_is_good_in_the_end(void **state)
 
 	(void)state;
 	for (uint64_t seed = first; seed <= last; seed++) {
-		print_message("%s", only ? "replaying\n" : "");
+		print_message("%s", only ? "# replaying\n" : "");
 		storm_run(seed);
 	}
 }
