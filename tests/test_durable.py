@@ -126,8 +126,13 @@ class Forever:
         self.client.on_publish = lambda c, u, mid: self.published.add(mid)
         self.client.on_message = lambda c, u, m: self.arrived.append((m.topic, int(m.payload)))
         self.client.on_subscribe = lambda *a: self.granted.set()
+        self.connections = 0
+        self.client.on_connect = self.connected
         self.client.connect(HOST, port)
         self.client.loop_start()
+
+    def connected(self, *_):
+        self.connections += 1
 
     def close(self):
         self.client.disconnect()
@@ -146,8 +151,13 @@ def test_paho_loses_nothing_when_the_broker_is_killed():
                     pub.client.publish(topic, str(i), qos=qos)
                 if i in (150, 300, 450):
                     wait_until("some are acknowledged", lambda: len(pub.published) > i)
+                    before = pub.connections
                     gw.kill()
+                    known = len(pub.published)
                     gw.start()
+                    # What is published while paho sends again what was open, it may send twice, the second one as a new message.
+                    wait_until("paho is back", lambda: pub.connections > before)
+                    wait_until("it has sent again", lambda: len(pub.published) > known or known == 2 * (i + 1))
             wait_until("all are acknowledged", lambda: len(pub.published) == 2 * count, 30)
             wanted = {(topic, i) for topic in topics for i in range(count)}
             wait_until("all arrived", lambda: wanted == set(sub.arrived), 30)
