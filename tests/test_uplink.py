@@ -6,10 +6,8 @@ LINESIDE_UPLINK_KILLS    how often the long test kills Mosquitto or the gateway 
 import json
 import os
 import random
-import selectors
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import threading
@@ -19,6 +17,7 @@ from pathlib import Path
 import paho.mqtt.client as mqtt
 import pytest
 
+from gate import Gate
 from gateway import HOST, Gateway, can_connect, free_port, wait_until
 
 VERSIONS = ["3.1.1", "5.0"]
@@ -53,80 +52,6 @@ class Mosquitto:
     def __exit__(self, *_):
         self.kill()
         shutil.rmtree(self.dir, ignore_errors=True)
-
-
-class Gate:
-    """A port in front of another that lets connections through only while it is open."""
-
-    def __init__(self, target):
-        self.target = target
-        self.server = socket.create_server((HOST, 0))
-        self.port = self.server.getsockname()[1]
-        self.is_open = False
-        self.peers = {}
-        self.ends = False
-        self.lock = threading.Lock()
-        self.select = selectors.DefaultSelector()
-        self.select.register(self.server, selectors.EVENT_READ)
-        self.thread = threading.Thread(target=self._run, daemon=True)
-        self.thread.start()
-
-    def _accept(self):
-        ours, _ = self.server.accept()
-        try:
-            theirs = socket.create_connection((HOST, self.target), timeout=1) if self.is_open else None
-        except OSError:
-            theirs = None
-        if not theirs:
-            ours.close()
-            return
-        self.peers[ours], self.peers[theirs] = theirs, ours
-        for s in (ours, theirs):
-            self.select.register(s, selectors.EVENT_READ)
-
-    def _drop(self, one):
-        for s in (one, self.peers.get(one)):
-            if s in self.peers:
-                del self.peers[s]
-                self.select.unregister(s)
-                s.close()
-
-    def _pass_on(self, s):
-        try:
-            data = s.recv(1 << 16)
-            if data:
-                self.peers[s].sendall(data)
-                return
-        except OSError:
-            pass
-        self._drop(s)
-
-    def _run(self):
-        while not self.ends:
-            for key, _ in self.select.select(0.05):
-                with self.lock:
-                    if key.fileobj is self.server:
-                        self._accept()
-                    elif key.fileobj in self.peers:
-                        self._pass_on(key.fileobj)
-
-    def open(self):
-        self.is_open = True
-
-    def close(self):
-        """Nothing passes any more when this returns."""
-        self.is_open = False
-        with self.lock:
-            for s in list(self.peers):
-                self._drop(s)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.ends = True
-        self.thread.join()
-        self.server.close()
 
 
 class Peer:
