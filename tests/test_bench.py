@@ -201,7 +201,12 @@ def test_what_one_run_leaves_another_fetches(lineside, broker, mode):
     report = bench(lineside, broker.port, *mode, "--resume")
     assert_faultless(report)
     assert "set_seconds" not in report and "queue_seconds" not in report
-    assert bench(lineside, broker.port, *mode, "--resume", "--drain", 0.2, status=1)["lost"] in (200, 300)
+    with Raw(broker.port).connect() as watcher:
+        watcher.subscribe(f"{mode[-1]}/#")
+        assert bench(lineside, broker.port, *mode, "--resume", "--drain", 0.2, status=1)["lost"] in (200, 300)
+        watcher.publish(f"{mode[-1]}/end", b"end")
+        while (p := watcher.message()).payload != b"end":
+            assert p.payload == b"", "it sets what it is to fetch"
 
 
 def test_persistent_sessions_of_an_exchange_are_removed_at_the_end(lineside, gw):

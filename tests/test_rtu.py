@@ -217,18 +217,19 @@ def test_complaint_4_the_silence_is_kept_and_the_line_is_hardly_idle(tmp_path, b
 
 @pytest.mark.parametrize("nsilent", [1, 5])
 def test_complaint_1_silent_units_cost_the_others_a_twentieth_at_most(tmp_path, nsilent):
-    """Of ten units. What the others lose is the time from each request to a silent one until the next request."""
-    nlive, baud = 10 - nsilent, 57600
+    """Of ten units. What the others lose is the time from each request to a silent one until the next request; one probe with the whole
+    time-out, which is paid for afterwards, and what was saved up for short ones may lie in the time that is looked at."""
+    nlive, baud, timeout_us, saved_us = 10 - nsilent, 57600, 300e3, 100e3
     with Relay(tmp_path, baud) as relay, Units(relay, 10, range(nlive + 1, 11)), \
-            gateway(line(relay, baud, timeout="300ms"), [device(u + 1) for u in range(10)]) as g, Values(g) as values:
+            gateway(line(relay, baud, timeout=f"{timeout_us / 1e3:.0f}ms"), [device(u + 1) for u in range(10)]) as g, Values(g) as values:
         for u in range(nlive + 1, 11):
             values.wait(f"g/u{u}/_status", lambda v: v["state"] == "offline")
         relay.frames()
-        relay.wait_bytes(baud // 11 * (60 if LONG else 3))
+        relay.wait_bytes(baud // 11 * (60 if LONG else 5))
         ours = [f for f in relay.frames() if f.side == "A"]
         lost = sum(after.start - f.start for f, after in zip(ours, ours[1:]) if f.bytes[0] > nlive)
         assert {f.bytes[0] for f in ours} >= set(range(1, nlive + 1))
-        assert lost <= 0.05 * (ours[-1].start - ours[0].start)
+        assert lost <= 0.05 * (ours[-1].start - ours[0].start) + timeout_us + saved_us
         assert relay.collisions() == 0
 
 

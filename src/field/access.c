@@ -45,28 +45,6 @@ struct tag *field_find_tag(struct field *f, const char *device, const char *tag)
 	return t;
 }
 
-void field_visit_tags(struct field *f, void (*tag)(void *arg, struct tag *t), void *arg)
-{
-	for (size_t i = 0; f->cfg && i < f->cfg->ndevices; i++) {
-		const struct config_device *cfg = &f->cfg->devices[i];
-		struct tag *first = cfg->ntags ? field_find_tag(f, cfg->name, cfg->tags[0].name) : NULL;
-
-		for (size_t k = 0; first && k < first->device->ntags; k++)
-			tag(arg, &first->device->tags[k]);
-	}
-}
-
-struct field_tag_info field_tag_info(const struct tag *t)
-{
-	return (struct field_tag_info){
-		.device = t->device->cfg->name,
-		.tag = t->cfg->name,
-		.unit = t->unit,
-		.cfg = t->cfg,
-		.line = t->device->line->cfg->name,
-	};
-}
-
 struct tag_sample field_tag_now(const struct tag *t)
 {
 	return t->now;

@@ -1,5 +1,5 @@
 /*
- * How views and computed tags reach the tags of the field side: which there are, what they hold, and writing them. On the field
+ * How views and computed tags reach the tags of the field side: what they hold, and writing them. On the field
  * thread only.
  *
  * A `struct tag *` is good until the next field_apply(); who keeps one finds it anew then (field.applied).
@@ -14,18 +14,8 @@
 struct tag;
 struct job;
 
-struct field_tag_info {
-	const char *device, *tag, *unit; /* unit: NULL when it has none */
-	const struct config_tag *cfg;    /* address, type, writable, ... */
-	const char *line;
-};
-
-/* Each tag, attributes of channels among them, in order of configuration. */
-void field_visit_tags(struct field *f, void (*tag)(void *arg, struct tag *t), void *arg);
-
 /* NULL: no such tag. */
 struct tag *field_find_tag(struct field *f, const char *device, const char *tag);
-struct field_tag_info field_tag_info(const struct tag *t);
 
 /*
  * What was read last, published or not; text and bytes are borrowed until the loop's next turn. Before the first answer it is

@@ -12,9 +12,8 @@
 #include "field/internal.h"
 #include "field/safe.h"
 
-#define SILENT_UNIT_MS      100u        /* of plan_block.silent_until */
-#define BLOCK_DOUBLINGS_MAX 20u         /* of the back-off of a block that stays without an answer */
-#define GOLDEN_PART         2654435769u /* of 2^32 */
+#define SILENT_UNIT_MS      100u /* of plan_block.silent_until */
+#define BLOCK_DOUBLINGS_MAX 20u  /* of the back-off of a block that stays without an answer */
 
 static struct loop *loop_of(const struct device *d)
 {
@@ -314,8 +313,7 @@ static void group_due(struct loop_timer *timer)
 }
 
 /*
- * Begin to scan: everything at once now, so that values are there soon; then each group on its own grid. The golden ratio spreads
- * any number of groups of a line over their interval, and one more falls into the widest gap.
+ * Begin to scan: everything at once now, so that values are there soon; then each group on its own grid (group.place).
  */
 static void groups_start(struct device *d)
 {
@@ -324,8 +322,7 @@ static void groups_start(struct device *d)
 
 	for (size_t i = 0; i < d->cfg->ngroups; i++) {
 		struct group *g = &d->groups[i];
-		uint32_t part = g->ordinal * GOLDEN_PART; /* of 2^32; it wraps */
-		uint64_t share = g->cfg->scan_ms - ((uint64_t)g->cfg->scan_ms * part >> 32);
+		uint64_t share = g->cfg->scan_ms - ((uint64_t)g->cfg->scan_ms * g->place >> 32);
 
 		if (g->plan.nitems == 0)
 			continue;

@@ -8,6 +8,9 @@
 #include "base/log.h"
 #include "field/internal.h"
 
+#define GOLDEN_PART 2654435769u /* of 2^32 */
+#define SILVER_PART 1779033704u
+
 int field_create(struct loop *loop, struct tag_sink *sink, struct source_factory *factory,
 		 const payload_formats *formats, struct field **out)
 {
@@ -237,11 +240,21 @@ static void remove_old(struct field *f, const struct gateway_config *cfg, struct
 	}
 }
 
+/*
+ * The golden ratio spreads any number of groups of a line over their interval, and one more falls into the widest gap; another
+ * irrational number spreads the lines, which have their wires for themselves but share this thread.
+ */
+static uint32_t place_of(const struct line *l, unsigned ordinal)
+{
+	return ordinal * GOLDEN_PART + l->ordinal * SILVER_PART; /* it wraps */
+}
+
 static void take_new(struct field *f, const struct gateway_config *cfg, struct change *c)
 {
 	for (size_t i = 0; i < cfg->nlines; i++) {
 		line_repoint(c->lines[i], &cfg->lines[i]);
 		c->lines[i]->ngroups = 0;
+		c->lines[i]->ordinal = (unsigned)i;
 		if (c->lines[i]->is_kept)
 			continue;
 		list_append(&f->lines, &c->lines[i]->node);
@@ -251,7 +264,7 @@ static void take_new(struct field *f, const struct gateway_config *cfg, struct c
 		struct device *d = c->devices[i];
 
 		for (size_t k = 0; k < cfg->devices[i].ngroups; k++)
-			d->groups[k].ordinal = d->line->ngroups++;
+			d->groups[k].place = place_of(d->line, d->line->ngroups++);
 		device_repoint(d, &cfg->devices[i]);
 		if (!c->is_new_device[i])
 			continue;

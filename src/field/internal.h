@@ -78,7 +78,7 @@ struct group {
 	unsigned planned;  /* device->refused.version that the plan knows */
 	bool is_open;      /* a scan is going on */
 	uint64_t begun_at; /* when it began */
-	unsigned ordinal;  /* among the groups of the line; staggers the starts */
+	uint32_t place;    /* in its interval, a part of 2^32: not all groups are due at once */
 	size_t next_block;
 	bool may_wait;    /* false: none of its blocks is pending */
 	uint64_t turn_us; /* the wire's time that it had, as of device->turn_us */
@@ -235,6 +235,7 @@ struct line {
 	struct loop_timer pump_timer; /* work was queued: look at it in the next turn */
 	bool is_kept;                 /* during field_apply() */
 	unsigned ngroups;             /* ...those that have their place in the grid */
+	unsigned ordinal;             /* among the lines */
 };
 
 struct field {

@@ -20,10 +20,11 @@
 
 #define PROBE_PART      50u
 #define PROBE_IDLE_PART 8u
-#define PROBE_SAVED_US  500000 /* no more of the wire's time than this is saved up for probes */
-#define PROBE_QUICK_MS  50u    /* no probe waits less */
-#define PROBE_SLACK_MS  20u
-#define PROBES_SHORT    3u /* in a row */
+#define PROBE_SAVED_US \
+	100000 /* no more of the wire's time than this is saved up for probes; one that takes longer is paid for afterwards */
+#define PROBE_QUICK_MS 50u /* no probe waits less */
+#define PROBE_SLACK_MS 20u
+#define PROBES_SHORT   3u /* in a row */
 
 static struct loop *loop_of(const struct line *l)
 {

@@ -409,6 +409,8 @@ static int clear_retained(struct bench_load *l)
 	double took;
 	int rc;
 
+	if (l->o->resume && (rc = bench_connect_publishers(l)) < 0)
+		return rc;
 	for (unsigned i = 0; i < l->npublishers; i++) {
 		struct bench_publisher *p = &l->publishers[i];
 
@@ -479,7 +481,8 @@ static int run_retained(struct bench_load *l, struct bench_report *r)
 
 	if (!(l->topics_seen = calloc(l->o->limit / 64 + 1, sizeof(*l->topics_seen))))
 		return bench_fault("%s", err_text(ERR_NOMEM));
-	if ((rc = bench_connect_publishers(l)) < 0 || (rc = signals_open(l)) < 0)
+	/* Who only fetches has no publishers yet: in its stage they would set everything anew. */
+	if ((sets && (rc = bench_connect_publishers(l)) < 0) || (rc = signals_open(l)) < 0)
 		return rc;
 	bench_tell(r, "topics", "retained topics", (double)l->o->limit, 0);
 	if ((sets && (rc = set_retained(l, r, &all, &set_s)) < 0) ||

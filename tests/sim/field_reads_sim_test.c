@@ -129,6 +129,56 @@ static void complaint_3_tags_that_lie_together_are_read_together(void **state)
 	world_destroy(w);
 }
 
+#define LINES 10
+
+struct starts {
+	uint64_t at_us[1024];
+	unsigned n;
+};
+
+static struct starts starts;
+
+static void note_start(struct world *w, const struct tag_message *m)
+{
+	(void)m;
+	if (starts.n < sizeof(starts.at_us) / sizeof(*starts.at_us))
+		starts.at_us[starts.n++] = loop_now_us(w->field_loop);
+}
+
+/* Lines have a wire each, but one thread: what ten lines read ten times a second is not all to be done in the same moment. */
+static void complaint_4_lines_of_one_interval_are_spread_over_it(void **state)
+{
+	struct world *w = world_create(34);
+	char yaml[4096] = HEAD "lines: [\n";
+	size_t at = strlen(yaml);
+	unsigned at_once = 0;
+
+	(void)state;
+	world_device(w, "press");
+	for (unsigned i = 0; i < LINES; i++)
+		at += (size_t)snprintf(yaml + at, sizeof(yaml) - at,
+				       "{name: l%u, type: modbus-tcp, host: press},\n", i);
+	at += (size_t)snprintf(yaml + at, sizeof(yaml) - at, "]\ndevices: [\n");
+	for (unsigned i = 0; i < LINES; i++)
+		at += (size_t)snprintf(
+			yaml + at, sizeof(yaml) - at,
+			"{name: d%u, line: l%u, groups: [{name: f, scan: 100ms}], tags: "
+			"[{name: a, address: 'holding:0', type: int16, publish: every_scan}]},\n",
+			i, i);
+	snprintf(yaml + at, sizeof(yaml) - at, "]\n");
+	world_apply(w, yaml);
+	world_run(w, 3000);
+	starts.n = 0;
+	w->published = note_start;
+	world_run(w, 5000);
+	assert_in_range(starts.n, LINES * 49, LINES * 51);
+	for (unsigned i = 1; i < starts.n; i++)
+		at_once += starts.at_us[i] - starts.at_us[i - 1] < 4000;
+	print_message("# %u of %u right behind another\n", at_once, starts.n);
+	assert_true(at_once * 5 <= starts.n);
+	world_destroy(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -136,6 +186,7 @@ int main(void)
 		cmocka_unit_test(complaint_3_a_refused_tag_is_remembered_for_all_groups_until_a_reload),
 		cmocka_unit_test(complaint_3_a_difficult_device_is_asked_one_by_one),
 		cmocka_unit_test(complaint_3_tags_that_lie_together_are_read_together),
+		cmocka_unit_test(complaint_4_lines_of_one_interval_are_spread_over_it),
 	};
 
 	log_set_level(LOG_ERROR);
