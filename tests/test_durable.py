@@ -177,7 +177,7 @@ def test_paho_loses_nothing_when_the_broker_is_killed():
                     known = len(pub.published)
                     gw.start()
                     gate.open()
-                    # What is published while paho sends again what was open, it may send twice, the second one as a new message.
+                    # It gets no more while it sends again what was open: both threads would write to one queue.
                     wait_until("paho is back", lambda: pub.connections > connections)
                     wait_until("it has sent again", lambda: len(pub.published) > known or known == 2 * (i + 1))
             wait_until("all are acknowledged", lambda: len(pub.published) == 2 * count, 30)
