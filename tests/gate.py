@@ -16,6 +16,7 @@ class Gate:
         self.port = self.server.getsockname()[1]
         self.is_open = self.is_holding = False
         self.peers = {}
+        self.lost = bytearray()  # of the target's answers since hold()
         self.ends = False
         self.lock = threading.Lock()
         self.select = selectors.DefaultSelector()
@@ -47,6 +48,9 @@ class Gate:
     def _pass_on(self, s):
         try:
             data = s.recv(1 << 16)
+            if data and self.is_holding and s.getpeername()[1] == self.target:
+                self.lost += data
+                return
             if data:
                 self.peers[s].sendall(data)
                 return
@@ -71,8 +75,9 @@ class Gate:
                 self.select.register(self.server, selectors.EVENT_READ)
 
     def hold(self):
-        """Connections stay; new ones are made with the kernel, and wait there until open()."""
+        """Before the target is killed: what it answers is lost, and whoever connects is neither refused nor served until open()."""
         with self.lock:
+            self.lost.clear()
             self.is_holding = True
             self.select.unregister(self.server)
 
