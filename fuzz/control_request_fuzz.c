@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memset(&r, 'x', sizeof(r));
 	rc = control_request_read(span_of(data, size), &r);
 	if (!memchr(r.command, '\0', sizeof(r.command)) || (rc < 0 && r.command[0]) ||
-	    r.flags & ~CONTROL_REPLACE)
+	    !memchr(r.line, '\0', sizeof(r.line)) || r.flags & ~(CONTROL_REPLACE | CONTROL_LINE))
 		abort();
 	return 0;
 }

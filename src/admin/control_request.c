@@ -5,22 +5,36 @@
 
 #include "config/doc.h"
 
-static const struct {
-	const char *name;
-	unsigned flag;
-} flags[] = {{"replace", CONTROL_REPLACE}};
-
-static int read_flag(const struct doc_node *n, struct control_request *out)
+static int read_replace(const struct doc_node *n, struct control_request *out)
 {
 	bool is_true = n->kind == DOC_SCALAR && !n->quoted && strcmp(n->text, "true") == 0;
 	bool is_false = n->kind == DOC_SCALAR && !n->quoted && strcmp(n->text, "false") == 0;
 
-	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
-		if (strcmp(flags[i].name, n->key) != 0)
-			continue;
-		out->flags |= is_true ? flags[i].flag : 0;
-		return is_true || is_false ? OK : ERR_MALFORMED;
-	}
+	out->flags |= is_true ? CONTROL_REPLACE : 0;
+	return is_true || is_false ? OK : ERR_MALFORMED;
+}
+
+static int read_line(const struct doc_node *n, struct control_request *out)
+{
+	if (n->kind != DOC_SCALAR || !n->quoted)
+		return ERR_MALFORMED;
+	if (strlen(n->text) >= sizeof(out->line))
+		return ERR_TOO_LARGE;
+	snprintf(out->line, sizeof(out->line), "%s", n->text);
+	out->flags |= CONTROL_LINE;
+	return OK;
+}
+
+static const struct {
+	const char *name;
+	int (*read)(const struct doc_node *n, struct control_request *out);
+} members[] = {{"replace", read_replace}, {"line", read_line}};
+
+static int read_member(const struct doc_node *n, struct control_request *out)
+{
+	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+		if (strcmp(members[i].name, n->key) == 0)
+			return members[i].read(n, out);
 	return ERR_UNSUPPORTED;
 }
 
@@ -32,7 +46,7 @@ static int read_request(const struct doc_node *root, struct control_request *out
 	if (!n || n->kind != DOC_SCALAR || !n->quoted)
 		return ERR_MALFORMED;
 	for (const struct doc_node *m = root->first; m && rc == OK; m = m->next)
-		rc = m == n ? OK : read_flag(m, out);
+		rc = m == n ? OK : read_member(m, out);
 	if (rc == OK && strlen(n->text) >= sizeof(out->command))
 		rc = ERR_TOO_LARGE;
 	if (rc == OK)

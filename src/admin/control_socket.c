@@ -30,7 +30,6 @@ struct client {
 	enum client_state state;
 	const struct control_command *command; /* WAITING */
 	uint64_t id;                           /* of its question */
-	unsigned flags;                        /* ...and what it said */
 	int passed;                            /* descriptor that came along; -1: none */
 	char *out;                             /* WRITING */
 	size_t len;                            /* of `in`, then of `out` */
@@ -121,10 +120,10 @@ static const struct control_command *find_command(const struct control_socket *s
 }
 
 /* c may be gone afterwards. */
-static void client_ask_one(struct client *c)
+static void client_ask_one(struct client *c, const struct control_request *r)
 {
 	struct control_socket *s = c->socket;
-	const struct control_question q = {.id = c->id, .flags = c->flags, .fd = c->passed};
+	const struct control_question q = {.id = c->id, .flags = r->flags, .line = r->line, .fd = c->passed};
 
 	loop_timer_cancel(s->loop, &c->timer);
 	c->passed = -1;
@@ -138,7 +137,6 @@ static void client_ask(struct client *c, size_t len)
 	int rc = control_request_read(span_of(c->in, len), &r);
 
 	c->command = rc == OK ? find_command(s, r.command) : NULL;
-	c->flags = r.flags;
 	if (c->command && r.flags & ~c->command->takes)
 		rc = ERR_UNSUPPORTED;
 	if (rc < 0) {
@@ -148,7 +146,7 @@ static void client_ask(struct client *c, size_t len)
 	} else {
 		c->state = CLIENT_WAITING;
 		if (c->command->asked_one)
-			client_ask_one(c);
+			client_ask_one(c, &r);
 		else
 			c->command->asked(s->arg); /* c may be gone */
 	}

@@ -23,9 +23,10 @@
 struct control_socket;
 
 struct control_question {
-	uint64_t id;    /* never 0 */
-	unsigned flags; /* of control_request.h */
-	int fd;         /* what came with it; -1: nothing. The command's own, to close() */
+	uint64_t id;      /* never 0 */
+	unsigned flags;   /* of control_request.h */
+	const char *line; /* as there; borrowed for the call */
+	int fd;           /* what came with it; -1: nothing. The command's own, to close() */
 };
 
 /* One of the two functions. */

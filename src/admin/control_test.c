@@ -26,6 +26,7 @@ struct rig {
 	bool answer_at_once;
 	struct control_question questions[2];
 	unsigned nquestions;
+	char line[CONTROL_LINE_MAX]; /* that the last one named */
 };
 
 static void asked(void *arg)
@@ -46,13 +47,14 @@ static void asked_one(void *arg, const struct control_question *q)
 {
 	struct rig *r = arg;
 
+	snprintf(r->line, sizeof(r->line), "%s", q->line);
 	r->questions[r->nquestions++] = *q;
 }
 
 static const struct control_command commands[] = {
 	{.name = "status", .asked = asked},
 	{.name = "never", .asked = never},
-	{.name = "one", .asked_one = asked_one, .takes = CONTROL_REPLACE},
+	{.name = "one", .asked_one = asked_one, .takes = CONTROL_REPLACE | CONTROL_LINE},
 	{.name = NULL},
 };
 
@@ -200,11 +202,13 @@ static void a_question_of_its_own_has_its_own_answer_whenever_it_comes(void **st
 	while (r.nquestions < 1)
 		assert_int_equal(loop_turn(r.loop, 10), OK);
 	b = dial(&r);
-	say(b, "{\"replace\":false,\"command\":\"one\"}\n");
+	assert_string_equal(r.line, "");
+	say(b, "{\"replace\":false,\"command\":\"one\",\"line\":\"rs\\u0034\"}\n");
 	while (r.nquestions < 2)
 		assert_int_equal(loop_turn(r.loop, 10), OK);
 	assert_int_equal(r.questions[0].flags, CONTROL_REPLACE);
-	assert_int_equal(r.questions[1].flags, 0);
+	assert_int_equal(r.questions[1].flags, CONTROL_LINE);
+	assert_string_equal(r.line, "rs4");
 	assert_int_equal(r.questions[1].fd, -1);
 	assert_int_equal(write(r.questions[0].fd, &byte, 1), 1);
 	close(r.questions[0].fd);

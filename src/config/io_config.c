@@ -7,6 +7,11 @@ bool config_line_is_rack(const struct config_line *line)
 	return line->type == CONFIG_LINE_SIM || line->type == CONFIG_LINE_IO;
 }
 
+bool config_line_has_frames(const struct config_line *line)
+{
+	return !config_line_is_rack(line) && line->type != CONFIG_LINE_INTERNAL;
+}
+
 bool config_area_is_rack(enum config_area area)
 {
 	return area >= CONFIG_AREA_DI && area <= CONFIG_AREA_TC;

@@ -57,6 +57,8 @@ struct config_module {
 
 /* Is it a rack? */
 bool config_line_is_rack(const struct config_line *line);
+/* Does it carry frames of Modbus? Requests of racks and internal lines are calls. */
+bool config_line_has_frames(const struct config_line *line);
 bool config_area_is_rack(enum config_area area);
 
 /* How many channels of a kind its modules have together. */

@@ -4,10 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "daemon/field_port.h"
 #include "daemon/field_report.h"
+#include "daemon/line_trace.h"
 #include "daemon/loop_thread.h"
 #include "daemon/views.h"
 #include "field/capacity.h"
@@ -15,6 +17,11 @@
 #include "south/table.h"
 
 #define STATUS_MS 60000u
+
+struct trace_order {
+	int fd;
+	char line[];
+};
 
 struct field_thread {
 	struct loop *loop;
@@ -33,6 +40,9 @@ struct field_thread {
 	struct loop_source report_wanted;
 	struct loop_source *reported;
 	_Atomic(json_t *) report;
+
+	struct loop_source trace_wanted;
+	_Atomic(struct trace_order *) trace_order; /* of the one that has not begun */
 
 	/* The field thread's own. */
 	struct field *field;
@@ -147,6 +157,45 @@ json_t *field_thread_take_report(struct field_thread *t)
 	return atomic_exchange(&t->report, NULL);
 }
 
+/* ---- traces ---- */
+
+static void order_free(struct trace_order *o)
+{
+	if (o)
+		close(o->fd);
+	free(o);
+}
+
+static void begin_trace(struct loop_source *s)
+{
+	struct field_thread *t = container_of(s, struct field_thread, trace_wanted);
+	struct trace_order *o = atomic_exchange(&t->trace_order, NULL);
+
+	if (o && t->field) {
+		line_trace_begin(t->loop, t->field, o->line, o->fd);
+		free(o);
+	} else {
+		order_free(o);
+	}
+}
+
+int field_thread_trace(struct field_thread *t, const char *line, int fd)
+{
+	struct trace_order *o, *none = NULL;
+
+	o = malloc(sizeof(*o) + strlen(line) + 1);
+	if (!o)
+		return ERR_NOMEM;
+	o->fd = fd;
+	memcpy(o->line, line, strlen(line) + 1);
+	if (!atomic_compare_exchange_strong(&t->trace_order, &none, o)) {
+		free(o);
+		return ERR_FULL;
+	}
+	loop_notify(&t->trace_wanted);
+	return OK;
+}
+
 int field_thread_create(struct broker *broker, const char *root, struct loop_source *answered,
 			struct loop_source *reported, struct field_thread **out)
 {
@@ -163,6 +212,7 @@ int field_thread_create(struct broker *broker, const char *root, struct loop_sou
 		goto failed;
 	loop_source_add(t->loop, &t->inbox, answer_question);
 	loop_source_add(t->loop, &t->report_wanted, make_report);
+	loop_source_add(t->loop, &t->trace_wanted, begin_trace);
 	if ((rc = field_port_open(&t->port, broker, t->loop)) < 0)
 		goto failed;
 	*out = t;
@@ -209,10 +259,12 @@ void field_thread_destroy(struct field_thread *t)
 		if (t->inbox.loop) {
 			loop_source_remove(&t->inbox);
 			loop_source_remove(&t->report_wanted);
+			loop_source_remove(&t->trace_wanted);
 		}
 		loop_destroy(t->loop);
 	}
 	field_port_close(&t->port);
 	json_decref(atomic_load(&t->report));
+	order_free(atomic_load(&t->trace_order));
 	free(t);
 }

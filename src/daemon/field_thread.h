@@ -49,6 +49,11 @@ int field_thread_answer(const struct field_thread *t);
 void field_thread_ask_report(struct field_thread *t);
 json_t *field_thread_take_report(struct field_thread *t);
 
+/*
+ * Tell the frames of a line to `fd` (daemon/line_trace.h). OK, and it is the thread's own; ERR_FULL: the one before has not begun; ERR_NOMEM.
+ */
+MUST_USE int field_thread_trace(struct field_thread *t, const char *line, int fd);
+
 /* Stop and join. Harmless when it does not run. */
 void field_thread_stop(struct field_thread *t);
 /* Stopped, and the broker is gone. Accepts NULL. */

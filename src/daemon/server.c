@@ -20,6 +20,7 @@
 #include "daemon/signals.h"
 #include "daemon/status.h"
 #include "daemon/storage_thread.h"
+#include "daemon/trace_command.h"
 #include "daemon/uplink_terms.h"
 #include "daemon/uplink_thread.h"
 #include "daemon/workers.h"
@@ -212,9 +213,19 @@ static void import_ended(struct loop_source *source)
 	free(text);
 }
 
+static void trace_asked(void *arg, const struct control_question *q)
+{
+	struct server *s = arg;
+	char *text = trace_command(s->cfg, s->field, q);
+
+	control_answer_one(s->control.socket, q->id, text);
+	free(text);
+}
+
 static const struct control_command control_commands[] = {
 	{.name = "status", .asked = status_asked},
 	{.name = "import", .asked_one = import_asked, .takes = CONTROL_REPLACE},
+	{.name = "trace", .asked_one = trace_asked, .takes = CONTROL_LINE},
 	{.name = NULL},
 };
 

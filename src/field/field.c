@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "config/io_config.h"
 #include "field/internal.h"
 
 #define GOLDEN_PART 2654435769u /* of 2^32 */
@@ -38,9 +39,9 @@ int field_create(struct loop *loop, struct tag_sink *sink, struct source_factory
 	return OK;
 }
 
-static struct line *find_line(struct list *lines, const char *name)
+struct line *field_line(struct field *f, const char *name)
 {
-	list_for_each (node, lines) {
+	list_for_each (node, &f->lines) {
 		struct line *l = container_of(node, struct line, node);
 
 		if (strcmp(l->cfg->name, name) == 0)
@@ -106,7 +107,7 @@ static void change_free(struct change *c, const struct gateway_config *cfg, bool
 
 static int prepare_line(struct field *f, const struct config_line *cfg, bool may_keep, struct line **out)
 {
-	struct line *old = may_keep ? find_line(&f->lines, cfg->name) : NULL;
+	struct line *old = may_keep ? field_line(f, cfg->name) : NULL;
 
 	if (old && config_line_equal(old->cfg, cfg)) {
 		old->is_kept = true;
@@ -338,6 +339,30 @@ int field_apply(struct field *f, const struct gateway_config *cfg)
 	access_applied(f);
 	change_free(&c, cfg, false);
 	return OK;
+}
+
+int field_trace(struct field *f, const char *line, struct source_trace *t)
+{
+	struct line *l = field_line(f, line);
+
+	if (!l)
+		return ERR_NOT_FOUND;
+	if (!config_line_has_frames(l->cfg))
+		return ERR_UNSUPPORTED;
+	if (l->source->trace)
+		return ERR_EXISTS;
+	l->source->trace = t;
+	return OK;
+}
+
+void field_untrace(struct field *f, struct source_trace *t)
+{
+	list_for_each (node, &f->lines) {
+		struct source *source = container_of(node, struct line, node)->source;
+
+		if (source->trace == t)
+			source->trace = NULL;
+	}
 }
 
 void field_visit(const struct field *f, const struct field_visitor *v)

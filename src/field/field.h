@@ -35,6 +35,14 @@ MUST_USE int field_create(struct loop *loop, struct tag_sink *sink, struct sourc
  */
 MUST_USE int field_apply(struct field *f, const struct gateway_config *cfg);
 
+/*
+ * Look at the frames of a line. `t` is borrowed until field_untrace() or t->ended(); one at a time. ERR_NOT_FOUND: no such line;
+ * ERR_UNSUPPORTED: it has no frames; ERR_EXISTS: somebody looks already.
+ */
+MUST_USE int field_trace(struct field *f, const char *line, struct source_trace *t);
+/* May be called from inside t->frame(). */
+void field_untrace(struct field *f, struct source_trace *t);
+
 /* How lines and devices do. All borrowed for the call. */
 struct field_visitor {
 	void (*line)(void *arg, const struct line_status *l);

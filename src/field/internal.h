@@ -262,7 +262,8 @@ struct field {
 };
 
 /* field.c */
-struct device *field_device(struct field *f, struct span name); /* NULL: none */
+struct line *field_line(struct field *f, const char *name);     /* NULL: none */
+struct device *field_device(struct field *f, struct span name); /* the same */
 
 /* tag.c: places and values */
 bool area_is_bits(enum config_area area);

@@ -529,6 +529,8 @@ void line_destroy(struct line *l)
 	loop_timer_cancel(loop_of(l), &l->backoff_timer);
 	loop_timer_cancel(loop_of(l), &l->probe_timer);
 	loop_timer_cancel(loop_of(l), &l->status_timer);
+	if (l->source->trace)
+		l->source->trace->ended(l->source->trace);
 	l->source->ops->destroy(l->source);
 	free(l);
 }

@@ -15,17 +15,6 @@ static struct loop *loop_of(const struct line *l)
 	return l->field->loop;
 }
 
-static struct line *find_line(struct field *f, const char *name)
-{
-	list_for_each (node, &f->lines) {
-		struct line *l = container_of(node, struct line, node);
-
-		if (strcmp(l->cfg->name, name) == 0)
-			return l;
-	}
-	return NULL;
-}
-
 static struct device *device_of(struct line *l, uint8_t unit)
 {
 	list_for_each (node, &l->devices) {
@@ -136,12 +125,12 @@ static bool is_write(uint8_t fc)
 
 int field_pass(struct field *f, const char *line, struct field_pass *p)
 {
-	struct line *l = find_line(f, line);
+	struct line *l = field_line(f, line);
 	uint64_t now = loop_now_ms(f->loop);
 
 	if (!l)
 		return ERR_NOT_FOUND;
-	if (config_line_is_rack(l->cfg) || l->cfg->type == CONFIG_LINE_INTERNAL)
+	if (!config_line_has_frames(l->cfg))
 		return ERR_UNSUPPORTED;
 	if (p->pdu_len < 1 || p->pdu_len > SOURCE_PDU_MAX)
 		return ERR_RANGE;

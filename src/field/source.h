@@ -115,6 +115,8 @@ struct source_trace {
 	/* at_us: when the first byte was written or read, by the loop's clock. note: NULL, or what is wrong with it ("crc", "foreign") */
 	void (*frame)(struct source_trace *t, bool is_sent, uint64_t at_us, struct span bytes,
 		      const char *note);
+	/* The line is gone; not called by field_untrace(). */
+	void (*ended)(struct source_trace *t);
 };
 
 struct source {

@@ -60,6 +60,13 @@ static int help(void)
 	}
 	printf("\nUsage: lineside modbus map -c FILE\nprint where each tag of a configuration lies for "
 	       "masters\n\nOptions:\n  -c, --config FILE  the configuration\n");
+	printf("\nUsage: lineside modbus trace LINE [OPTION...]\nprint the frames of a line of a running "
+	       "gateway\n\nOptions:\n"
+	       "  -c, --config FILE      the configuration that the gateway runs\n"
+	       "  --socket PATH          its control socket\n"
+	       "  -n, --count N          end after so many frames\n"
+	       "  --seconds SECONDS      end after this time\n"
+	       "  --json                 each frame as a line of JSON\n");
 	printf("\n\"lineside modbus COMMAND --help\" says more. Exit status: 0 done; 1 it failed or the "
 	       "device\n"
 	       "refused; 2 wrong arguments.\n");
@@ -82,10 +89,12 @@ int tool_modbus(int argc, char **argv)
 	}
 	if (strcmp(word, "map") == 0)
 		return modbus_tool_map(argc - 1, argv + 1);
+	if (strcmp(word, "trace") == 0)
+		return modbus_tool_trace(argc - 1, argv + 1);
 	if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
 		return help();
 	fprintf(stderr, *word ? "lineside modbus: there is no command \"%s\"; " : "lineside modbus:%s ",
 		word);
-	fprintf(stderr, "commands are read, write, serve, scan and map (--help)\n");
+	fprintf(stderr, "commands are read, write, serve, scan, map and trace (--help)\n");
 	return TOOL_USAGE;
 }

@@ -11,7 +11,8 @@ int modbus_tool_read(const struct modbus_options *o);
 int modbus_tool_write(const struct modbus_options *o);
 int modbus_tool_serve(const struct modbus_options *o);
 int modbus_tool_scan(const struct modbus_options *o);
-/* It speaks to no device: its arguments are its own, argv[0] is "map". */
+/* These speak to no device: their arguments are their own, argv[0] is "map" or "trace". */
 int modbus_tool_map(int argc, char **argv);
+int modbus_tool_trace(int argc, char **argv);
 
 #endif

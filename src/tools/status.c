@@ -1,16 +1,16 @@
 /*
  * lineside status: asks a running gateway over its control socket.
  */
-#include <errno.h>
 #include <getopt.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "config/control_path.h"
 #include "tools/control_ask.h"
+#include "tools/control_find.h"
 #include "tools/status_text.h"
 #include "tools/tool.h"
 
@@ -40,93 +40,15 @@ static const struct option options[] = {
 };
 
 struct status_tool {
-	const char *config, *socket;
+	struct control_place at;
 	bool json;
 	double watch_s; /* 0: once */
-	char path[1024];
 };
-
-static void complain(const char *what, const char *why)
-{
-	fprintf(stderr, "lineside status: %s: %s\n", what, why);
-}
-
-/* ---- where ---- */
-
-static int path_of_config(struct status_tool *t)
-{
-	struct gateway_config *cfg = NULL;
-	struct faults faults;
-	int rc;
-
-	faults_init(&faults, t->config ? t->config : "default");
-	rc = t->config ? gateway_config_load(t->config, &cfg, &faults) : gateway_config_default(&cfg);
-	if (rc == ERR_CONFIG) {
-		faults_print(&faults, stderr);
-		complain(t->config,
-			 "has faults, so where its gateway answers is not known; --socket names it");
-	} else if (rc < 0) {
-		complain(faults.file, rc == ERR_IO ? strerror(errno) : err_text(rc));
-	} else if ((rc = control_path(cfg, t->path, sizeof(t->path))) < 0) {
-		complain(t->path, "is longer than the path of a Unix socket can be");
-	}
-	gateway_config_destroy(cfg);
-	faults_fini(&faults);
-	return rc;
-}
-
-static int find_path(struct status_tool *t)
-{
-	if (!t->socket)
-		return path_of_config(t);
-	snprintf(t->path, sizeof(t->path), "%s", t->socket);
-	if (strlen(t->socket) < CONTROL_PATH_BYTES)
-		return OK;
-	complain(t->socket, "is longer than the path of a Unix socket can be");
-	return ERR_TOO_LARGE;
-}
-
-/* ---- asking ---- */
-
-static void say_why_not(const struct status_tool *t, int error)
-{
-	if (error == ENOENT || error == ECONNREFUSED)
-		fprintf(stderr,
-			"lineside status: no gateway answers at %s; start one with \"lineside "
-			"serve%s%s\"%s\n",
-			t->path, t->config ? " -c " : "", t->config ? t->config : "",
-			t->config || t->socket ? "" : ", or name the file of the one that runs with -c");
-	else if (error == EACCES || error == EPERM)
-		complain(t->path, "only the user who started the gateway, and root, may ask it");
-	else
-		complain(t->path, error == EAGAIN ? "the gateway there does not answer" : strerror(error));
-}
-
-static char *ask(const struct status_tool *t)
-{
-	char *text = control_ask(t->path, "{\"command\":\"status\"}\n", -1, WAIT_S);
-
-	if (!text)
-		say_why_not(t, errno);
-	return text;
-}
-
-static json_t *answer_of(const struct status_tool *t, const char *text)
-{
-	json_t *answer = json_loads(text, 0, NULL);
-	const char *error = json_string_value(json_object_get(answer, "error"));
-
-	if (json_is_object(answer) && !error)
-		return answer;
-	complain(t->path, error ? error : "what answers there is no gateway, or it stopped meanwhile");
-	json_decref(answer);
-	return NULL;
-}
 
 static int show_once(const struct status_tool *t)
 {
-	char *text = ask(t);
-	json_t *answer = text ? answer_of(t, text) : NULL;
+	char *text = control_ask(t->at.path, "{\"command\":\"status\"}\n", -1, WAIT_S);
+	json_t *answer = control_answer_of(&t->at, text);
 	int status = 1;
 
 	if (answer) {
@@ -184,10 +106,10 @@ static int read_arguments(int argc, char **argv, struct status_tool *t)
 	while ((c = getopt_long(argc, argv, "c:s:jw:h", options, NULL)) != -1) {
 		switch (c) {
 		case 'c':
-			t->config = optarg;
+			t->at.config = optarg;
 			break;
 		case 's':
-			t->socket = optarg;
+			t->at.socket = optarg;
 			break;
 		case 'j':
 			t->json = true;
@@ -206,17 +128,17 @@ static int read_arguments(int argc, char **argv, struct status_tool *t)
 	}
 	if (optind < argc)
 		return wrong(argv[optind], " is no argument of this command");
-	if (t->config && t->socket)
+	if (t->at.config && t->at.socket)
 		return wrong("-c", " and --socket both say where it is");
 	return -1;
 }
 
 int tool_status(int argc, char **argv)
 {
-	struct status_tool t = {0};
+	struct status_tool t = {.at.tool = "lineside status"};
 	int status = read_arguments(argc, argv, &t);
 
 	if (status >= 0)
 		return status;
-	return find_path(&t) < 0 ? 1 : show(&t);
+	return control_find(&t.at) < 0 ? 1 : show(&t);
 }
