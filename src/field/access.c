@@ -76,32 +76,58 @@ struct tag_sample field_tag_now(const struct tag *t)
 
 void field_watch(struct field *f, struct field_watcher *w)
 {
+	w->field = f;
 	list_append(&f->watchers, &w->node);
 }
 
+/* Whoever goes through the list is about to call the next one: it may be this. */
 void field_unwatch(struct field_watcher *w)
 {
+	for (struct watch_round *r = w->field ? w->field->rounds : NULL; r; r = r->outer)
+		if (r->next == &w->node)
+			r->next = w->node.next;
 	list_remove(&w->node);
+	w->field = NULL;
+}
+
+static void round_begin(struct field *f, struct watch_round *r)
+{
+	*r = (struct watch_round){.outer = f->rounds, .next = f->watchers.next};
+	f->rounds = r;
+}
+
+/* NULL: all were called. */
+static struct field_watcher *round_next(struct field *f, struct watch_round *r)
+{
+	struct list *node = r->next;
+
+	if (node == &f->watchers) {
+		f->rounds = r->outer;
+		return NULL;
+	}
+	r->next = node->next;
+	return container_of(node, struct field_watcher, node);
 }
 
 void access_sample(struct tag *t)
 {
 	struct field *f = t->device->line->field;
+	struct field_watcher *w;
+	struct watch_round r;
 
-	list_for_each (node, &f->watchers) {
-		struct field_watcher *w = container_of(node, struct field_watcher, node);
-
+	round_begin(f, &r);
+	while ((w = round_next(f, &r)))
 		if (w->sample)
 			w->sample(w, t, &t->now);
-	}
 }
 
 void access_applied(struct field *f)
 {
-	list_for_each (node, &f->watchers) {
-		struct field_watcher *w = container_of(node, struct field_watcher, node);
+	struct field_watcher *w;
+	struct watch_round r;
 
+	round_begin(f, &r);
+	while ((w = round_next(f, &r)))
 		if (w->applied)
 			w->applied(w);
-	}
 }

@@ -237,6 +237,12 @@ struct line {
 	unsigned ngroups;             /* ...those that have their place in the grid */
 };
 
+/* Watchers are being called; one call may bring about another round inside it. */
+struct watch_round {
+	struct watch_round *outer;
+	struct list *next;
+};
+
 struct field {
 	struct loop *loop;
 	struct tag_sink *sink;
@@ -248,6 +254,7 @@ struct field {
 	struct alarms *alarms; /* NULL before the first configuration */
 	struct hmap names;     /* tags by device and name */
 	struct list watchers;
+	struct watch_round *rounds;  /* the innermost; NULL: none */
 	struct uplink_seen *uplinks; /* those that told how they are */
 	size_t nuplinks;
 	struct hmap tags; /* by topic */
