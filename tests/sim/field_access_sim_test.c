@@ -279,6 +279,34 @@ static void a_watcher_may_take_any_watcher_away(void **state)
 	}
 }
 
+static struct tag *kept; /* of a device that is stopped before the asker's */
+
+static void ask_kept(struct asker *a)
+{
+	a->again = NULL;
+	assert_null(field_find_tag(a->world->field, "m", "a"));
+	field_write(a->world->field, kept, &a->w);
+}
+
+static void an_answer_at_the_end_may_write_to_a_device_that_has_ended(void **state)
+{
+	struct world *w = world_create(45);
+	struct asker a;
+
+	(void)state;
+	world_device(w, "press");
+	world_device(w, "gone");
+	world_apply(w, yaml);
+	world_await(w, "plant1/x/a", "\"quality\":\"good\"", 2000);
+	kept = field_find_tag(w->field, "m", "a");
+	ask(w, &a, "x", "a", 5);
+	a.again = ask_kept;
+	a.world = w;
+	world_destroy(w);
+	assert_int_equal(a.answers, 2);
+	assert_string_equal(a.error, "cancelled");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -289,6 +317,7 @@ int main(void)
 		cmocka_unit_test(an_answer_that_asks_again_and_again_does_not_stop_the_field_side),
 		cmocka_unit_test(a_watcher_sees_every_sample_and_each_configuration),
 		cmocka_unit_test(a_watcher_may_take_any_watcher_away),
+		cmocka_unit_test(an_answer_at_the_end_may_write_to_a_device_that_has_ended),
 	};
 
 	log_set_level(LOG_ERROR);
