@@ -204,14 +204,6 @@ void device_repoint(struct device *d, const struct config_device *cfg)
 		cells_repoint(d->cells);
 }
 
-struct tag *device_tag(struct device *d, const char *name, size_t len)
-{
-	for (size_t i = 0; i < d->ntags; i++)
-		if (strlen(d->tags[i].cfg->name) == len && memcmp(d->tags[i].cfg->name, name, len) == 0)
-			return &d->tags[i];
-	return NULL;
-}
-
 /* ---- scans ---- */
 
 static bool is_scanning(const struct group *g)

@@ -344,7 +344,6 @@ void device_online(struct device *d);
 void device_offline(struct device *d, enum reason reason);
 void device_backoff(struct device *d); /* wait longer, then probe */
 void device_error(struct device *d, const char *fmt, ...) PRINTF_LIKE(2, 3);
-struct tag *device_tag(struct device *d, const char *name, size_t len);
 bool device_has_blocks(const struct device *d);
 bool device_waits(const struct device *d); /* some block waits to be read */
 /* The next block that waits to be read, in turn between groups. False: none. */
@@ -358,6 +357,7 @@ void scan_progress(struct group *g);
 /* access.c */
 void access_enter(struct device *d); /* its tags can be found */
 void access_leave(struct device *d);
+struct tag *access_find(struct field *f, struct span device, struct span tag); /* NULL: none */
 void access_sample(struct tag *t); /* tell those who watch of t->now */
 void access_applied(struct field *f);
 
