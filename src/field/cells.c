@@ -469,6 +469,7 @@ static void source_due(struct loop_timer *t)
 	s->request = NULL;
 	r->rc = c && (r->op == SOURCE_WRITE || r->op == SOURCE_READ) ? OK : ERR_UNSUPPORTED;
 	r->answered_ms = loop_wall_ms(s->loop);
+	r->busy_us = r->response_us = 0; /* there is no wire */
 	if (r->rc == OK && r->op == SOURCE_WRITE)
 		written(c, &r->data);
 	else if (r->rc == OK)

@@ -380,21 +380,11 @@ static void count_outcome(struct slot *s)
 		response_add(&s->device->response, s->req.response_us);
 }
 
-/* How long it held the wire, if its driver does not know: since it was handed over. */
-static uint32_t busy_of(const struct slot *s)
-{
-	uint64_t us = loop_now_us(loop_of(s->line)) - s->submitted_us;
-
-	if (s->req.busy_us)
-		return s->req.busy_us;
-	return us < UINT32_MAX ? (uint32_t)us : UINT32_MAX;
-}
-
 static void answered(struct source_request *r)
 {
 	struct slot *s = container_of(r, struct slot, req);
 	struct line *l = s->line;
-	uint32_t busy_us = busy_of(s);
+	uint32_t busy_us = s->req.busy_us;
 
 	count_outcome(s);
 	queue_account(s, busy_us);

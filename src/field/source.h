@@ -75,7 +75,7 @@ struct source_request {
 	uint8_t exception;
 	int64_t answered_ms; /* wall clock, with OK and ERR_REMOTE */
 	uint32_t
-		busy_us; /* how long it held the wire: from its first byte until the answer, or until we gave up */
+		busy_us; /* how long it held the wire: from its first byte until the answer, or until we gave up; 0: it was not sent */
 	uint32_t response_us; /* from its last byte to the answer, with OK and ERR_REMOTE */
 
 	void *driver; /* the driver's while it has the request */

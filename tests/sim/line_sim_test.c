@@ -118,6 +118,29 @@ static void a_probe_is_one_short_attempt_while_others_answer(void **state)
 	bus_world_destroy(w);
 }
 
+/* The line is not held by who waits for a connection, and neither is what it may spend on probes. */
+static void a_connection_that_is_slow_to_come_does_not_put_off_later_probes(void **state)
+{
+	struct world *w = bus_world(5, 19200);
+	struct bus_unit *u = &bus_of(w)->units[2];
+	unsigned reads;
+
+	(void)state;
+	apply_units(w, 2, 10, "20ms", ", timeout: 5s, backoff: {first: 1s, max: 1s}");
+	world_await(w, "p/u2/a", "\"quality\":\"good\"", 1000);
+	u->is_silent = true;
+	world_await(w, "p/u2/a", "\"reason\":\"timeout\"", 30000);
+	for (reads = u->reads; u->reads == reads;)
+		world_run(w, 1);
+	world_run(w, 100);
+	for (u->connecting_ms = 4000, reads = u->reads; u->reads == reads;)
+		world_run(w, 1);
+	u->connecting_ms = 0;
+	u->is_silent = false;
+	world_await(w, "p/u2/a", "\"quality\":\"good\"", 4000 + 10000);
+	bus_world_destroy(w);
+}
+
 static void when_nobody_answers_probes_have_the_whole_time(void **state)
 {
 	struct world *w = bus_world(6, 19200);
@@ -266,6 +289,7 @@ int main(void)
 		cmocka_unit_test(complaint_1_a_unit_that_comes_back_is_found_though_others_are_busy),
 		cmocka_unit_test(complaint_1_a_unit_that_comes_back_slower_is_found_too),
 		cmocka_unit_test(a_probe_is_one_short_attempt_while_others_answer),
+		cmocka_unit_test(a_connection_that_is_slow_to_come_does_not_put_off_later_probes),
 		cmocka_unit_test(when_nobody_answers_probes_have_the_whole_time),
 		cmocka_unit_test(a_last_block_without_answer_does_not_blank_its_device),
 		cmocka_unit_test(a_device_that_was_busy_is_there_and_has_all_its_attempts),
