@@ -111,6 +111,14 @@ static void behind_the_others(struct device *d)
 	list_append(&d->line->devices, &d->node);
 }
 
+static bool is_being_probed(const struct device *d)
+{
+	for (unsigned i = 0; i < d->line->nslots; i++)
+		if (d->line->slots[i].is_used && d->line->slots[i].is_probe && d->line->slots[i].device == d)
+			return true;
+	return false;
+}
+
 static bool pump_probe(struct line *l)
 {
 	list_for_each (node, &l->devices) {
@@ -121,6 +129,8 @@ static bool pump_probe(struct line *l)
 		uint32_t timeout_ms;
 		bool is_long;
 
+		if (d->is_probe_due && is_being_probed(d))
+			d->is_probe_due = false; /* that one tells */
 		if (d->state != DEVICE_OFFLINE || !d->is_probe_due || !probe_may_go(d, &timeout_ms, &is_long))
 			continue;
 		d->is_probe_due = false;

@@ -141,6 +141,31 @@ static void a_connection_that_is_slow_to_come_does_not_put_off_later_probes(void
 	bus_world_destroy(w);
 }
 
+/* The line asks for a probe when it is down; the only device left has one under way. */
+static void a_device_has_one_probe_at_a_time(void **state)
+{
+	static const char line[] = ", max_in_flight: 4, backoff: {first: 1s, max: 1s}";
+	struct world *w = bus_world(5, 19200);
+	struct bus_unit *u = bus_of(w)->units;
+	unsigned reads;
+
+	(void)state;
+	u[1].is_silent = u[2].is_silent = true;
+	bus_of(w)->is_unplugged = true;
+	apply_units(w, 2, 10, "500ms", line);
+	world_await(w, "p/u1/a", "\"reason\":\"offline\"", 1000);
+	bus_of(w)->is_unplugged = false;
+	for (reads = u[1].reads + u[2].reads; u[1].reads + u[2].reads == reads;)
+		world_run(w, 1);
+	assert_int_equal(bus_of(w)->waiting[0]->unit, 1);
+	apply_units(w, 1, 10, "500ms", line);
+	world_run(w, 10);
+	assert_int_equal(bus_of(w)->nwaiting, 1);
+	world_run(w, 10000);
+	bus_of(w)->collisions = 0; /* several may be in flight */
+	bus_world_destroy(w);
+}
+
 static void when_nobody_answers_probes_have_the_whole_time(void **state)
 {
 	struct world *w = bus_world(6, 19200);
@@ -290,6 +315,7 @@ int main(void)
 		cmocka_unit_test(complaint_1_a_unit_that_comes_back_slower_is_found_too),
 		cmocka_unit_test(a_probe_is_one_short_attempt_while_others_answer),
 		cmocka_unit_test(a_connection_that_is_slow_to_come_does_not_put_off_later_probes),
+		cmocka_unit_test(a_device_has_one_probe_at_a_time),
 		cmocka_unit_test(when_nobody_answers_probes_have_the_whole_time),
 		cmocka_unit_test(a_last_block_without_answer_does_not_blank_its_device),
 		cmocka_unit_test(a_device_that_was_busy_is_there_and_has_all_its_attempts),
