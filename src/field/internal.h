@@ -348,6 +348,8 @@ bool device_has_blocks(const struct device *d);
 bool device_waits(const struct device *d); /* some block waits to be read */
 /* The next block that waits to be read, in turn between groups. False: none. */
 bool device_next_block(struct device *d, struct group **g, size_t *block);
+/* A block that is not known to be without an answer is asked soon, or on the wire. False: there is none. */
+bool device_ask_another(struct device *d);
 /* Any block will do to see whether the device is there. False: it has none. */
 bool device_probe_block(struct device *d, struct group **g, size_t *block);
 void group_is_pending(struct group *g);                 /* one of its blocks is to be read */

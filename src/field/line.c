@@ -2,7 +2,7 @@
  * A line owns the wire: what an answer or its absence means. What is sent next: line_queue.c; silence: line_down.c.
  *
  * A poll that got no answer is repeated when it is its device's turn again, so that others are read in between. When a device used up
- * its attempts in a row it is silent and only probed. When it answers other blocks meanwhile, it is the block that
+ * its attempts in a row, two blocks among them if it has as many, it is silent and only probed. When it answers other blocks meanwhile, it is the block that
  * stays without an answer: that is bad alone, and left out for a while.
  */
 #include <assert.h>
@@ -221,7 +221,10 @@ static void retry_now(struct slot *s)
 	slot_submit(s);
 }
 
-/* Requests that were on the wire together are lost together, and count once. */
+/*
+ * Requests that were on the wire together are lost together, and count once. One attempt says nothing yet of a device that has
+ * other blocks: one of them is asked, whatever the number of attempts.
+ */
 static bool is_worth_more(struct slot *s)
 {
 	struct device *d = s->device;
@@ -230,7 +233,7 @@ static bool is_worth_more(struct slot *s)
 		d->failures++;
 		d->failed_at = loop_now_us(loop_of(s->line));
 	}
-	return d->failures < d->attempts_max;
+	return d->failures < d->attempts_max || (d->failures == 1 && device_ask_another(d));
 }
 
 /* When it is this device's turn again. */
@@ -261,11 +264,14 @@ static void poll_unanswered(struct slot *s)
 
 	if (is_forgiven(s)) {
 		poll_again(s);
-	} else if (!is_worth_more(s)) {
+		return;
+	}
+	g->plan.blocks[b].attempts++;
+	if (!is_worth_more(s)) {
 		device_silent(s);
-	} else if (++g->plan.blocks[b].attempts < s->device->attempts_max) {
+	} else if (g->plan.blocks[b].attempts < s->device->attempts_max) {
 		poll_again(s);
-	} else { /* the device answers others: else its attempts were used up before */
+	} else { /* the device answers others, or is about to be asked for one: else its attempts were used up before */
 		block_bad(s, silence_reason(s->req.rc));
 		group_block_silent(g, b);
 		slot_release(s);

@@ -184,11 +184,13 @@ static void when_nobody_answers_probes_have_the_whole_time(void **state)
 
 static void a_block_without_answer_does_not_blank_its_device(void **state)
 {
-	static const char yaml[] = HEAD LINE(
-		"") "  - {name: u1, line: bus, unit: 1, max_gap: 0, groups: [{name: g, scan: 500ms}], tags: "
-		    "[\n"
-		    "      {name: a, address: 'holding:0', type: int16}, {name: hole, address: 'holding:50', "
-		    "type: int16}, {name: z, address: 'holding:90', type: int16}]}\n";
+	static const char yaml[] =
+		HEAD LINE(", retries: 1") "  - {name: u1, line: bus, unit: 1, max_gap: 0, groups: [{name: g, "
+					  "scan: 500ms}], tags: "
+					  "[\n"
+					  "      {name: a, address: 'holding:0', type: int16}, {name: hole, "
+					  "address: 'holding:50', "
+					  "type: int16}, {name: z, address: 'holding:90', type: int16}]}\n";
 	struct world *w = bus_world(7, 19200);
 	unsigned at, tried = 0;
 
@@ -216,10 +218,11 @@ static void a_block_without_answer_does_not_blank_its_device(void **state)
 static void a_last_block_without_answer_does_not_blank_its_device(void **state)
 {
 	static const char yaml[] = HEAD LINE(
-		"") "  - {name: u1, line: bus, unit: 1, max_gap: 0, groups: [{name: g, scan: 500ms}, "
-		    "{name: s, scan: 10s}], tags: [\n"
-		    "      {name: a, address: 'holding:0', type: int16, group: g},\n"
-		    "      {name: hole, address: 'holding:90', type: int16, group: s}]}\n";
+		", retries: 1") "  - {name: u1, line: bus, unit: 1, max_gap: 0, groups: [{name: g, scan: "
+				"500ms}, "
+				"{name: s, scan: 10s}], tags: [\n"
+				"      {name: a, address: 'holding:0', type: int16, group: g},\n"
+				"      {name: hole, address: 'holding:90', type: int16, group: s}]}\n";
 	struct world *w = bus_world(9, 19200);
 
 	(void)state;
@@ -234,6 +237,49 @@ static void a_last_block_without_answer_does_not_blank_its_device(void **state)
 	bus_of(w)->units[1].is_silent = true;
 	world_await(w, "p/u1/_status", "\"state\":\"offline\"", 500 + 2 * 330);
 	bus_world_destroy(w);
+}
+
+/* From its first answer on and before it, with the hole asked first or last, alone on its line or not. */
+static void without_retries_a_block_without_answer_does_not_blank_its_device(void **state)
+{
+	static const char yaml[] = HEAD LINE(
+		", retries: 0") "  - {name: u1, line: bus, unit: 1, max_gap: 0, groups: [{name: g, scan: "
+				"500ms}], "
+				"tags: [\n"
+				"      {name: a, address: 'holding:0', type: int16}, {name: m, address: "
+				"'holding:50', type: int16}, {name: z, address: 'holding:90', type: "
+				"int16}]}\n";
+	static const struct {
+		unsigned from, to;
+		const char *hole, *good;
+	} cases[] = {{0, 1, "p/u1/a", "p/u1/z"}, {50, 51, "p/u1/m", "p/u1/a"}, {90, 91, "p/u1/z", "p/u1/m"}};
+
+	(void)state;
+	for (size_t i = 0; i < 2 * sizeof(cases) / sizeof(*cases); i++) {
+		struct world *w = bus_world(30 + i, 19200);
+		struct bus_unit *u = &bus_of(w)->units[1];
+		bool is_later = i % 2;
+		unsigned told;
+
+		if (is_later) {
+			world_apply(w, yaml);
+			world_await(w, cases[i / 2].hole, "\"quality\":\"good\"", 3000);
+		}
+		u->silent_from = (uint16_t)cases[i / 2].from;
+		u->silent_to = (uint16_t)cases[i / 2].to;
+		if (!is_later)
+			world_apply(w, yaml);
+		world_await(w, cases[i / 2].hole, "\"reason\":\"timeout\"", 3000);
+		world_await(w, cases[i / 2].good, "\"quality\":\"good\"", 3000);
+		told = world_seen(w, cases[i / 2].good)->count;
+		world_run(w, 60000);
+		assert_int_equal(world_seen(w, cases[i / 2].good)->count, told);
+		assert_true(world_has(w, "p/u1/_status", "\"state\":\"online\""));
+		assert_true(world_has(w, cases[i / 2].hole, "\"reason\":\"timeout\""));
+		u->is_silent = true;
+		world_await(w, "p/u1/_status", "\"state\":\"offline\"", 500 + 2 * 330);
+		bus_world_destroy(w);
+	}
 }
 
 static void a_device_that_was_busy_is_there_and_has_all_its_attempts(void **state)
@@ -318,6 +364,7 @@ int main(void)
 		cmocka_unit_test(a_device_has_one_probe_at_a_time),
 		cmocka_unit_test(when_nobody_answers_probes_have_the_whole_time),
 		cmocka_unit_test(a_last_block_without_answer_does_not_blank_its_device),
+		cmocka_unit_test(without_retries_a_block_without_answer_does_not_blank_its_device),
 		cmocka_unit_test(a_device_that_was_busy_is_there_and_has_all_its_attempts),
 		cmocka_unit_test(a_block_without_answer_does_not_blank_its_device),
 		cmocka_unit_test(complaint_12_an_error_clears_and_shows_beside_the_last_success),
