@@ -387,8 +387,11 @@ void line_down_init(struct line *l);
 void line_down(struct line *l); /* nobody takes its connection */
 void line_up(struct line *l, const struct device *probed);
 void line_device_gone(struct line *l);
+bool line_anyone_answers(struct line *l);
+bool line_anyone_is_new(struct line *l, const struct device *but); /* waits to be asked for the first time */
 bool probe_may_go(struct device *d, uint32_t *timeout_ms, bool *is_long);
 void probe_failed(struct slot *s, uint32_t busy_us);
+void first_contact_failed(struct line *l, uint32_t busy_us);
 
 /* pass.c */
 void pass_unit_spoke(struct line *l, uint8_t unit);

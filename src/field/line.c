@@ -198,6 +198,17 @@ static void device_silent(struct slot *s)
 	device_backoff(d);
 }
 
+/* A unit that never answered may not be there at all: its further attempts are probes, the first of them as soon as these may go. */
+static void unit_missing(struct slot *s)
+{
+	struct device *d = s->device;
+
+	first_contact_failed(s->line, s->req.busy_us);
+	slot_release(s);
+	device_offline(d, REASON_TIMEOUT);
+	d->is_probe_due = true;
+}
+
 static void note_silence(struct slot *s)
 {
 	struct device *d = s->device;
@@ -257,6 +268,13 @@ static bool is_forgiven(struct slot *s)
 	return true;
 }
 
+/* Was it asked for the first time, in vain, while there are others that are to be spared? */
+static bool is_first_contact(const struct slot *s)
+{
+	return s->device->state == DEVICE_CONNECTING && s->req.rc == ERR_TIMEOUT && s->req.busy_us > 0 &&
+	       (line_anyone_answers(s->line) || line_anyone_is_new(s->line, s->device));
+}
+
 static void poll_unanswered(struct slot *s)
 {
 	struct group *g = s->group;
@@ -264,6 +282,10 @@ static void poll_unanswered(struct slot *s)
 
 	if (is_forgiven(s)) {
 		poll_again(s);
+		return;
+	}
+	if (is_first_contact(s)) {
+		unit_missing(s);
 		return;
 	}
 	g->plan.blocks[b].attempts++;
