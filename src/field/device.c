@@ -379,14 +379,6 @@ static bool group_next_block(struct group *g, size_t *block)
 	return false;
 }
 
-bool device_has_blocks(const struct device *d)
-{
-	for (size_t i = 0; i < d->cfg->ngroups; i++)
-		if (d->groups[i].plan.nblocks > 0)
-			return true;
-	return false;
-}
-
 bool device_waits(const struct device *d)
 {
 	for (size_t i = 0; d->state != DEVICE_OFFLINE && i < d->cfg->ngroups; i++)
@@ -402,6 +394,11 @@ static size_t count_blocks(const struct device *d)
 	for (size_t i = 0; i < d->cfg->ngroups; i++)
 		total += d->groups[i].plan.nblocks;
 	return total;
+}
+
+bool device_has_blocks(const struct device *d, size_t n)
+{
+	return count_blocks(d) >= n;
 }
 
 static void block_at(struct device *d, size_t at, struct group **g, size_t *block)

@@ -344,8 +344,8 @@ void device_online(struct device *d);
 void device_offline(struct device *d, enum reason reason);
 void device_backoff(struct device *d); /* wait longer, then probe */
 void device_error(struct device *d, const char *fmt, ...) PRINTF_LIKE(2, 3);
-bool device_has_blocks(const struct device *d);
-bool device_waits(const struct device *d); /* some block waits to be read */
+bool device_has_blocks(const struct device *d, size_t n); /* so many at least */
+bool device_waits(const struct device *d);                /* some block waits to be read */
 /* The next block that waits to be read, in turn between groups. False: none. */
 bool device_next_block(struct device *d, struct group **g, size_t *block);
 /* A block that is not known to be without an answer is asked soon, or on the wire. False: there is none. */
@@ -380,6 +380,7 @@ void line_pump(struct line *l);
 void line_wake(struct line *l); /* something waits to be sent */
 void line_queue_init(struct line *l);
 void line_queue_stop(struct line *l);
+bool device_must_wait(struct device *d); /* a late answer of it may come; the line looks again after that */
 void queue_account(struct slot *s, uint32_t busy_us); /* a request is over */
 
 /* line_down.c */
@@ -387,6 +388,7 @@ void line_down_init(struct line *l);
 void line_down(struct line *l); /* nobody takes its connection */
 void line_up(struct line *l, const struct device *probed);
 void line_device_gone(struct line *l);
+void line_look_again(struct line *l, uint64_t ms); /* at what it may send, after `ms` at the latest */
 bool line_anyone_answers(struct line *l);
 bool line_anyone_is_new(struct line *l, const struct device *but); /* waits to be asked for the first time */
 bool probe_may_go(struct device *d, uint32_t *timeout_ms, bool *is_long);

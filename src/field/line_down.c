@@ -97,12 +97,15 @@ static int64_t budget_lacks(const struct budget *b, uint32_t timeout_ms)
 	return (needed < PROBE_SAVED_US ? needed : PROBE_SAVED_US) - b->us;
 }
 
-static void wait_for_budget(struct line *l, int64_t lacks_us)
+void line_look_again(struct line *l, uint64_t ms)
 {
-	uint64_t ms = (uint64_t)lacks_us * PROBE_IDLE_PART / 1000 + 1; /* at the soonest */
-
 	if (!loop_timer_pending(&l->probe_timer) || l->probe_timer.due_ms > loop_now_ms(loop_of(l)) + ms)
 		loop_timer_set(loop_of(l), &l->probe_timer, ms);
+}
+
+static void wait_for_budget(struct line *l, int64_t lacks_us)
+{
+	line_look_again(l, (uint64_t)lacks_us * PROBE_IDLE_PART / 1000 + 1); /* at the soonest */
 }
 
 bool probe_may_go(struct device *d, uint32_t *timeout_ms, bool *is_long)
@@ -114,6 +117,8 @@ bool probe_may_go(struct device *d, uint32_t *timeout_ms, bool *is_long)
 	budget_fill(&l->long_probes, l);
 	*timeout_ms = d->timeout_ms;
 	*is_long = true;
+	if (device_must_wait(d))
+		return false;
 	if (d->is_probe_free)
 		return true;
 	if (!line_anyone_answers(l))
@@ -204,7 +209,7 @@ static void line_probe(struct loop_timer *timer)
 	list_for_each (node, &l->devices) {
 		struct device *d = container_of(node, struct device, node);
 
-		if (!device_has_blocks(d))
+		if (!device_has_blocks(d, 1))
 			continue;
 		d->is_probe_due = true;
 		line_pump(l);

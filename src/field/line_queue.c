@@ -153,6 +153,21 @@ static uint64_t turn_of(const struct device *d)
 	return d->turn_us > d->line->turn_us ? d->turn_us : d->line->turn_us;
 }
 
+/*
+ * While a late answer of a device may come, the master keeps the wire free before another request to it. The others of the line are not to wait
+ * for that, so it is not handed over before. The same request once more need not wait: a device with one block has no other.
+ */
+bool device_must_wait(struct device *d)
+{
+	struct line *l = d->line;
+	uint32_t ms = l->source->ops->late_ms ? l->source->ops->late_ms(l->source, d->cfg->unit) : 0;
+
+	if (!ms || l->devices.next == l->devices.prev || !device_has_blocks(d, 2))
+		return false;
+	line_look_again(l, ms);
+	return true;
+}
+
 static struct device *device_in_turn(struct line *l)
 {
 	struct device *best = NULL;
@@ -160,7 +175,7 @@ static struct device *device_in_turn(struct line *l)
 	list_for_each (node, &l->devices) {
 		struct device *d = container_of(node, struct device, node);
 
-		if (device_waits(d) && (!best || turn_of(d) < turn_of(best)))
+		if (device_waits(d) && (!best || turn_of(d) < turn_of(best)) && !device_must_wait(d))
 			best = d;
 	}
 	return best;

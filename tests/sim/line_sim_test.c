@@ -14,6 +14,7 @@
 
 #include "base/log.h"
 #include "bus_world.h"
+#include "rtu_line.h"
 
 /* ---- silent units ---- */
 
@@ -335,6 +336,57 @@ static void without_retries_a_block_without_answer_does_not_blank_its_device(voi
 	}
 }
 
+/*
+ * The longest time for which unit 1 of a serial line is not asked, ms, while unit 2 falls silent; it has two blocks, and a late answer
+ * to one would look like one to the other.
+ */
+static unsigned longest_wait(void)
+{
+	static const char yaml[] =
+		HEAD "lines: [{name: bus, type: modbus-rtu, path: /dev/ttyS0, baud: 19200, timeout: 300ms, "
+		     "retries: 3}]\n"
+		     "devices:\n"
+		     "  - {name: u1, line: bus, unit: 1, groups: [{name: g, scan: 20ms}], tags: [{name: a, "
+		     "address: "
+		     "'holding:0', type: int16}]}\n"
+		     "  - {name: u2, line: bus, unit: 2, max_gap: 0, groups: [{name: g, scan: 100ms}], tags: "
+		     "[{name: a, "
+		     "address: 'holding:0', type: int16}, {name: z, address: 'holding:50', type: int16}]}\n";
+	struct world *w = world_create(50);
+	struct rtu_line line;
+	unsigned longest = 0, asked = 0;
+
+	rtu_line_open(&line, w->sim, 19200, 2);
+	w->wire = line.bus;
+	world_apply(w, yaml);
+	world_await(w, "p/u2/z", "\"quality\":\"good\"", 3000);
+	line.units[1].is_silent = true;
+	for (unsigned ms = 0, wait = 0; ms < 20000; ms++, wait++) {
+		world_run(w, 1);
+		if (line.units[0].asked != asked)
+			wait = 0;
+		asked = line.units[0].asked;
+		longest = wait > longest ? wait : longest;
+	}
+	assert_true(world_has(w, "p/u2/_status", "\"state\":\"offline\""));
+	assert_int_equal(rtu_line_collisions(&line), 0);
+	world_apply(w, HEAD);
+	world_run(w, 10);
+	rtu_line_close(&line);
+	w->wire = NULL;
+	world_destroy(w);
+	return longest;
+}
+
+static void waiting_for_a_late_answer_does_not_hold_up_other_units(void **state)
+{
+	unsigned ms = longest_wait();
+
+	(void)state;
+	print_message("# another unit waits for %u ms at most, beside a time-out of 300\n", ms);
+	assert_in_range(ms, 300, 330);
+}
+
 static void a_device_that_was_busy_is_there_and_has_all_its_attempts(void **state)
 {
 	struct world *w = bus_world(10, 19200);
@@ -420,6 +472,7 @@ int main(void)
 		cmocka_unit_test(when_nobody_answers_probes_have_the_whole_time),
 		cmocka_unit_test(a_last_block_without_answer_does_not_blank_its_device),
 		cmocka_unit_test(without_retries_a_block_without_answer_does_not_blank_its_device),
+		cmocka_unit_test(waiting_for_a_late_answer_does_not_hold_up_other_units),
 		cmocka_unit_test(a_device_that_was_busy_is_there_and_has_all_its_attempts),
 		cmocka_unit_test(a_block_without_answer_does_not_blank_its_device),
 		cmocka_unit_test(complaint_12_an_error_clears_and_shows_beside_the_last_success),
