@@ -219,7 +219,7 @@ def test_complaint_4_the_silence_is_kept_and_the_line_is_hardly_idle(tmp_path, b
 def test_complaint_1_silent_units_cost_the_others_a_twentieth_at_most(tmp_path, nsilent):
     """Of ten units. What the others lose is the time from each request to a silent one until the next request; one probe with the whole
     time-out, which is paid for afterwards, and what was saved up for short ones may lie in the time that is looked at."""
-    nlive, baud, timeout_us, saved_us = 10 - nsilent, 57600, 300e3, 100e3
+    nlive, baud, timeout_us, saved_us = 10 - nsilent, 57600, 300e3, 150e3
     with Relay(tmp_path, baud) as relay, Units(relay, 10, range(nlive + 1, 11)), \
             gateway(line(relay, baud, timeout=f"{timeout_us / 1e3:.0f}ms"), [device(u + 1) for u in range(10)]) as g, Values(g) as values:
         for u in range(nlive + 1, 11):

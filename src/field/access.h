@@ -25,16 +25,20 @@ struct tag_sample field_tag_now(const struct tag *t);
 
 /* ---- who wants to see every sample, and each new configuration ---- */
 
+/* Its callbacks may take away any watcher, itself too, and add some. */
 struct field_watcher {
-	struct list node;
 	/* A sample was read or found bad, before any policy of publishing. May not change the configuration. May be NULL. */
 	void (*sample)(struct field_watcher *w, struct tag *t, const struct tag_sample *s);
 	/* field_apply() is done: handles of before are gone. May be NULL. */
 	void (*applied)(struct field_watcher *w);
+
+	/* the field side's */
+	struct list node;
+	struct field *field;
 };
 
 void field_watch(struct field *f, struct field_watcher *w);
-void field_unwatch(struct field_watcher *w);
+void field_unwatch(struct field_watcher *w); /* one that watches, or did */
 
 /* ---- writing: every surface comes through here ---- */
 

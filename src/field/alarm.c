@@ -4,11 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/hash.h"
 #include "base/log.h"
 #include "field/internal.h"
 
 struct alarm {
 	struct dependant dependant;
+	struct hmap_node by_name; /* in alarms->names */
 	struct alarms *owner;
 	const struct config_alarm *cfg;
 	bool is_raised;
@@ -20,6 +22,7 @@ struct alarms {
 	struct field *field;
 	struct alarm *items;
 	size_t n;
+	struct hmap names;
 };
 
 static void tell(struct alarm *a, bool is_raised)
@@ -105,6 +108,7 @@ int alarms_create(struct field *f, const struct gateway_config *cfg, struct alar
 		a->items[i] = (struct alarm){
 			.dependant.changed = alarm_changed, .owner = a, .cfg = &cfg->alarms[i]};
 		loop_timer_init(&a->items[i].delay, delay_over);
+		hmap_insert(&a->names, &a->items[i].by_name, hash_span(0, span_str(cfg->alarms[i].name)));
 	}
 	*out = a;
 	return OK;
@@ -112,10 +116,11 @@ int alarms_create(struct field *f, const struct gateway_config *cfg, struct alar
 
 static struct alarm *find_same(struct alarms *a, const struct config_alarm *cfg)
 {
-	for (size_t i = 0; i < a->n; i++)
-		if (config_alarm_equal(a->items[i].cfg, cfg))
-			return &a->items[i];
-	return NULL;
+	struct hmap_node *n = hmap_find(&a->names, hash_span(0, span_str(cfg->name)));
+
+	while (n && !config_alarm_equal(container_of(n, struct alarm, by_name)->cfg, cfg))
+		n = hmap_next(n);
+	return n ? container_of(n, struct alarm, by_name) : NULL;
 }
 
 /* One that waits out its delay begins to wait anew. */
@@ -139,15 +144,15 @@ void alarms_link(struct alarms *a)
 	for (size_t i = 0; i < a->n; i++) {
 		struct alarm *item = &a->items[i];
 		const char *slash = strchr(item->cfg->tag, '/');
-		struct device *d =
-			field_device(a->field, span_of(item->cfg->tag, (size_t)(slash - item->cfg->tag)));
-		struct tag *t = d ? device_tag(d, slash + 1, strlen(slash + 1)) : NULL;
+		struct tag *t =
+			access_find(a->field, span_of(item->cfg->tag, (size_t)(slash - item->cfg->tag)),
+				    span_str(slash + 1));
 
 		if (!t)
 			continue; /* an attribute that the channel does not have */
 		item->dependant.next = t->dependants;
 		t->dependants = &item->dependant;
-		if (d->is_kept && t->now.ts_ms && !item->is_raised)
+		if (t->device->is_kept && t->now.ts_ms && !item->is_raised)
 			alarm_changed(&item->dependant, &t->now);
 	}
 }
@@ -158,6 +163,7 @@ void alarms_destroy(struct alarms *a)
 		return;
 	for (size_t i = 0; i < a->n; i++)
 		loop_timer_cancel(a->field->loop, &a->items[i].delay);
+	hmap_fini(&a->names);
 	free(a->items);
 	free(a);
 }

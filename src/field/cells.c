@@ -396,8 +396,7 @@ static void hang(struct field *f, struct cell *c, unsigned i)
 {
 	struct operand *o = &c->operands[i];
 	struct span name, device = operand_device(c, i, &name);
-	struct device *d = field_device(f, device);
-	struct tag *t = d ? device_tag(d, (const char *)name.p, name.len) : NULL;
+	struct tag *t = access_find(f, device, name);
 
 	o->dependant.next = NULL;
 	if (!t) {
@@ -407,10 +406,10 @@ static void hang(struct field *f, struct cell *c, unsigned i)
 	}
 	o->dependant.next = t->dependants;
 	t->dependants = &o->dependant;
-	if (d->is_kept && c->owner->device->is_kept)
+	if (t->device->is_kept && c->owner->device->is_kept)
 		return;
 	o->reason = REASON_OFFLINE;
-	if (d->is_kept && t->now.ts_ms)
+	if (t->device->is_kept && t->now.ts_ms)
 		operand_changed(&o->dependant, &t->now);
 	enqueue(c);
 }
@@ -470,6 +469,7 @@ static void source_due(struct loop_timer *t)
 	s->request = NULL;
 	r->rc = c && (r->op == SOURCE_WRITE || r->op == SOURCE_READ) ? OK : ERR_UNSUPPORTED;
 	r->answered_ms = loop_wall_ms(s->loop);
+	r->busy_us = r->response_us = 0; /* there is no wire */
 	if (r->rc == OK && r->op == SOURCE_WRITE)
 		written(c, &r->data);
 	else if (r->rc == OK)

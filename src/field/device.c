@@ -203,14 +203,6 @@ void device_repoint(struct device *d, const struct config_device *cfg)
 		cells_repoint(d->cells);
 }
 
-struct tag *device_tag(struct device *d, const char *name, size_t len)
-{
-	for (size_t i = 0; i < d->ntags; i++)
-		if (strlen(d->tags[i].cfg->name) == len && memcmp(d->tags[i].cfg->name, name, len) == 0)
-			return &d->tags[i];
-	return NULL;
-}
-
 /* ---- scans ---- */
 
 static bool is_scanning(const struct group *g)
@@ -384,14 +376,6 @@ static bool group_next_block(struct group *g, size_t *block)
 	return false;
 }
 
-bool device_has_blocks(const struct device *d)
-{
-	for (size_t i = 0; i < d->cfg->ngroups; i++)
-		if (d->groups[i].plan.nblocks > 0)
-			return true;
-	return false;
-}
-
 bool device_waits(const struct device *d)
 {
 	for (size_t i = 0; d->state != DEVICE_OFFLINE && i < d->cfg->ngroups; i++)
@@ -407,6 +391,11 @@ static size_t count_blocks(const struct device *d)
 	for (size_t i = 0; i < d->cfg->ngroups; i++)
 		total += d->groups[i].plan.nblocks;
 	return total;
+}
+
+bool device_has_blocks(const struct device *d, size_t n)
+{
+	return count_blocks(d) >= n;
 }
 
 static void block_at(struct device *d, size_t at, struct group **g, size_t *block)
@@ -493,32 +482,56 @@ static struct group *group_in_turn(struct device *d)
 }
 
 /*
- * Is it the device that is silent, or one block? Before a block that was not answered is asked again, another is, in time or
- * not.
+ * Is it the device that is silent, or one block? A block that was not among the unanswered ones tells, wanted in this scan or not. True: there is one;
+ * *g stays NULL when one is on the wire.
  */
-static void other_block(struct device *d, struct group **g, size_t *block)
+static bool untried_block(struct device *d, struct group **g, size_t *block)
 {
 	uint64_t now = loop_now_ms(loop_of(d)) / SILENT_UNIT_MS;
-	struct group *found = NULL;
-	size_t at = 0;
 
+	*g = NULL;
 	for (size_t i = 0; i < d->cfg->ngroups; i++)
 		for (size_t b = 0; b < d->groups[i].plan.nblocks; b++) {
 			const struct plan_block *other = &d->groups[i].plan.blocks[b];
 
 			if (other->attempts > 0 || other->is_refused || other->silent_until > now)
 				continue;
-			if (other->is_in_flight)
-				return; /* its answer will tell */
-			if (!found) {
-				found = &d->groups[i];
-				at = b;
+			if (other->is_in_flight) {
+				*g = NULL;
+				return true;
+			}
+			if (!*g) {
+				*g = &d->groups[i];
+				*block = b;
 			}
 		}
-	if (found) {
-		*g = found;
-		*block = at;
+	return *g != NULL;
+}
+
+bool device_ask_another(struct device *d)
+{
+	struct group *g;
+	size_t b;
+
+	if (!untried_block(d, &g, &b))
+		return false;
+	if (g) {
+		g->plan.blocks[b].is_pending = true;
+		group_is_pending(g);
 	}
+	return true;
+}
+
+/* Before a block that was not answered is asked again, another is; and the one in turn still waits. */
+static void untried_first(struct device *d, struct group **g, size_t *block)
+{
+	struct group *other;
+	size_t b;
+
+	if (!untried_block(d, &other, &b) || !other)
+		return;
+	*g = other;
+	*block = b;
 }
 
 bool device_next_block(struct device *d, struct group **g, size_t *block)
@@ -532,7 +545,7 @@ bool device_next_block(struct device *d, struct group **g, size_t *block)
 	d->next_group = (size_t)(next - d->groups) + 1;
 	*g = next;
 	if (d->failures > 0 && next->plan.blocks[*block].attempts > 0)
-		other_block(d, g, block); /* and the one in turn still waits */
+		untried_first(d, g, block);
 	return true;
 }
 

@@ -382,23 +382,32 @@ void field_visit(const struct field *f, const struct field_visitor *v)
 	}
 }
 
-void field_destroy(struct field *f)
+/* Whoever is told how its request ended may ask for another one, of a device that has ended: all are there until nobody is told any more. */
+static void end_requests(struct field *f, struct list *gone)
 {
-	if (!f)
-		return;
 	list_for_each (line_node, &f->lines) {
 		struct line *l = container_of(line_node, struct line, node);
 
-		list_for_each (node, &l->devices) {
-			struct device *d = container_of(node, struct device, node);
+		list_for_each (node, &l->devices)
+			retire(container_of(node, struct device, node), gone);
+	}
+	list_for_each (node, &f->lines) {
+		list_remove(node);
+		line_destroy(container_of(node, struct line, node));
+	}
+}
 
-			line_stop_device(l, d);
-			topics_leave(d);
-			device_forget_waits(d);
-			device_destroy(d);
-		}
-		list_remove(&l->node);
-		line_destroy(l);
+void field_destroy(struct field *f)
+{
+	struct list gone;
+
+	if (!f)
+		return;
+	list_init(&gone);
+	end_requests(f, &gone);
+	list_for_each (node, &gone) {
+		list_remove(node);
+		device_destroy(container_of(node, struct device, node));
 	}
 	alarms_destroy(f->alarms);
 	cells_queue_fini(&f->cells);

@@ -238,6 +238,12 @@ struct line {
 	unsigned ordinal;             /* among the lines */
 };
 
+/* Watchers are being called; one call may bring about another round inside it. */
+struct watch_round {
+	struct watch_round *outer;
+	struct list *next;
+};
+
 struct field {
 	struct loop *loop;
 	struct tag_sink *sink;
@@ -249,6 +255,7 @@ struct field {
 	struct alarms *alarms; /* NULL before the first configuration */
 	struct hmap names;     /* tags by device and name */
 	struct list watchers;
+	struct watch_round *rounds;  /* the innermost; NULL: none */
 	struct uplink_seen *uplinks; /* those that told how they are */
 	size_t nuplinks;
 	struct hmap tags; /* by topic */
@@ -339,11 +346,12 @@ void device_online(struct device *d);
 void device_offline(struct device *d, enum reason reason);
 void device_backoff(struct device *d); /* wait longer, then probe */
 void device_error(struct device *d, const char *fmt, ...) PRINTF_LIKE(2, 3);
-struct tag *device_tag(struct device *d, const char *name, size_t len);
-bool device_has_blocks(const struct device *d);
-bool device_waits(const struct device *d); /* some block waits to be read */
+bool device_has_blocks(const struct device *d, size_t n); /* so many at least */
+bool device_waits(const struct device *d);                /* some block waits to be read */
 /* The next block that waits to be read, in turn between groups. False: none. */
 bool device_next_block(struct device *d, struct group **g, size_t *block);
+/* A block that is not known to be without an answer is asked soon, or on the wire. False: there is none. */
+bool device_ask_another(struct device *d);
 /* Any block will do to see whether the device is there. False: it has none. */
 bool device_probe_block(struct device *d, struct group **g, size_t *block);
 void group_is_pending(struct group *g);                 /* one of its blocks is to be read */
@@ -353,6 +361,7 @@ void scan_progress(struct group *g);
 /* access.c */
 void access_enter(struct device *d); /* its tags can be found */
 void access_leave(struct device *d);
+struct tag *access_find(struct field *f, struct span device, struct span tag); /* NULL: none */
 void access_sample(struct tag *t); /* tell those who watch of t->now */
 void access_applied(struct field *f);
 
@@ -373,6 +382,7 @@ void line_pump(struct line *l);
 void line_wake(struct line *l); /* something waits to be sent */
 void line_queue_init(struct line *l);
 void line_queue_stop(struct line *l);
+bool device_must_wait(struct device *d); /* a late answer of it may come; the line looks again after that */
 void queue_account(struct slot *s, uint32_t busy_us); /* a request is over */
 
 /* line_down.c */
@@ -380,8 +390,12 @@ void line_down_init(struct line *l);
 void line_down(struct line *l); /* nobody takes its connection */
 void line_up(struct line *l, const struct device *probed);
 void line_device_gone(struct line *l);
+void line_look_again(struct line *l, uint64_t ms); /* at what it may send, after `ms` at the latest */
+bool line_anyone_answers(struct line *l);
+bool line_anyone_is_new(struct line *l, const struct device *but); /* waits to be asked for the first time */
 bool probe_may_go(struct device *d, uint32_t *timeout_ms, bool *is_long);
 void probe_failed(struct slot *s, uint32_t busy_us);
+void first_contact_failed(struct line *l, uint32_t busy_us);
 
 /* pass.c */
 void pass_unit_spoke(struct line *l, uint8_t unit);

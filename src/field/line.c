@@ -2,7 +2,7 @@
  * A line owns the wire: what an answer or its absence means. What is sent next: line_queue.c; silence: line_down.c.
  *
  * A poll that got no answer is repeated when it is its device's turn again, so that others are read in between. When a device used up
- * its attempts in a row it is silent and only probed. When it answers other blocks meanwhile, it is the block that
+ * its attempts in a row, two blocks among them if it has as many, it is silent and only probed. When it answers other blocks meanwhile, it is the block that
  * stays without an answer: that is bad alone, and left out for a while.
  */
 #include <assert.h>
@@ -198,6 +198,17 @@ static void device_silent(struct slot *s)
 	device_backoff(d);
 }
 
+/* A unit that never answered may not be there at all: its further attempts are probes, the first of them as soon as these may go. */
+static void unit_missing(struct slot *s)
+{
+	struct device *d = s->device;
+
+	first_contact_failed(s->line, s->req.busy_us);
+	slot_release(s);
+	device_offline(d, REASON_TIMEOUT);
+	d->is_probe_due = true;
+}
+
 static void note_silence(struct slot *s)
 {
 	struct device *d = s->device;
@@ -221,7 +232,10 @@ static void retry_now(struct slot *s)
 	slot_submit(s);
 }
 
-/* Requests that were on the wire together are lost together, and count once. */
+/*
+ * Requests that were on the wire together are lost together, and count once. One attempt says nothing yet of a device that has
+ * other blocks: one of them is asked, whatever the number of attempts.
+ */
 static bool is_worth_more(struct slot *s)
 {
 	struct device *d = s->device;
@@ -230,7 +244,7 @@ static bool is_worth_more(struct slot *s)
 		d->failures++;
 		d->failed_at = loop_now_us(loop_of(s->line));
 	}
-	return d->failures < d->attempts_max;
+	return d->failures < d->attempts_max || (d->failures == 1 && device_ask_another(d));
 }
 
 /* When it is this device's turn again. */
@@ -254,6 +268,13 @@ static bool is_forgiven(struct slot *s)
 	return true;
 }
 
+/* Was it asked for the first time, in vain, while there are others that are to be spared? */
+static bool is_first_contact(const struct slot *s)
+{
+	return s->device->state == DEVICE_CONNECTING && s->req.rc == ERR_TIMEOUT && s->req.busy_us > 0 &&
+	       (line_anyone_answers(s->line) || line_anyone_is_new(s->line, s->device));
+}
+
 static void poll_unanswered(struct slot *s)
 {
 	struct group *g = s->group;
@@ -261,11 +282,18 @@ static void poll_unanswered(struct slot *s)
 
 	if (is_forgiven(s)) {
 		poll_again(s);
-	} else if (!is_worth_more(s)) {
+		return;
+	}
+	if (is_first_contact(s)) {
+		unit_missing(s);
+		return;
+	}
+	g->plan.blocks[b].attempts++;
+	if (!is_worth_more(s)) {
 		device_silent(s);
-	} else if (++g->plan.blocks[b].attempts < s->device->attempts_max) {
+	} else if (g->plan.blocks[b].attempts < s->device->attempts_max) {
 		poll_again(s);
-	} else { /* the device answers others: else its attempts were used up before */
+	} else { /* the device answers others, or is about to be asked for one: else its attempts were used up before */
 		block_bad(s, silence_reason(s->req.rc));
 		group_block_silent(g, b);
 		slot_release(s);
@@ -380,21 +408,11 @@ static void count_outcome(struct slot *s)
 		response_add(&s->device->response, s->req.response_us);
 }
 
-/* How long it held the wire, if its driver does not know: since it was handed over. */
-static uint32_t busy_of(const struct slot *s)
-{
-	uint64_t us = loop_now_us(loop_of(s->line)) - s->submitted_us;
-
-	if (s->req.busy_us)
-		return s->req.busy_us;
-	return us < UINT32_MAX ? (uint32_t)us : UINT32_MAX;
-}
-
 static void answered(struct source_request *r)
 {
 	struct slot *s = container_of(r, struct slot, req);
 	struct line *l = s->line;
-	uint32_t busy_us = busy_of(s);
+	uint32_t busy_us = s->req.busy_us;
 
 	count_outcome(s);
 	queue_account(s, busy_us);

@@ -8,7 +8,10 @@
  *     quick probes   wait twice as long as the slowest answer of the device so far, or of the line when it never answered: 1/50
  *     long probes    every fourth, if not sooner: wait the whole time-out, because a device may be slower than it was: 1/50
  *
- * and of time in which nobody wants the wire an eighth each. A probe that is answered costs nothing: what it read was wanted anyway. When nobody on the line answers, there
+ * A unit that did not answer when it was asked for the first time is silent after that one attempt, which has the whole time-out, and probed as soon
+ * as there is time for it: who is not there costs the others no more than that. The time of that attempt is one that long probes do not have, up to a second.
+ *
+ * Of time in which nobody wants the wire probes have an eighth each. A probe that is answered costs nothing: what it read was wanted anyway. When nobody on the line answers, there
  * is nobody to spare, and all probes are long and go when their back-off is over.
  *
  * When nobody takes the connection all devices are offline together, and one probe speaks for them.
@@ -20,11 +23,14 @@
 
 #define PROBE_PART      50u
 #define PROBE_IDLE_PART 8u
-#define PROBE_SAVED_US \
-	100000 /* no more of the wire's time than this is saved up for probes; one that takes longer is paid for afterwards */
+/* No more of the wire's time than this is saved up for probes; one that takes longer is paid for afterwards. */
+#define PROBE_SAVED_US 150000
 #define PROBE_QUICK_MS 50u /* no probe waits less */
 #define PROBE_SLACK_MS 20u
 #define PROBES_SHORT   3u /* in a row */
+#define PROBE_DEBT_US  1000000
+#define PROBE_FIRST_US \
+	100000 /* there from the start: a unit whose first answer was lost is asked again soon */
 
 static struct loop *loop_of(const struct line *l)
 {
@@ -33,11 +39,22 @@ static struct loop *loop_of(const struct line *l)
 
 /* ---- silent devices ---- */
 
-static bool anyone_answers(struct line *l)
+bool line_anyone_answers(struct line *l)
 {
 	list_for_each (node, &l->devices)
 		if (container_of(node, struct device, node)->state == DEVICE_ONLINE)
 			return true;
+	return false;
+}
+
+bool line_anyone_is_new(struct line *l, const struct device *but)
+{
+	list_for_each (node, &l->devices) {
+		struct device *d = container_of(node, struct device, node);
+
+		if (d != but && d->state == DEVICE_CONNECTING && d->failures == 0 && device_waits(d))
+			return true;
+	}
 	return false;
 }
 
@@ -81,12 +98,15 @@ static int64_t budget_lacks(const struct budget *b, uint32_t timeout_ms)
 	return (needed < PROBE_SAVED_US ? needed : PROBE_SAVED_US) - b->us;
 }
 
-static void wait_for_budget(struct line *l, int64_t lacks_us)
+void line_look_again(struct line *l, uint64_t ms)
 {
-	uint64_t ms = (uint64_t)lacks_us * PROBE_IDLE_PART / 1000 + 1; /* at the soonest */
-
 	if (!loop_timer_pending(&l->probe_timer) || l->probe_timer.due_ms > loop_now_ms(loop_of(l)) + ms)
 		loop_timer_set(loop_of(l), &l->probe_timer, ms);
+}
+
+static void wait_for_budget(struct line *l, int64_t lacks_us)
+{
+	line_look_again(l, (uint64_t)lacks_us * PROBE_IDLE_PART / 1000 + 1); /* at the soonest */
 }
 
 bool probe_may_go(struct device *d, uint32_t *timeout_ms, bool *is_long)
@@ -98,8 +118,12 @@ bool probe_may_go(struct device *d, uint32_t *timeout_ms, bool *is_long)
 	budget_fill(&l->long_probes, l);
 	*timeout_ms = d->timeout_ms;
 	*is_long = true;
-	if (d->is_probe_free || !anyone_answers(l))
+	if (device_must_wait(d))
+		return false;
+	if (d->is_probe_free)
 		return true;
+	if (!line_anyone_answers(l))
+		return !line_anyone_is_new(l, d); /* all are asked once before any is asked again */
 	if (d->short_probes >= PROBES_SHORT && budget_lacks(&l->long_probes, d->timeout_ms) <= 0)
 		return true;
 	*timeout_ms = quick_ms(d);
@@ -121,6 +145,14 @@ void probe_failed(struct slot *s, uint32_t busy_us)
 	}
 	s->device->is_probe_free = false;
 	s->device->short_probes = s->is_long ? 0 : s->device->short_probes + 1;
+}
+
+void first_contact_failed(struct line *l, uint32_t busy_us)
+{
+	budget_fill(&l->long_probes, l);
+	l->long_probes.us -= busy_us;
+	if (l->long_probes.us < -PROBE_DEBT_US)
+		l->long_probes.us = -PROBE_DEBT_US;
 }
 
 static void budget_there(struct loop_timer *timer)
@@ -178,7 +210,7 @@ static void line_probe(struct loop_timer *timer)
 	list_for_each (node, &l->devices) {
 		struct device *d = container_of(node, struct device, node);
 
-		if (!device_has_blocks(d))
+		if (!device_has_blocks(d, 1))
 			continue;
 		d->is_probe_due = true;
 		line_pump(l);
@@ -217,4 +249,5 @@ void line_down_init(struct line *l)
 	loop_timer_init(&l->backoff_timer, line_probe);
 	loop_timer_init(&l->probe_timer, budget_there);
 	l->short_probes.at_us = l->long_probes.at_us = now_us;
+	l->short_probes.us = PROBE_FIRST_US;
 }

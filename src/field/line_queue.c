@@ -111,6 +111,14 @@ static void behind_the_others(struct device *d)
 	list_append(&d->line->devices, &d->node);
 }
 
+static bool is_being_probed(const struct device *d)
+{
+	for (unsigned i = 0; i < d->line->nslots; i++)
+		if (d->line->slots[i].is_used && d->line->slots[i].is_probe && d->line->slots[i].device == d)
+			return true;
+	return false;
+}
+
 static bool pump_probe(struct line *l)
 {
 	list_for_each (node, &l->devices) {
@@ -121,6 +129,8 @@ static bool pump_probe(struct line *l)
 		uint32_t timeout_ms;
 		bool is_long;
 
+		if (d->is_probe_due && is_being_probed(d))
+			d->is_probe_due = false; /* that one tells */
 		if (d->state != DEVICE_OFFLINE || !d->is_probe_due || !probe_may_go(d, &timeout_ms, &is_long))
 			continue;
 		d->is_probe_due = false;
@@ -143,6 +153,21 @@ static uint64_t turn_of(const struct device *d)
 	return d->turn_us > d->line->turn_us ? d->turn_us : d->line->turn_us;
 }
 
+/*
+ * While a late answer of a device may come, the master keeps the wire free before another request to it. The others of the line are not to wait
+ * for that, so it is not handed over before. The same request once more need not wait: a device with one block has no other.
+ */
+bool device_must_wait(struct device *d)
+{
+	struct line *l = d->line;
+	uint32_t ms = l->source->ops->late_ms ? l->source->ops->late_ms(l->source, d->cfg->unit) : 0;
+
+	if (!ms || l->devices.next == l->devices.prev || !device_has_blocks(d, 2))
+		return false;
+	line_look_again(l, ms);
+	return true;
+}
+
 static struct device *device_in_turn(struct line *l)
 {
 	struct device *best = NULL;
@@ -150,7 +175,7 @@ static struct device *device_in_turn(struct line *l)
 	list_for_each (node, &l->devices) {
 		struct device *d = container_of(node, struct device, node);
 
-		if (device_waits(d) && (!best || turn_of(d) < turn_of(best)))
+		if (device_waits(d) && (!best || turn_of(d) < turn_of(best)) && !device_must_wait(d))
 			best = d;
 	}
 	return best;

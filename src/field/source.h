@@ -75,7 +75,7 @@ struct source_request {
 	uint8_t exception;
 	int64_t answered_ms; /* wall clock, with OK and ERR_REMOTE */
 	uint32_t
-		busy_us; /* how long it held the wire: from its first byte until the answer, or until we gave up */
+		busy_us; /* how long it held the wire: from its first byte until the answer, or until we gave up; 0: it was not sent */
 	uint32_t response_us; /* from its last byte to the answer, with OK and ERR_REMOTE */
 
 	void *driver; /* the driver's while it has the request */
@@ -108,6 +108,11 @@ struct source_ops {
 	/* How good the value of a channel was when it was last read, and why (REASON_NONE: good). The function may be NULL. */
 	enum quality (*channel_quality)(const struct source *s, enum config_area area, uint16_t number,
 					enum reason *reason);
+	/*
+	 * For how long yet an answer of `unit` may come that was not there in time: a request to it may hold the wire that long before it
+	 * is sent. 0: none is expected. The function may be NULL.
+	 */
+	uint32_t (*late_ms)(const struct source *s, uint8_t unit);
 };
 
 /* Who looks at the frames of a line; `bytes` is borrowed for the call. */

@@ -103,6 +103,7 @@ struct modbus_master_ops {
 	void (*cancel)(struct modbus_master *m, struct modbus_request *r);
 	bool (*connected)(const struct modbus_master *m);
 	void (*stats)(const struct modbus_master *m, struct modbus_master_stats *out);
+	uint32_t (*late_ms)(const struct modbus_master *m, uint8_t unit); /* NULL: never */
 	void (*destroy)(struct modbus_master *m);
 };
 
@@ -135,6 +136,15 @@ static inline bool modbus_master_connected(const struct modbus_master *m)
 static inline void modbus_master_stats(const struct modbus_master *m, struct modbus_master_stats *out)
 {
 	m->ops->stats(m, out);
+}
+
+/*
+ * Serial lines: for how long yet an answer of `unit` may come that was not there in time. A request to it, but the same once more, may have to wait
+ * that long with all that are queued behind it. 0: none is expected.
+ */
+static inline uint32_t modbus_master_late_ms(const struct modbus_master *m, uint8_t unit)
+{
+	return m->ops->late_ms ? m->ops->late_ms(m, unit) : 0;
 }
 
 /* Requests that it still has are cancelled. May be called from done(). Accepts NULL. */

@@ -495,6 +495,14 @@ static void rtu_stats(const struct modbus_master *master, struct modbus_master_s
 	*out = ((const struct master_rtu *)(const void *)master)->stats;
 }
 
+static uint32_t rtu_late_ms(const struct modbus_master *master, uint8_t unit)
+{
+	const struct master_rtu *m = (const struct master_rtu *)(const void *)master;
+	uint64_t until_us = m->owed[unit].until_us, now_us = loop_precise_us(m->loop);
+
+	return until_us > now_us ? (uint32_t)((until_us - now_us) / 1000) + 1 : 0;
+}
+
 static void rtu_destroy(struct modbus_master *master)
 {
 	struct master_rtu *m = rtu_of(master);
@@ -519,6 +527,7 @@ static const struct modbus_master_ops rtu_ops = {
 	.cancel = rtu_cancel,
 	.connected = rtu_connected,
 	.stats = rtu_stats,
+	.late_ms = rtu_late_ms,
 	.destroy = rtu_destroy,
 };
 

@@ -42,6 +42,7 @@ struct master_tcp {
 	unsigned nin_flight;
 	uint16_t next_transaction;
 	struct modbus_quiet quiet;
+	uint64_t heard_us; /* the last byte */
 
 	struct modbus_request *sending; /* the one in `out`; NULL when that is empty or its request is over */
 	size_t out_at, out_len;
@@ -282,6 +283,7 @@ static void receive(struct master_tcp *m)
 			return;
 		}
 		modbus_quiet_heard(&m->quiet);
+		m->heard_us = loop_now_us(m->loop);
 		m->in_len += got;
 		if ((rc = parse(m)) < 0) {
 			log_warning("modbus", "%s: sends what is not Modbus/TCP; disconnected", m->name);
@@ -349,6 +351,25 @@ static void on_kick(struct loop_timer *t)
 	deliver(m);
 }
 
+/*
+ * A request got no answer in time. What is in flight with it and has waited for half of its own time, with nothing heard since, is taken for
+ * lost too: on a connection that is dead they would end one after the other.
+ */
+static bool is_dead(struct master_tcp *m, uint8_t unit)
+{
+	uint64_t now_us = loop_now_us(m->loop);
+	bool is_dead = modbus_quiet_timeout(&m->quiet, unit, m->quiet_timeouts);
+	struct modbus_quiet all = m->quiet; /* those that go on are counted when their time is over */
+
+	list_for_each (node, &m->in_flight) {
+		const struct modbus_request *r = container_of(node, struct modbus_request, node);
+
+		if (r->sent_us > m->heard_us && (now_us - r->sent_us) * 2 >= (uint64_t)r->timeout_ms * 1000)
+			is_dead |= modbus_quiet_timeout(&all, r->unit, m->quiet_timeouts);
+	}
+	return is_dead;
+}
+
 static void on_request_timer(struct loop_timer *t)
 {
 	struct modbus_request *r = container_of(t, struct modbus_request, timer);
@@ -359,7 +380,7 @@ static void on_request_timer(struct loop_timer *t)
 	finish(m, r, ERR_TIMEOUT);
 	if (stuck)
 		link_lost(m, ERR_CLOSED, "it takes no more bytes");
-	else if (modbus_quiet_timeout(&m->quiet, r->unit, m->quiet_timeouts))
+	else if (is_dead(m, r->unit))
 		link_lost(m, ERR_CLOSED, "too many requests without an answer");
 	pump(m);
 	deliver(m);

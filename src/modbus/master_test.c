@@ -273,10 +273,69 @@ static void a_peer_that_says_nothing_at_all_is_dialled_anew(void **state)
 	world_close(&x);
 }
 
+/* Sent a while apart, none of them heard of. */
+static void one_time_out_ends_all_that_is_in_flight_on_a_dead_connection(void **state)
+{
+	const struct modbus_master_tcp_options options = {.max_in_flight = 4};
+	struct world x;
+	struct ask a[5];
+
+	(void)state;
+	world_open(&x, 1, &options, say_nothing);
+	for (unsigned i = 0; i < 4; i++) {
+		a[i] = reading(&x, 0, 1);
+		a[i].r.unit = (uint8_t)(1 + i);
+		submit(&a[i]);
+		world_run(&x, TIMEOUT_MS * 150);
+	}
+	a[4] = reading(&x, 0, 1); /* waits for its place */
+	submit(&a[4]);
+	world_run(&x, TIMEOUT_MS * 500);
+	assert_done(&a[0], ERR_TIMEOUT);
+	for (unsigned i = 1; i < 4; i++)
+		assert_done(&a[i], ERR_CLOSED);
+	assert_int_equal(x.peer.connections, 2);
+	assert_int_equal(a[4].done, 0);
+	world_run(&x, TIMEOUT_MS * 1000);
+	assert_done(&a[4], ERR_TIMEOUT);
+	world_close(&x);
+}
+
 static void answer_unit_1_only(struct peer *p, const struct modbus_adu *adu)
 {
 	if (adu->unit == 1)
 		answer_one(p, adu);
+}
+
+/* Somebody was heard meanwhile, or the others have not waited for long: they have their time. */
+static void a_time_out_alone_ends_nothing_else(void **state)
+{
+	const struct modbus_master_tcp_options options = {.max_in_flight = 4};
+	struct world x;
+	struct ask live, dead[3];
+
+	(void)state;
+	for (unsigned is_late = 0; is_late < 2; is_late++) {
+		world_open(&x, 1, &options, answer_unit_1_only);
+		for (unsigned i = 0; i < 3; i++) {
+			dead[i] = reading(&x, 0, 1);
+			dead[i].r.unit = (uint8_t)(2 + i);
+			submit(&dead[i]);
+			if (i == 0)
+				world_run(&x, TIMEOUT_MS * (is_late ? 700 : 100));
+		}
+		live = reading(&x, 0, 1);
+		if (!is_late)
+			submit(&live);
+		world_run(&x, TIMEOUT_MS * (is_late ? 400 : 950));
+		assert_true(is_late || live.done);
+		assert_done(&dead[0], ERR_TIMEOUT);
+		assert_int_equal(dead[1].done + dead[2].done, 0);
+		world_run(&x, TIMEOUT_MS * 1000);
+		assert_done(&dead[1], ERR_TIMEOUT);
+		assert_int_equal(dead[2].done, 1);
+		world_close(&x);
+	}
 }
 
 static void complaint_1_a_silent_unit_does_not_cost_its_neighbours_their_connection(void **state)
@@ -632,6 +691,8 @@ int main(void)
 		cmocka_unit_test(refused_connections_fail_everything_queued_once),
 		cmocka_unit_test(a_silent_device_times_out_and_keeps_its_connection),
 		cmocka_unit_test(a_peer_that_says_nothing_at_all_is_dialled_anew),
+		cmocka_unit_test(one_time_out_ends_all_that_is_in_flight_on_a_dead_connection),
+		cmocka_unit_test(a_time_out_alone_ends_nothing_else),
 		cmocka_unit_test(complaint_1_a_silent_unit_does_not_cost_its_neighbours_their_connection),
 		cmocka_unit_test(a_late_answer_is_not_taken_for_the_next),
 		cmocka_unit_test(an_answer_to_something_else_fails_its_request_only),

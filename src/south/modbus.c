@@ -124,7 +124,13 @@ static void destroy(struct source *s)
 	free(src);
 }
 
-static const struct source_ops ops = {.submit = submit, .cancel = cancel, .destroy = destroy};
+static uint32_t late_ms(const struct source *s, uint8_t unit)
+{
+	return modbus_master_late_ms(((const struct modbus_source *)(const void *)s)->master, unit);
+}
+
+static const struct source_ops ops = {
+	.submit = submit, .cancel = cancel, .destroy = destroy, .late_ms = late_ms};
 
 static void pass_frame(struct modbus_trace *t, bool is_sent, uint64_t at_us, struct span bytes,
 		       const char *note)

@@ -96,6 +96,9 @@ static void begin(struct bus *b)
 	if (b->is_unplugged) {
 		b->rc = ERR_IO;
 		b->busy_us = 1000;
+	} else if (u->connecting_ms) {
+		b->rc = ERR_TIMEOUT;
+		b->busy_us = 0;
 	} else if (answers(b, q) && response_us < q->timeout_ms * 1000) {
 		q->response_us = response_us + chars_us(b, answer_bytes(q));
 		b->busy_us = sent_us + q->response_us;
@@ -106,7 +109,7 @@ static void begin(struct bus *b)
 	}
 	count(u, q);
 	note(b, q);
-	loop_alarm_set(b->loop, &b->alarm, loop_now_us(b->loop) + b->busy_us);
+	loop_alarm_set(b->loop, &b->alarm, loop_now_us(b->loop) + b->busy_us + u->connecting_ms * 1000);
 }
 
 static void take_first(struct bus *b)

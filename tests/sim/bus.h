@@ -18,9 +18,10 @@ struct bus_unit {
 	unsigned corrupt_one_in;         /* answers that are broken; 0: none */
 	unsigned lose_one_in;            /* answers that never come */
 	uint8_t exception;               /* its answer to everything */
-	unsigned reads, writes, raws;    /* that reached it */
-	uint64_t busy_us;                /* for which it held the wire */
-	uint32_t worst_timeout_ms;       /* of the requests to it */
+	uint32_t connecting_ms; /* what is asked waits so long, for a connection that is not made in time */
+	unsigned reads, writes, raws; /* that reached it */
+	uint64_t busy_us;             /* for which it held the wire */
+	uint32_t worst_timeout_ms;    /* of the requests to it */
 	uint16_t regs[256];
 };
 

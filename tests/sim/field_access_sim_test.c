@@ -222,6 +222,87 @@ static void a_watcher_sees_every_sample_and_each_configuration(void **state)
 	world_destroy(w);
 }
 
+/* Takes another one, or itself, off the list while that is gone through. */
+struct quitter {
+	struct field_watcher watcher;
+	struct field_watcher *victims[2];
+	unsigned calls;
+};
+
+static void on_applied_quit(struct field_watcher *f)
+{
+	struct quitter *q = container_of(f, struct quitter, watcher);
+
+	q->calls++;
+	for (int i = 0; i < 2; i++)
+		if (q->victims[i]) {
+			field_unwatch(q->victims[i]);
+			q->victims[i]->applied = NULL;
+			q->victims[i]->sample = NULL;
+		}
+}
+
+static void a_watcher_may_take_any_watcher_away(void **state)
+{
+	/* who takes whom away: the next, the last, itself and the next, the one before */
+	static const struct {
+		int who, victims[2];
+		unsigned calls[4];
+	} cases[] = {{0, {1, -1}, {1, 0, 1, 1}},
+		     {0, {3, -1}, {1, 1, 1, 0}},
+		     {1, {1, 2}, {1, 1, 0, 1}},
+		     {2, {1, 3}, {1, 1, 1, 0}},
+		     {3, {0, 3}, {1, 1, 1, 1}}};
+
+	(void)state;
+	for (size_t k = 0; k < sizeof(cases) / sizeof(*cases); k++) {
+		struct world *w = world_create(44);
+		struct quitter q[4] = {0};
+
+		for (int i = 0; i < 4; i++) {
+			q[i].watcher.applied = on_applied_quit;
+			field_watch(w->field, &q[i].watcher);
+		}
+		for (int i = 0; i < 2; i++)
+			if (cases[k].victims[i] >= 0)
+				q[cases[k].who].victims[i] = &q[cases[k].victims[i]].watcher;
+		world_apply(w, yaml);
+		for (int i = 0; i < 4; i++) {
+			assert_int_equal(q[i].calls, cases[k].calls[i]);
+			field_unwatch(&q[i].watcher);
+		}
+		world_destroy(w);
+	}
+}
+
+static struct tag *kept; /* of a device that is stopped before the asker's */
+
+static void ask_kept(struct asker *a)
+{
+	a->again = NULL;
+	assert_null(field_find_tag(a->world->field, "m", "a"));
+	field_write(a->world->field, kept, &a->w);
+}
+
+static void an_answer_at_the_end_may_write_to_a_device_that_has_ended(void **state)
+{
+	struct world *w = world_create(45);
+	struct asker a;
+
+	(void)state;
+	world_device(w, "press");
+	world_device(w, "gone");
+	world_apply(w, yaml);
+	world_await(w, "plant1/x/a", "\"quality\":\"good\"", 2000);
+	kept = field_find_tag(w->field, "m", "a");
+	ask(w, &a, "x", "a", 5);
+	a.again = ask_kept;
+	a.world = w;
+	world_destroy(w);
+	assert_int_equal(a.answers, 2);
+	assert_string_equal(a.error, "cancelled");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -231,6 +312,8 @@ int main(void)
 		cmocka_unit_test(the_order_is_kept_when_an_answer_asks_for_another_write),
 		cmocka_unit_test(an_answer_that_asks_again_and_again_does_not_stop_the_field_side),
 		cmocka_unit_test(a_watcher_sees_every_sample_and_each_configuration),
+		cmocka_unit_test(a_watcher_may_take_any_watcher_away),
+		cmocka_unit_test(an_answer_at_the_end_may_write_to_a_device_that_has_ended),
 	};
 
 	log_set_level(LOG_ERROR);

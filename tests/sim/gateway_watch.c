@@ -314,17 +314,19 @@ void gw_reconsider(struct gw *g, struct gw_device *d)
 	uint64_t ok_us = l->last_ok_us < d->last_ok_us ? l->last_ok_us : d->last_ok_us;
 	/* What is under way when something changes ends first; of each device on the line one after the other. */
 	uint64_t attempts_ms = (uint64_t)PLC_UNITS * l->timeout_ms * (l->retries + 1);
+	/* A device is asked for two of its blocks before it is silent, also without retries. */
+	uint64_t polls_ms = l->retries ? attempts_ms : 2 * attempts_ms;
 
 	d->condition = condition_of(d);
 	if (now_us < l->calm_us + MS(ROUGH_TAIL_MS))
 		wait_ms += ROUGH_TAIL_MS;
 	if (d->condition == CONDITION_WELL) {
-		silent_ms = (now_us - ok_us) / 1000 + wait_ms + attempts_ms;
+		silent_ms = (now_us - ok_us) / 1000 + wait_ms + polls_ms;
 		wait_ms += backoff_ms(l, silent_ms) + (uint64_t)PLC_UNITS * l->timeout_ms;
 		wait_ms += PROBES_MS(l);
 	} else {
 		/* A command that comes after all attempts of polls but one has as many of its own. */
-		wait_ms += 2 * scan_ms(d) + 2 * attempts_ms - (uint64_t)PLC_UNITS * l->timeout_ms;
+		wait_ms += 2 * scan_ms(d) + polls_ms + attempts_ms - (uint64_t)PLC_UNITS * l->timeout_ms;
 	}
 	d->deadline_us = now_us + MS(wait_ms);
 	/* A block that was lost again and again, while others of its device were not, has a back-off of its own. */
