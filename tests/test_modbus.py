@@ -409,7 +409,7 @@ def test_a_port_in_use_is_said_so(lineside):
 @pytest.mark.parametrize(
     "args, text",
     [
-        ([], "read, write, serve, scan and map"),
+        ([], "read, write, serve, scan, map and trace"),
         (["scna"], 'no command "scna"'),
         (["read"], "HOST is missing"),
         (["read", "h"], "ADDRESS is missing"),
