@@ -77,6 +77,7 @@ struct group {
 	uint64_t due;      /* when the next scan is to start */
 	unsigned planned;  /* device->refused.version that the plan knows */
 	bool is_open;      /* a scan is going on */
+	bool is_missed;    /* ... and took so long that the next one should have begun */
 	uint64_t begun_at; /* when it began */
 	unsigned ordinal;  /* among the groups of the line; staggers the starts */
 	size_t next_block;
