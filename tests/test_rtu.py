@@ -185,13 +185,14 @@ LONG_PACES = [(baud, n) for baud in (9600, 19200, 38400, 57600, 115200) for n in
 @pytest.mark.parametrize("baud, nunits", LONG_PACES if LONG else PACES)
 def test_complaint_4_the_silence_is_kept_and_the_line_is_hardly_idle(tmp_path, baud, nunits):
     count = 60 if nunits == 1 else 10  # so that more is asked than fits, also of one unit at 115200 baud
+    scan = 13 + 2 * count
     with Relay(tmp_path, baud) as relay, Units(relay, nunits), \
             gateway(line(relay, baud), [device(u + 1, count) for u in range(nunits)]):
-        relay.wait_bytes(33 * 3 * nunits)
+        relay.wait_bytes(scan * 3 * nunits)
         # What others take of this machine looks like idling of ours: the best of some looks counts.
         for _ in range(12):
             relay.frames()
-            relay.wait_bytes(max(33 * 25, 33 * 4 * nunits, baud // 11 * (20 if LONG else 0.7)))
+            relay.wait_bytes(max(scan * 25, scan * 4 * nunits, baud // 11 * (20 if LONG else 0.7)))
             frames = relay.frames()[1:]
             keeps_silence(frames, baud, least=20)
             ours, theirs = idle(frames, baud)
