@@ -100,14 +100,6 @@ def device(unit, count=10, scan="10ms", writable=False, **keys):
     return {"name": f"u{unit}", "line": "bus", "unit": unit, "groups": [{"name": "g", "scan": scan}], "tags": tags, **keys}
 
 
-def grouped(unit, ngroups):
-    """A device with its registers once for each group."""
-    groups = [{"name": f"g{k}", "scan": "10ms"} for k in range(ngroups)]
-    tags = [{"name": f"r{k}x{i}", "address": f"holding:{i}", "type": "uint16", "group": f"g{k}"}
-            for k in range(ngroups) for i in range(10)]
-    return {"name": f"u{unit}", "line": "bus", "unit": unit, "groups": groups, "tags": tags}
-
-
 def line(relay, baud, **keys):
     return {"name": "bus", "type": "modbus-rtu", "path": str(relay.near), "baud": baud, "parity": "even", "timeout": "1s", **keys}
 
@@ -192,15 +184,15 @@ LONG_PACES = [(baud, n) for baud in (9600, 19200, 38400, 57600, 115200) for n in
 
 @pytest.mark.parametrize("baud, nunits", LONG_PACES if LONG else PACES)
 def test_complaint_4_the_silence_is_kept_and_the_line_is_hardly_idle(tmp_path, baud, nunits):
-    # Of one unit more is asked than fits by several groups: a group is not asked again before its time.
-    ngroups = 8 if nunits == 1 else 1
+    count = 60 if nunits == 1 else 10  # so that more is asked than fits, also of one unit at 115200 baud
+    scan = 13 + 2 * count
     with Relay(tmp_path, baud) as relay, Units(relay, nunits), \
-            gateway(line(relay, baud), [grouped(u + 1, ngroups) for u in range(nunits)]):
-        relay.wait_bytes(33 * 3 * nunits)
+            gateway(line(relay, baud), [device(u + 1, count) for u in range(nunits)]):
+        relay.wait_bytes(scan * 3 * nunits)
         # What others take of this machine looks like idling of ours: the best of some looks counts.
         for _ in range(12):
             relay.frames()
-            relay.wait_bytes(max(33 * 25, 33 * 4 * nunits, baud // 11 * (20 if LONG else 0.7)))
+            relay.wait_bytes(max(scan * 25, scan * 4 * nunits, baud // 11 * (20 if LONG else 0.7)))
             frames = relay.frames()[1:]
             keeps_silence(frames, baud, least=20)
             ours, theirs = idle(frames, baud)

@@ -100,7 +100,8 @@ def test_a_command_with_a_response_topic_is_answered_there(gateway):
         assert value(answer)["ok"] is True and answer.properties.CorrelationData == b"\x00\xffc"
 
 
-@pytest.mark.parametrize("topic", ["rack/do0", "rack/_status", "rack/do0/set/result", "_gateway/status", "_gateway/x"])
+@pytest.mark.parametrize("topic", ["rack/do0", "rack/_status", "rack/do0/set/result", "_gateway/status", "_gateway/line/r", "_gateway/event",
+                                   "_gateway/x"])
 def test_own_topics_are_refused_to_others(gateway, topic):
     with Client(gateway.port, f"site/g/{topic}", "site/h") as client:
         client.paho.publish(f"site/g/{topic}", "refused")

@@ -283,9 +283,15 @@ void scan_progress(struct group *g)
 	if (took > g->cfg->scan_ms && took - g->cfg->scan_ms > g->device->counters.late_ms)
 		g->device->counters.late_ms = took - g->cfg->scan_ms;
 	group_flush(g);
+	if (g->is_missed)
+		loop_timer_set(loop_of(g->device), &g->timer, 0);
 }
 
-/* A scan that is still going on is not joined by another: it counts as late, and the next start is the next of the grid. */
+/*
+ * A scan that is still going on is not joined by another: it counts as late, and the start that it missed is made up for as soon as
+ * it is done, once, however many it were. So a wire of which more is asked than fits is never idle, no scan is done more often than
+ * was asked, and a group that was late once is back on its grid.
+ */
 static void group_due(struct loop_timer *timer)
 {
 	struct group *g = container_of(timer, struct group, timer);
@@ -295,12 +301,13 @@ static void group_due(struct loop_timer *timer)
 	if (g->is_open && is_scanning(g)) { /* not what is only read once more after a write */
 		g->device->counters.late++;
 		g->times.late++;
+		g->is_missed = true;
 	} else {
+		g->is_missed = false;
 		scan_begin(g);
 	}
-	do
+	while (g->due <= now)
 		g->due += g->cfg->scan_ms;
-	while (g->due <= now);
 	loop_timer_set(loop, &g->timer, g->due - now);
 }
 
@@ -335,7 +342,7 @@ static void forget_block(struct plan_block *b)
 static void groups_stop(struct device *d)
 {
 	for (size_t i = 0; i < d->cfg->ngroups; i++) {
-		d->groups[i].is_open = false;
+		d->groups[i].is_open = d->groups[i].is_missed = false;
 		scan_interrupted(&d->groups[i].times);
 		group_flush_soon(&d->groups[i]);
 		loop_timer_cancel(loop_of(d), &d->groups[i].timer);

@@ -77,6 +77,7 @@ struct group {
 	uint64_t due;      /* when the next scan is to start */
 	unsigned planned;  /* device->refused.version that the plan knows */
 	bool is_open;      /* a scan is going on */
+	bool is_missed;    /* ... and took so long that the next one should have begun */
 	uint64_t begun_at; /* when it began */
 	uint32_t place;    /* in its interval, a part of 2^32: not all groups are due at once */
 	size_t next_block;

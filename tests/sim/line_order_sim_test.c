@@ -294,18 +294,20 @@ static void complaint_2_units_of_one_line_share_its_wire_by_time(void **state)
 
 static void complaint_4_a_device_has_its_own_silence_before_each_request(void **state)
 {
-	static const char yaml[] = HEAD LINE("") "  - {name: u1, line: bus, unit: 1, timeout: 700ms, "
-						 "retries: 3, tags: [{name: a, address: "
-						 "'holding:0', type: int16}]}\n"
-						 "  - {name: u2, line: bus, unit: 2, tags: [{name: a, "
-						 "address: 'holding:0', type: int16}]}\n";
+	static const char yaml[] = HEAD
+		"lines: [{name: bus, type: rtu-over-tcp, host: bus, baud: 19200, timeout: 300ms, retries: "
+		"1}]\n"
+		"devices:\n"
+		"  - {name: u1, line: bus, unit: 1, silence: 150ms, timeout: 700ms, retries: 3, tags: "
+		"[{name: a, "
+		"address: 'holding:0', type: int16}]}\n"
+		"  - {name: u2, line: bus, unit: 2, tags: [{name: a, address: 'holding:0', type: int16}]}\n";
 	struct world *w = bus_world(25, 19200);
-	struct gateway_config *cfg = w->cfg = world_parse(yaml);
 
 	(void)state;
-	cfg->devices[0].silence_ms = 150;
-	assert_int_equal(field_apply(w->field, cfg), OK);
+	world_apply(w, yaml);
 	world_run(w, 5000);
+	assert_true(bus_of(w)->nlog > 4);
 	for (unsigned i = 0; i < bus_of(w)->nlog; i++) {
 		const struct bus_event *e = event(bus_of(w), i);
 
