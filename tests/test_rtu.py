@@ -204,6 +204,20 @@ def test_complaint_4_the_silence_is_kept_and_the_line_is_hardly_idle(tmp_path, b
         assert len(asked(frames)) == nunits, "each has its turn"
 
 
+def test_complaint_4_more_silence_is_kept_where_the_file_asks_for_it(tmp_path):
+    baud = 57600
+    with Relay(tmp_path, baud) as relay, Units(relay, 2), \
+            gateway(line(relay, baud, silence="4ms"), [device(1, silence="10ms"), device(2)]):
+        relay.wait_bytes(33 * 10)
+        relay.frames()
+        relay.wait_bytes(33 * 60)
+        frames = relay.frames()[1:]
+        least = {unit: min(f.start - p.seen for p, f in zip(frames, frames[1:])
+                           if f.side == "A" and p.side == "B" and f.bytes[0] == unit) for unit in (1, 2)}
+        assert least[1] >= silence_us(baud) + 14000
+        assert silence_us(baud) + 4000 <= least[2] < least[1]
+
+
 # ---- units that do not answer ----
 
 
@@ -348,6 +362,38 @@ def test_complaint_14_broken_and_foreign_frames_never_become_values(tmp_path):
         for u in (1, 2, 3):
             values.wait(f"g/u{u}/r0", lambda v: v["quality"] == "good")
         assert wrong == []
+
+
+def test_complaint_14_an_answer_of_another_unit_is_none(tmp_path):
+    """It has the function and the length that were asked for, and comes while the unit that was asked is silent."""
+    data = bytes([9, 3, 20]) + bytes(range(20))
+    foreign = data + crc(data)
+    with Relay(tmp_path, 57600) as relay, Units(relay, 2, [2]), \
+            gateway(line(relay, 57600, timeout="200ms", retries=10), [device(u + 1) for u in range(2)]) as g, \
+            Values(g) as values:
+        good = []
+        arrived = values.arrived
+
+        def watched(client, data, m):
+            arrived(client, data, m)
+            if m.topic.startswith("g/u2/r") and m.payload and json.loads(m.payload)["quality"] == "good":
+                good.append((m.topic, m.payload))
+
+        values.client.on_message = watched
+        values.wait("g/u1/r0", lambda v: v["quality"] == "good")
+        frames = []
+
+        def heard_in_between():
+            relay.tell("inject " + foreign.hex())
+            relay.wait_bytes(len(foreign))
+            frames.extend(relay.frames())
+            hits = [f for p, f in zip(frames, frames[1:])
+                    if p.side == "A" and p.bytes[0] == 2 and f.side == "B" and foreign in f.bytes]
+            return len(hits) >= 3
+
+        wait_until("foreign answers while a unit was asked", heard_in_between, 15)
+        values.wait("g/u2/_status", lambda v: v["state"] == "offline")
+        assert good == []
 
 
 def test_complaint_13_a_port_that_is_pulled_out_comes_back(tmp_path):
