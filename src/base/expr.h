@@ -28,7 +28,7 @@
 #define EXPR_WINDOWS_MAX 8u
 #define EXPR_DEPTH_MAX   32u        /* of brackets, and of the stack */
 #define EXPR_WINDOW_MS   86400000.0 /* longest */
-#define EXPR_FAULT_MAX   160u
+#define EXPR_FAULT_MAX   256u
 
 enum expr_window_kind {
 	EXPR_WINDOW_AVG, /* mean of the samples */

@@ -125,6 +125,7 @@ static void faults_say_where_and_what_is_allowed(void **state)
 		{"1)", "column 2: found \")\""},
 		{"voltage", "column 1: found \"voltage\", allowed: a tag as device/tag"},
 		{"foo(1)", "column 1: found \"foo(1)\""},
+		{"a_name_without_device * 2 + 1", "avg, rate, delta, if"}, /* to its last word */
 		{"{a/b", "column 1: a { without its }"},
 		{"{ab}", "column 1: a tag is {device/tag}"},
 		{"{/b}", "column 1: a tag is {device/tag}"},
