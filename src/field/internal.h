@@ -24,6 +24,7 @@
 #define DEFAULT_BACKOFF_FIRST_MS 5000u
 #define DEFAULT_BACKOFF_MAX_MS   300000u
 #define STATUS_INTERVAL_MS       10000u
+#define STATUS_FIRST_MS          1000u /* of a line that begins: what its devices say first is known */
 #define JOBS_MAX                 1000u /* commands that wait on one line */
 #define ERROR_TEXT_MAX           96u
 #define TOPIC_BUFFER             1024u

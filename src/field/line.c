@@ -504,8 +504,7 @@ void line_repoint(struct line *l, const struct config_line *cfg)
 void line_start(struct line *l)
 {
 	window_begin(l);
-	loop_timer_set(loop_of(l), &l->status_timer, STATUS_INTERVAL_MS);
-	publish_line(l);
+	loop_timer_set(loop_of(l), &l->status_timer, STATUS_FIRST_MS);
 	safe_start(l);
 }
 
