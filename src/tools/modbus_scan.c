@@ -152,10 +152,9 @@ static MUST_USE int probe(struct scan *s, unsigned unit)
 	case ERR_CLOSED: /* some gateways hang up for those that are not there */
 		return OK;
 	case ERR_MALFORMED:
-		if (s->o.mode == MODBUS_MODE_TCP)
-			return rc; /* not Modbus/TCP at all, whatever the unit */
-				   /* fallthrough */
 	case ERR_UNEXPECTED:
+		if (rc == ERR_MALFORMED && s->o.mode == MODBUS_MODE_TCP)
+			return rc; /* not Modbus/TCP at all, whatever the unit */
 		clear_progress(s);
 		printf("unit %u: something answers that cannot be read\n", unit);
 		s->garbled++;
