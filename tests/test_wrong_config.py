@@ -1,12 +1,18 @@
 """Every kind of wrong configuration gets a message with its place and what to do: tests/config/wrong.yaml is the table."""
 
+import copy
+import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+# One of each shape that somebody may write where another one belongs.
+SHAPES = (None, "x", [], {}, [1], [None], [[1]], [{}], {"a": 1}, {"a": {"b": 1}})
 TABLE = yaml.safe_load((Path(__file__).parent / "config/wrong.yaml").read_text())
 BASES, CASES = TABLE["bases"], TABLE["cases"]
 KINDS_LEAST = 140
@@ -47,3 +53,33 @@ def test_there_are_enough_kinds():
     kinds = [case["kind"] for case in CASES]
     assert len(kinds) == len(set(kinds))
     assert len(kinds) >= KINDS_LEAST
+
+
+def lists_and_maps(node, path=()):
+    """The paths of all lists and maps below `node`, which is one."""
+    for key, child in node.items() if isinstance(node, dict) else enumerate(node):
+        if isinstance(child, (dict, list)):
+            yield (*path, key)
+            yield from lists_and_maps(child, (*path, key))
+
+
+def with_shape(doc, path, shape):
+    doc = copy.deepcopy(doc)
+    parent = doc
+    for key in path[:-1]:
+        parent = parent[key]
+    parent[path[-1]] = shape
+    return json.dumps(doc)
+
+
+def test_no_shape_in_the_place_of_another_ends_the_program(lineside, tmp_path):
+    doc = yaml.safe_load((EXAMPLES / "every-key.yaml").read_text())
+    paths = list(lists_and_maps(doc))
+    assert len(paths) > 100
+    for table in EXAMPLES.glob("*.csv"):
+        shutil.copy(table, tmp_path)
+    for path in paths:
+        for shape in SHAPES:
+            done = check(lineside, tmp_path, with_shape(doc, path, shape))
+            assert done.returncode in (0, 1), (path, shape, done.returncode)
+            assert done.stdout or done.stderr, (path, shape)

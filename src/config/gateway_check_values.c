@@ -253,7 +253,8 @@ static bool is_plain_integer(const struct config_tag *tag)
 void gateway_check_scale_tags(struct checker *c, const struct doc_node *list, struct config_device *dev,
 			      const struct name_set *names)
 {
-	for (const struct doc_node *n = list->first; n; n = n->next) {
+	/* Without tags it may be no list, but what somebody wrote instead of one. */
+	for (const struct doc_node *n = dev->ntags ? list->first : NULL; n; n = n->next) {
 		struct config_tag *tag = &dev->tags[n->index];
 		const struct config_tag *by;
 
