@@ -75,7 +75,7 @@ def with_shape(doc, path, shape):
 def test_no_shape_in_the_place_of_another_ends_the_program(lineside, tmp_path):
     doc = yaml.safe_load((EXAMPLES / "every-key.yaml").read_text())
     paths = list(lists_and_maps(doc))
-    assert len(paths) > 90
+    assert len(paths) >= 90
     for table in EXAMPLES.glob("*.csv"):
         shutil.copy(table, tmp_path)
     for path in paths:
