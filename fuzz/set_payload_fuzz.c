@@ -57,6 +57,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	compare_plain(data, size, rc, &c);
 	if (rc < 0) {
 		assert(c.id_len <= SET_ID_MAX);
+		if (c.has_id)
+			assert(strlen(c.id) == c.id_len);
 		return 0;
 	}
 	assert(c.value.kind != TAG_NONE);

@@ -48,7 +48,9 @@ class Master:
         properties = Properties(PacketTypes.PUBLISH)
         properties.ResponseTopic = "me/answers"
         self.ids.append(f"n{len(self.ids)}")
-        payload = '{"id":"%s","value":%s}' % (self.ids[-1], value)
+        # the id stands before the value, and behind it, as in the documents' example
+        payload = ('{"id":"%s","value":%s}' if len(self.ids) % 2 else '{"value":%s,"id":"%s"}')
+        payload %= (self.ids[-1], value) if len(self.ids) % 2 else (value, self.ids[-1])
         self.client.publish(f"plant1/m1/{tag}/set", payload, 1, properties=properties).wait_for_publish(10)
         return self.ids[-1]
 
@@ -105,7 +107,8 @@ def test_complaint_7_every_write_with_an_id_has_one_answer(device, masters):
         m = masters(gw)
         m.online()
         assert m.ask("limit", 42)["value"] == 42 and device.read(30) == [42]
-        for tag, value, error in (("limit", 501, "range"), ("limit", "true", "type"), ("limit", "4x", "malformed"),
+        for tag, value, error in (("limit", 501, "range"), ("limit", "true", "type"), ("limit", "4x", "malformed"), ("limit", "4x", "malformed"),
+                                  ("limit", "null", "malformed"), ("limit", "null", "malformed"), ("limit", 2**64, "range"), ("limit", 2**64, "range"),
                                   ("fixed", 1, "read_only"), ("nothing", 1, "unknown_tag")):
             assert m.ask(tag, value)["error"] == error
         refused = m.ask("beyond", 1)

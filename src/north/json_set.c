@@ -275,6 +275,61 @@ static int take_object(struct reader *r, struct set_command *out)
 	return OK;
 }
 
+/* ---- the id of a command that is refused ---- */
+
+/* Behind the quote that ends the text, or at the end. */
+static void skip_text(struct reader *r)
+{
+	for (uint8_t c = 0; r->rd.left && c != '"';) {
+		c = rd_u8(&r->rd);
+		if (c == '\\' && r->rd.left)
+			rd_u8(&r->rd);
+	}
+}
+
+/* Past one value, whatever it is, up to the comma or brace behind it. */
+static void skip_value(struct reader *r)
+{
+	unsigned depth = 0;
+
+	for (int c = peek(r); c >= 0 && (depth || (c != ',' && c != '}')); c = peek(r)) {
+		rd_u8(&r->rd);
+		if (c == '"')
+			skip_text(r);
+		else if (c == '{' || c == '[')
+			depth++;
+		else if (c == '}' || c == ']')
+			depth -= depth > 0;
+	}
+}
+
+/* Reading ended at the first fault, and the id may stand behind it: who asked must know that it is his answer. */
+static void find_id(struct span payload, struct set_command *out)
+{
+	char fault[SET_FAULT_MAX], key[32];
+	struct reader r = {.rd = rd_of(payload.p, payload.len), .fault = fault};
+	size_t len = 0;
+	int rc;
+
+	skip_space(&r);
+	if (!take_if(&r, "{"))
+		return;
+	do {
+		skip_space(&r);
+		if (!take_if(&r, "\""))
+			return;
+		if ((rc = take_string(&r, key, sizeof(key) - 1, &len)) == ERR_MALFORMED)
+			return; /* the reader stays where it failed */
+		skip_space(&r);
+		if (!take_if(&r, ":"))
+			return;
+		skip_space(&r);
+		if (rc == OK && strcmp(key, "id") == 0 && take_id(&r, out) < 0)
+			return;
+		skip_value(&r);
+	} while (!out->has_id && take_if(&r, ","));
+}
+
 int json_set_decode(struct span payload, struct set_command *out, char *fault)
 {
 	struct reader r = {.rd = rd_of(payload.p, payload.len), .fault = fault};
@@ -289,6 +344,8 @@ int json_set_decode(struct span payload, struct set_command *out, char *fault)
 	}
 	skip_space(&r);
 	rc = take_if(&r, "{") ? take_object(&r, out) : take_value(&r, out);
+	if (rc < 0 && !out->has_id)
+		find_id(payload, out);
 	if (rc < 0)
 		return rc;
 	skip_space(&r);

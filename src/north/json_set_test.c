@@ -104,13 +104,39 @@ static void what_is_no_command_is_refused_with_a_sentence(void **state)
 
 static void the_id_is_known_even_when_the_rest_is_wrong(void **state)
 {
+	static const struct {
+		const char *payload;
+		int rc;
+		const char *id; /* NULL: none can be told */
+	} cases[] = {
+		{"{\"id\":\"a1\",\"value\":[]}", ERR_MALFORMED, "a1"},
+		{"{\"value\":null,\"id\":\"a1\"}", ERR_MALFORMED, "a1"},
+		{"{\"value\":18446744073709551616,\"id\":\"a1\"}", ERR_RANGE, "a1"},
+		{"{ \"value\" : {\"id\":\"no\",\"x\":[1,{}]} , \"id\" : \"a1\" }", ERR_MALFORMED, "a1"},
+		{"{\"value\":\"\\x,\\\"}\",\"id\":\"a1\"}", ERR_MALFORMED, "a1"},
+		{"{\"val\":5,\"id\":\"a1\"}", ERR_MALFORMED, "a1"},
+		{"{\"a key of more than thirty-two characters\":5,\"id\":\"a1\"}", ERR_MALFORMED, "a1"},
+		{"{\"id\":\"a1\",\"id\":\"a2\",\"value\":1}", ERR_MALFORMED, "a1"},
+		{"{\"value\":[\"id\",\"a1\"]}", ERR_MALFORMED, NULL},
+		{"{\"value\":{\"id\":\"a1\"}}", ERR_MALFORMED, NULL},
+		{"{\"value\":null,\"id\":7}", ERR_MALFORMED, NULL},
+		{"{\"value\":null,\"id\":\"a1", ERR_MALFORMED, NULL},
+		{"{\"value\":\"\\", ERR_MALFORMED, NULL},
+		{"{\"value\":null,", ERR_MALFORMED, NULL},
+		{"{\"\\u  ", ERR_MALFORMED, NULL}, /* an escape cut short, and more to skip */
+		{"{\"value\":null]],\"id\":\"a1\"}", ERR_MALFORMED, "a1"},
+	};
 	char fault[SET_FAULT_MAX];
 	struct set_command c;
 
 	(void)state;
-	assert_int_equal(decode("{\"id\":\"a1\",\"value\":[]}", &c, fault), ERR_MALFORMED);
-	assert_true(c.has_id);
-	assert_string_equal(c.id, "a1");
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		assert_int_equal(decode(cases[i].payload, &c, fault), cases[i].rc);
+		if (c.has_id != (cases[i].id != NULL))
+			fail_msg("%s: has_id is %d", cases[i].payload, c.has_id);
+		if (cases[i].id)
+			assert_string_equal(c.id, cases[i].id);
+	}
 }
 
 static void lengths_are_bounded_at_the_edge(void **state)
