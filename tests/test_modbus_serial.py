@@ -238,6 +238,46 @@ def test_scan_says_when_nobody_answers_and_when_nobody_can(lineside):
     assert done.returncode == 1 and "/dev/there-is-none" in done.stderr
 
 
+@contextmanager
+def tcp_gateway(answer):
+    """A place that takes connections one after the other, and sends answer(request) where that is not empty."""
+
+    def take():
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            with connection:
+                connections.append(1)
+                while request := connection.recv(260):
+                    connection.sendall(answer(request))
+
+    connections = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=take, daemon=True).start()
+        yield server.getsockname()[1], connections
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def test_scan_goes_on_behind_a_gateway_that_is_silent_for_those_that_are_not_there(lineside):
+    def answer(request):
+        return request[:4] + b"\0\3" + request[6:7] + bytes([request[7] | 0x80, 2]) if request[6] == 40 else b""
+
+    with tcp_gateway(answer) as (port, connections):
+        done = modbus(lineside, "scan", f"127.0.0.1:{port}", "-a", "1-40", "-W", "20ms")
+        assert re.findall(r"^unit (\d+)", done.stdout, re.MULTILINE) == ["40"], done.stderr
+        assert done.returncode == 0
+        assert len(connections) > 1, "nobody gave the connection up, so this shows nothing"
+
+
+def test_scan_of_what_is_no_modbus_ends_at_once(lineside):
+    with tcp_gateway(lambda request: b"HTTP/1.1 400 Bad Request\r\n\r\n") as (port, _):
+        done = modbus(lineside, "scan", f"127.0.0.1:{port}", "-W", "2s")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "Is this a Modbus/TCP device?" in done.stderr and "-m rtu-over-tcp" in done.stderr
+
+
 def test_scan_tells_of_answers_that_cannot_be_read(lineside):
     with wire() as (ours, theirs):
         port = os.open(theirs, os.O_RDWR | os.O_NOCTTY)

@@ -109,11 +109,14 @@ static void what_is_not_taken_is_refused_with_its_place(void **state)
 		{"a: [1\nb: 2\n", DOC_YAML, NULL,
 		 "f:2:2: not YAML: did not find expected ',' or ']' (while parsing a flow sequence from line "
 		 "1)"},
-		{"a: \xff\n", DOC_YAML, NULL, "f:1:4: not YAML: invalid leading UTF-8 octet"},
+		{"a: \xff\n", DOC_YAML, NULL,
+		 "f:1:4: not YAML: invalid leading UTF-8 octet; give it as text in UTF-8"},
 		{"a:\n\tb: 1\n", DOC_YAML, NULL,
-		 "f:2:1: not YAML: found character that cannot start any token (while scanning for the next "
-		 "token from "
-		 "line 2)"},
+		 "f:2:1: not YAML: a tab at the beginning of the line, allowed: spaces"},
+		{"a:\n  \tb: 1\n", DOC_YAML, NULL,
+		 "f:2:3: not YAML: a tab at the beginning of the line, allowed: spaces"},
+		{"\t", DOC_YAML, NULL,
+		 "f:1:1: not YAML: a tab at the beginning of the line, allowed: spaces"},
 		{"{\"a\": 1,}", DOC_JSON, NULL, "f:1:9: not JSON: string or '}' expected near '}'"},
 		{"{\"a\": 01}", DOC_JSON, NULL, "f:1:7: not JSON: invalid token near '0'"},
 		{"{\"a\": 1} x", DOC_JSON, NULL, "f:1:10: not JSON: end of file expected near 'x'"},

@@ -21,6 +21,18 @@ static struct doc_place place_of_byte(const char *bytes, size_t offset)
 	return at;
 }
 
+/* Does the line begin with blanks of which one is a tab? */
+static bool has_tab(const char *bytes, size_t len, unsigned line)
+{
+	const char *p = bytes, *end = bytes + len;
+
+	for (; line > 1 && (p = memchr(p, '\n', (size_t)(end - p))); line--)
+		p++;
+	while (p && p < end && *p == ' ')
+		p++;
+	return p && p < end && *p == '\t';
+}
+
 static int refuse_syntax(struct doc_builder *b, const yaml_parser_t *p, const char *bytes, size_t len)
 {
 	const char *problem = p->problem ? p->problem : "not YAML";
@@ -30,10 +42,16 @@ static int refuse_syntax(struct doc_builder *b, const yaml_parser_t *p, const ch
 		return ERR_NOMEM;
 	if (p->error == YAML_READER_ERROR) {
 		at = place_of_byte(bytes, p->problem_offset < len ? p->problem_offset : len);
-		faults_add(b->faults, at.line, at.column, "", "not YAML: %s", problem);
+		faults_add(b->faults, at.line, at.column, "", "not YAML: %s; give it as text in UTF-8",
+			   problem);
 		return ERR_CONFIG;
 	}
 	at = place_of(&p->problem_mark);
+	if (has_tab(bytes, len, at.line)) {
+		faults_add(b->faults, at.line, at.column, "",
+			   "not YAML: a tab at the beginning of the line, allowed: spaces");
+		return ERR_CONFIG;
+	}
 	if (p->context)
 		faults_add(b->faults, at.line, at.column, "", "not YAML: %s (%s from line %zu)", problem,
 			   p->context, p->context_mark.line + 1);

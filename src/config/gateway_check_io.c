@@ -236,8 +236,11 @@ static int check_names(struct checker *c, const struct doc_node *list, const str
 	return rc;
 }
 
+/* Of a converter in_voltage0 and out_voltage0 are two: one is measured, the other driven. */
 static bool is_same_point(const struct config_module *a, size_t i, const struct config_module *b, size_t k)
 {
+	if ((a->kind == CONFIG_AREA_AO) != (b->kind == CONFIG_AREA_AO))
+		return false;
 	return a->device && b->device && a->points[i] && b->points[k] && strcmp(a->device, b->device) == 0 &&
 	       strcmp(a->points[i], b->points[k]) == 0;
 }

@@ -110,6 +110,26 @@ static void check_pass(struct checker *c, const struct doc_node *view, struct co
 	}
 }
 
+/* The listeners are at loopback addresses, which "every address" has among them. */
+static void check_view_port(struct checker *c, const struct doc_node *view,
+			    const struct config_modbus_view *v)
+{
+	const struct config_listener *l;
+
+	for (size_t i = 0; v->address && i < c->cfg->nlisteners; i++) {
+		l = &c->cfg->listeners[i];
+		if (l->port != v->port || !l->address ||
+		    (strcmp(l->address, v->address) != 0 && strcmp(v->address, "0.0.0.0") != 0 &&
+		     strcmp(v->address, "::") != 0))
+			continue;
+		schema_fault_key(
+			c->r, view, "port",
+			"found %u, the port of listeners[%zu] at the same address, allowed: another one",
+			v->port, i);
+		return;
+	}
+}
+
 int gateway_check_views(struct checker *c, const struct doc_node *views)
 {
 	struct config_modbus_view *v = &c->cfg->views.modbus;
@@ -122,6 +142,7 @@ int gateway_check_views(struct checker *c, const struct doc_node *views)
 	if (!doc_get(view, "default_access"))
 		v->default_access = v->nallow ? CONFIG_ACCESS_NONE : CONFIG_ACCESS_WRITE;
 	check_reach(c, view, v);
+	check_view_port(c, view, v);
 	check_allow(c, view, v);
 	check_pass(c, view, v);
 	if (faults_any(c->r->faults))

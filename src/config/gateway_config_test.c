@@ -174,7 +174,8 @@ static void lines_have_the_keys_of_their_type(void **state)
 		{"lines: [{name: p, type: modbus-tcp, host: plc.example, backoff: {first: 1s, max: 1s}}]\n",
 		 NULL},
 		{"lines: [{name: p, type: modbus-tcp}]\n",
-		 "lines[0].host: found nothing, allowed: a host name or an IP address"},
+		 "lines[0].host: found nothing, allowed: a host name or an IP address; a port stands beside "
+		 "it, as port: 502"},
 		{"lines: [{name: r, type: sim, port: 502}]\n",
 		 "lines[0].port: is not a key of a line of type sim"},
 		{"lines: [{name: p, type: modbus-rtu, path: /dev/ttyS0, rs485: {delay_after: 1ms}}]\n", NULL},
@@ -199,7 +200,8 @@ static void lines_have_the_keys_of_their_type(void **state)
 		 "lines[0].type: found \"modbus-tpc\", allowed: "
 		 "modbus-tcp, sim, modbus-rtu, rtu-over-tcp, io, internal; did you mean \"modbus-tcp\"?"},
 		{"lines: [{name: p, type: modbus-tcp, host: 'a b'}]\n",
-		 "lines[0].host: found \"a b\", allowed: a host name or an IP address"},
+		 "lines[0].host: found \"a b\", allowed: a host name or an IP address; a port stands beside "
+		 "it, as port: 502"},
 		{"lines: [{name: p, type: modbus-tcp, host: h, backoff: {first: 2s, max: 1s}}]\n",
 		 "lines[0].backoff.max: found 1000 ms, allowed: no less than first, 2000 ms"},
 		{"lines: [{name: p, type: modbus-tcp, host: h, max_in_flight: 17}]\n",

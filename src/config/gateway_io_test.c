@@ -84,6 +84,8 @@ static void what_a_module_has_depends_on_kind_and_driver(void **state)
 		    "dot"},
 		{RACK("hwmon", "{kind: ai, device: x, points: [temp1, temp1]}"),
 		 AT ".points: found \"temp1\" of x twice in this rack, allowed: each point once"},
+		{RACK("iio", "{kind: ao, device: x, points: [voltage0, voltage0]}"),
+		 AT ".points: found \"voltage0\" of x twice in this rack, allowed: each point once"},
 		{SIM("{kind: di, channels: 2, names: [a]}"),
 		 AT ".names: found 1, allowed: 2, one for each channel"},
 		{SIM("{kind: di, names: [ai0]}, {kind: ai}"),
@@ -114,6 +116,16 @@ static struct gateway_config *parsed(const char *text)
 	assert_int_equal(parse(text, &cfg, &faults), OK);
 	faults_fini(&faults);
 	return cfg;
+}
+
+static void an_input_and_an_output_of_a_converter_are_two_points(void **state)
+{
+	struct gateway_config *cfg =
+		parsed(RACK("iio", "{kind: ai, device: x, points: [voltage0]}, {kind: ao, device: x, points: "
+				   "[voltage0]}"));
+
+	(void)state;
+	gateway_config_destroy(cfg);
 }
 
 static void channels_are_numbered_through_the_modules_of_a_kind(void **state)
@@ -253,6 +265,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_a_module_has_depends_on_kind_and_driver),
+		cmocka_unit_test(an_input_and_an_output_of_a_converter_are_two_points),
 		cmocka_unit_test(channels_are_numbered_through_the_modules_of_a_kind),
 		cmocka_unit_test(an_analog_output_is_limited_by_its_mode_as_it_is_scaled),
 		cmocka_unit_test(a_change_of_a_module_is_a_change_of_its_line),

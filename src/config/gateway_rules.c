@@ -98,20 +98,23 @@ const struct schema_rule rule_reference = {
 	.pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]{1,256}$",
 };
 
-/* Letters, digits and dots of a name; hexadecimal and colons of an IPv6 address. */
+/* Letters, digits and dots of a name; hexadecimal and colons of an IPv6 address, which has two at least. */
 static bool host_parse(const char *text, void *out)
 {
 	static const char chars[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:%";
+	const char *colon = strchr(text, ':');
 	size_t len = strlen(text);
 
 	(void)out;
-	return len && len <= HOST_BYTES_MAX && strspn(text, chars) == len && text[0] != '-';
+	return len && len <= HOST_BYTES_MAX && strspn(text, chars) == len && text[0] != '-' &&
+	       (!colon || strchr(colon + 1, ':'));
 }
 
 const struct schema_rule rule_host = {
 	.parse = host_parse,
-	.allowed = "a host name or an IP address",
-	.pattern = "^[A-Za-z0-9_.:%][-A-Za-z0-9_.:%]{0,252}$",
+	.allowed = "a host name or an IP address; a port stands beside it, as port: 502",
+	.pattern = "^([A-Za-z0-9_.%][-A-Za-z0-9_.%]{0,252}|[A-Za-z0-9_.%]*:[-A-Za-z0-9_.%]*:[-A-Za-z0-9_.:%]"
+		   "{0,251})$",
 };
 
 static bool any_parse(const char *text, void *out)

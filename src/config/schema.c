@@ -183,6 +183,12 @@ void schema_fault_value(const struct schema_reader *r, const struct schema_field
 
 	if (f->kind == SCHEMA_ENUM && n->kind == DOC_SCALAR)
 		near = schema_nearest(n->text, next_word, f->words);
+	if ((f->kind == SCHEMA_MAP || f->kind == SCHEMA_OPTION) && n->kind == DOC_SCALAR && !n->quoted &&
+	    strchr(n->text, ':')) {
+		schema_fault(r, n, "found %s, allowed: a map; give it a blank behind the colon",
+			     found(n, what, sizeof(what)));
+		return;
+	}
 	schema_fault(r, n, "found %s%s, allowed: %s%s%s%s",
 		     n->kind == DOC_SCALAR && n->quoted && !schema_takes_quoted(r, f) ? "the text " : "",
 		     found(n, what, sizeof(what)), schema_allowed(f, allowed, sizeof(allowed)),
@@ -362,12 +368,30 @@ static int find_key(const struct schema_reader *r, const struct schema *s, const
 	return OK;
 }
 
+/* {name:press}: without a blank behind it the colon is part of the key, which then has no value. */
+static bool is_glued(const struct schema *s, const struct doc_node *n)
+{
+	const char *colon = strchr(n->key, ':'), *key;
+
+	for (size_t i = 0; colon && is_nothing(n) && (key = next_key(s, i)); i++)
+		if (strlen(key) == (size_t)(colon - n->key) && memcmp(key, n->key, strlen(key)) == 0)
+			return true;
+	return false;
+}
+
 static void fault_unknown_key(const struct schema_reader *r, const struct schema *s, const struct doc_node *n)
 {
-	const char *near = schema_nearest(n->key, next_key, s);
+	bool glued = is_glued(s, n);
+	const char *near = glued ? NULL : schema_nearest(n->key, next_key, s);
 	char path[FAULT_PATH_BYTES], keys[ALLOWED_BYTES] = "";
 	const struct schema_field *f;
 
+	if (glued) {
+		faults_add_in(r->faults, n->file, n->key_line, n->key_column,
+			      doc_path(n, NULL, path, sizeof(path)),
+			      "is not a key of a %s: give it a blank behind the colon", s->name);
+		return;
+	}
 	for (size_t i = 0; !near && (f = schema_field_at(s, i)); i++) {
 		if (f->kind == SCHEMA_LATER)
 			continue;

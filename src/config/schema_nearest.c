@@ -1,8 +1,15 @@
+#include <ctype.h>
 #include <string.h>
 
 #include "config/schema.h"
 
 #define WORD_MAX 40
+
+/* Capital letters are a matter of habit: REAL, Holding, RW. */
+static int small(char c)
+{
+	return tolower((unsigned char)c);
+}
 
 static size_t smaller(size_t a, size_t b)
 {
@@ -25,8 +32,9 @@ static size_t distance(const char *a, size_t na, const char *b, size_t nb)
 		row[0] = i;
 		for (size_t j = 1; j <= nb; j++) {
 			row[j] = smaller(above[j], row[j - 1]) + 1;
-			row[j] = smaller(row[j], above[j - 1] + (a[i - 1] != b[j - 1]));
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+			row[j] = smaller(row[j], above[j - 1] + (small(a[i - 1]) != small(b[j - 1])));
+			if (i > 1 && j > 1 && small(a[i - 1]) == small(b[j - 2]) &&
+			    small(a[i - 2]) == small(b[j - 1]))
 				row[j] = smaller(row[j], before[j - 2] + 1);
 		}
 	}

@@ -88,7 +88,8 @@ int daemon_check(int argc, char **argv)
 		}
 	}
 	if (optind < argc) {
-		fprintf(stderr, "lineside check: there is no argument \"%s\"\n", argv[optind]);
+		fprintf(stderr, "lineside check: \"%s\" is one argument too many; a file is given with -c\n",
+			argv[optind]);
 		return TOOL_USAGE;
 	}
 	if (schema)

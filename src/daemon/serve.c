@@ -66,7 +66,8 @@ static int read_arguments(int argc, char **argv, struct server_options *o)
 		}
 	}
 	if (optind < argc) {
-		fprintf(stderr, "lineside serve: there is no argument \"%s\"\n", argv[optind]);
+		fprintf(stderr, "lineside serve: \"%s\" is one argument too many; a file is given with -c\n",
+			argv[optind]);
 		return TOOL_USAGE;
 	}
 	return -1;

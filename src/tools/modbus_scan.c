@@ -26,6 +26,7 @@ struct scan {
 	struct modbus_options o; /* of this pass: one speed, one parity */
 	struct modbus_session session;
 	uint32_t timeout_ms;
+	bool was_connected; /* at the end of the probe before */
 	bool shows_progress;
 	unsigned total;
 	unsigned garbled; /* answers that could not be read */
@@ -136,10 +137,12 @@ static void unit_found(struct scan *s, unsigned unit)
 static MUST_USE int probe(struct scan *s, unsigned unit)
 {
 	const struct modbus_req req = {.fc = MODBUS_FC_READ_HOLDING_REGISTERS, .count = 1};
+	bool was_connected = s->was_connected;
 	int rc;
 
 	show_progress(s, unit);
 	rc = modbus_session_ask(&s->session, &req, (uint8_t)unit, s->timeout_ms);
+	s->was_connected = modbus_master_connected(s->session.master);
 	if (is_somebody(s, rc)) {
 		unit_found(s, unit);
 		return OK;
@@ -149,14 +152,18 @@ static MUST_USE int probe(struct scan *s, unsigned unit)
 	case ERR_CLOSED: /* some gateways hang up for those that are not there */
 		return OK;
 	case ERR_MALFORMED:
+		if (s->o.mode == MODBUS_MODE_TCP)
+			return rc; /* not Modbus/TCP at all, whatever the unit */
+				   /* fallthrough */
 	case ERR_UNEXPECTED:
 		clear_progress(s);
 		printf("unit %u: something answers that cannot be read\n", unit);
 		s->garbled++;
 		return OK;
 	case ERR_TIMEOUT:
-		/* A place that cannot be reached at all is no unit that is silent. */
-		return modbus_master_connected(s->session.master) ? OK : rc;
+		/* A place that cannot be reached is no unit that is silent; but after many of these the master itself
+		 * gives the connection up, and makes another for the next one. */
+		return s->was_connected || was_connected ? OK : rc;
 	default:
 		return rc;
 	}
@@ -234,12 +241,14 @@ static uint32_t timeout_of(const struct modbus_options *o)
 /* All units at the speed and parity of s->o. */
 static MUST_USE int scan_units(struct scan *s)
 {
-	int rc = modbus_session_open(MODBUS_SCAN, &s->o, &s->session);
+	int rc;
 
-	if (rc < 0)
+	s->o.timeout_ms = s->asked->timeout_ms;
+	s->o.timeout_ms = s->timeout_ms = timeout_of(&s->o); /* what is told when it passes */
+	if ((rc = modbus_session_open(MODBUS_SCAN, &s->o, &s->session)) < 0)
 		return rc;
 	s->nfound = 0;
-	s->timeout_ms = timeout_of(&s->o);
+	s->was_connected = false;
 	for (unsigned unit = 0; unit < 256 && rc == OK; unit++)
 		if (modbus_units_has(&s->o.units, unit))
 			rc = probe(s, unit);
