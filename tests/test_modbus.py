@@ -219,6 +219,14 @@ def test_more_than_one_request_brings_is_read_in_parts(lineside, device):
         assert done.stdout.splitlines() == expected
 
 
+def test_addresses_may_be_written_as_in_manuals(lineside, device):
+    with device([0] * SIZE) as port:
+        wrote = modbus(lineside, "write", f"127.0.0.1:{port}", "400061", "1234")
+        assert wrote.returncode == 0, wrote.stderr
+        for address in ("40061", "400061", "holding:60"):
+            assert modbus(lineside, "read", f"127.0.0.1:{port}", address).stdout == "holding:60\t1234\n"
+
+
 def test_exceptions_are_named_with_advice(lineside, device):
     with device([0] * SIZE) as port:
         done = modbus(lineside, "read", f"127.0.0.1:{port}", f"holding:{SIZE}")

@@ -282,7 +282,7 @@ void scan_progress(struct group *g)
 	scan_ended(&g->times, now);
 	if (took > g->cfg->scan_ms && took - g->cfg->scan_ms > g->device->counters.late_ms)
 		g->device->counters.late_ms = took - g->cfg->scan_ms;
-	group_flush(g);
+	group_scanned(g);
 	if (g->is_missed)
 		loop_timer_set(loop_of(g->device), &g->timer, 0);
 }

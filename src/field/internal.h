@@ -304,6 +304,8 @@ static inline const struct payload_format *json_of(const struct field *f)
 void publish(struct field *f, const char *topic, bool retain, struct span payload);
 /* The one door: whoever has a new sample of a tag brings it here; what is published of it, and when, is its policy's. */
 void publish_sample(struct device *d, struct tag *t, const struct tag_sample *s);
+/* Would it be published in this scan, but for that it is bad as it was? */
+bool publish_is_bad_again(const struct tag *t, const struct config_group *g, uint64_t now);
 void publish_bad(struct device *d, struct tag *t, enum reason reason);
 /* Publish t->now, whatever the policy says. */
 void publish_now(struct tag *t);
@@ -323,7 +325,8 @@ void pace_drop_unused(struct field *f);
 
 /* publish_group.c: messages of groups */
 void group_add(struct group *g, struct tag *t); /* t->now goes with the next one */
-void group_flush(struct group *g);              /* the scan is done */
+void group_scanned(struct group *g);            /* the scan is done */
+void group_flush(struct group *g);              /* what was to be told is told now */
 void group_flush_soon(struct group *g);         /* no scan will be done */
 void groups_flush(struct loop_timer *timer);    /* field->unsent_timer */
 

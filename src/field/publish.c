@@ -129,6 +129,12 @@ static bool is_told_by_threshold(struct tag *t)
 	return (t->zone != ZONE_INSIDE || !tag_value_is_number(&t->now.value)) && is_changed(t);
 }
 
+/* The scan nearest to the end of the period. */
+static bool is_due_by_period(const struct tag *t, const struct config_group *g, uint64_t now)
+{
+	return now - t->published_at + g->scan_ms / 2 >= t->cfg->policy->period_ms;
+}
+
 static bool is_due(struct tag *t, const struct config_group *g, uint64_t now)
 {
 	const struct config_policy *p = t->cfg->policy;
@@ -136,8 +142,8 @@ static bool is_due(struct tag *t, const struct config_group *g, uint64_t now)
 	switch (p->publish) {
 	case CONFIG_PUBLISH_EVERY_SCAN:
 		return true;
-	case CONFIG_PUBLISH_PERIOD: /* the scan nearest to the end of the period */
-		return now - t->published_at + g->scan_ms / 2 >= p->period_ms;
+	case CONFIG_PUBLISH_PERIOD:
+		return is_due_by_period(t, g, now);
 	case CONFIG_PUBLISH_THRESHOLD:
 		return is_told_by_threshold(t);
 	default:
@@ -160,6 +166,16 @@ void publish_sample(struct device *d, struct tag *t, const struct tag_sample *s)
 		publish_now(t);
 	else if (is_wanted)
 		t->is_held = true;
+}
+
+bool publish_is_bad_again(const struct tag *t, const struct config_group *g, uint64_t now)
+{
+	const struct config_policy *p = t->cfg->policy;
+
+	if (!t->is_published || t->now.quality != QUALITY_BAD || pace_is_cooling(t, now))
+		return false;
+	return p->publish == CONFIG_PUBLISH_EVERY_SCAN ||
+	       (p->publish == CONFIG_PUBLISH_PERIOD && is_due_by_period(t, g, now));
 }
 
 void publish_bad(struct device *d, struct tag *t, enum reason reason)

@@ -98,6 +98,24 @@ static void send_split(const struct group *g, size_t first, size_t end)
 	send_split(g, middle, end);
 }
 
+/* A bad value is told once, but a message that is to have all values has it as long as it is bad. */
+static void add_bad_again(struct group *g, uint64_t now)
+{
+	for (size_t i = g->first_tag; i < g->end_tags; i++) {
+		struct tag *t = &g->device->tags[i];
+
+		if (&g->device->groups[t->cfg->group] == g && publish_is_bad_again(t, g->cfg, now))
+			t->is_in_message = true;
+	}
+}
+
+void group_scanned(struct group *g)
+{
+	if (!list_empty(&g->unsent))
+		add_bad_again(g, loop_now_ms(g->device->line->field->loop));
+	group_flush(g);
+}
+
 void group_flush(struct group *g)
 {
 	uint64_t now = loop_now_ms(g->device->line->field->loop);
@@ -141,7 +159,9 @@ void groups_flush(struct loop_timer *timer)
 	list_for_each (node, &f->unsent) {
 		struct group *g = container_of(node, struct group, unsent);
 
-		if (!g->is_open)
+		if (!g->plan.nitems)
+			group_scanned(g); /* computed: its scans have no end of their own */
+		else if (!g->is_open)
 			group_flush(g);
 	}
 }

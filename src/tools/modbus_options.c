@@ -428,14 +428,20 @@ static int check_address(struct parsing *p, const char *text)
 	case OK:
 		return OK;
 	case ERR_NOT_FOUND:
-		return fault(p, "address \"%s\": areas are coil, discrete, input and holding", text);
+		return fault(p,
+			     "address \"%s\": areas are coil, discrete, input and holding; or 0, 1, 3 and 4 "
+			     "at the beginning, as in 40001",
+			     text);
 	case ERR_RANGE:
-		return fault(p, "address \"%s\": numbers go from 0 to 65535, bits from 0 to 15", text);
+		return fault(p,
+			     "address \"%s\": numbers go from 0 to 65535, behind 4 in 40001 from 1 to "
+			     "65536; bits from 0 to 15",
+			     text);
 	default:
 		return fault(
 			p,
 			"address \"%s\": area:number is wanted, such as holding:0, coil:3, or holding:7.3 "
-			"for bit 3 of a register; numbers count from 0",
+			"for bit 3 of a register; numbers count from 0; or 40001, 400001, which count from 1",
 			text);
 	}
 }

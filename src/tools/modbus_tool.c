@@ -19,7 +19,8 @@ static const struct {
 
 static void print_formats(void)
 {
-	printf("\nADDRESS is area:number, counted from 0; areas are coil, discrete, input and holding.\n"
+	printf("\nADDRESS is area:number, counted from 0; areas are coil, discrete, input and holding. 40001 "
+	       "is holding:0.\n"
 	       "holding:7.3 is bit 3 of a register.\n"
 	       "\nTypes:\n");
 	for (unsigned t = 0; t < VALUE_TYPE_COUNT; t++)

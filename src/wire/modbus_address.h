@@ -1,6 +1,6 @@
 /*
- * Addresses of values as people write them: "holding:7", "coil:3", "holding:7.3" (bit 3 of a register, 0 the lowest).
- * The number counts from 0, as on the wire. Pure: no allocation, no state. Source: PRODUCT, configuration.
+ * Addresses of values as people write them: "holding:7", "coil:3", "holding:7.3" (bit 3 of a register, 0 the lowest), whose
+ * number counts from 0, as on the wire; "40008" or "400008", which count from 1, as in manuals. Pure: no allocation, no state. Source: PRODUCT, configuration.
  */
 #ifndef WIRE_MODBUS_ADDRESS_H
 #define WIRE_MODBUS_ADDRESS_H
@@ -16,7 +16,7 @@ struct modbus_address {
 };
 
 /*
- * Parse the whole of `text`. Returns OK; ERR_NOT_FOUND (no such area), ERR_MALFORMED (not of the form area:number or
+ * Parse the whole of `text`. Returns OK; ERR_NOT_FOUND (no such area), ERR_MALFORMED (not of one of these forms,
  * area:number.bit, or a bit in an area of bits), ERR_RANGE (number above 65535 or bit above 15). *out is untouched unless
  * OK.
  */

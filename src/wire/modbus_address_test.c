@@ -15,6 +15,7 @@ static void addresses_read_as_written(void **state)
 		enum modbus_area area;
 		unsigned number;
 		int bit;
+		const char *formatted; /* NULL: as it was */
 	} cases[] = {
 		{"holding:0", OK, MODBUS_AREA_HOLDING, 0, MODBUS_NO_BIT},
 		{"holding:65535", OK, MODBUS_AREA_HOLDING, 65535, MODBUS_NO_BIT},
@@ -36,6 +37,20 @@ static void addresses_read_as_written(void **state)
 		{"discrete:3", OK, MODBUS_AREA_DISCRETE, 3, MODBUS_NO_BIT},
 		{"coils:3", ERR_NOT_FOUND, 0, 0, 0},
 		{":3", ERR_NOT_FOUND, 0, 0, 0},
+		{"40001", OK, MODBUS_AREA_HOLDING, 0, MODBUS_NO_BIT, "holding:0"},
+		{"465536", OK, MODBUS_AREA_HOLDING, 65535, MODBUS_NO_BIT, "holding:65535"},
+		{"40008.3", OK, MODBUS_AREA_HOLDING, 7, 3, "holding:7.3"},
+		{"30001", OK, MODBUS_AREA_INPUT, 0, MODBUS_NO_BIT, "input:0"},
+		{"100001", OK, MODBUS_AREA_DISCRETE, 0, MODBUS_NO_BIT, "discrete:0"},
+		{"00001", OK, MODBUS_AREA_COIL, 0, MODBUS_NO_BIT, "coil:0"},
+		{"00001.1", ERR_MALFORMED, 0, 0, 0},
+		{"40000", ERR_RANGE, 0, 0, 0},
+		{"465537", ERR_RANGE, 0, 0, 0},
+		{"20001", ERR_NOT_FOUND, 0, 0, 0},
+		{"50001", ERR_NOT_FOUND, 0, 0, 0},
+		{"4001", ERR_MALFORMED, 0, 0, 0},
+		{"4000001", ERR_MALFORMED, 0, 0, 0},
+		{"40001x", ERR_MALFORMED, 0, 0, 0},
 	};
 	char text[MODBUS_ADDRESS_TEXT_MAX];
 
@@ -51,7 +66,8 @@ static void addresses_read_as_written(void **state)
 		assert_int_equal(a.area, cases[i].area);
 		assert_int_equal(a.number, cases[i].number);
 		assert_int_equal(a.bit, cases[i].bit);
-		assert_string_equal(modbus_address_format(&a, text, sizeof(text)), cases[i].text);
+		assert_string_equal(modbus_address_format(&a, text, sizeof(text)),
+				    cases[i].formatted ? cases[i].formatted : cases[i].text);
 	}
 }
 

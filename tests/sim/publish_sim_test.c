@@ -313,6 +313,38 @@ static void every_scan_brings_all_values_of_the_group_in_one_message(void **stat
 	world_destroy(w);
 }
 
+/* Else a message that is retained would say nothing of it. */
+static void every_scan_brings_what_is_bad_as_long_as_it_is(void **state)
+{
+	static const char some[] = "\"values\":{\"y\":0},\"bad\":{\"x\":\"exception\"}}";
+	struct sim_device *d;
+	struct world *w;
+	unsigned before;
+
+	(void)state;
+	for (unsigned seed = 13; seed < 15; seed++) {
+		bool is_period = seed == 14;
+
+		w = begin(seed,
+			  is_period ? ONE("scan: 500ms, publish: period, period: 1s, message: group", "")
+				    : ONE("scan: 500ms, publish: every_scan, message: group", ""),
+			  &d);
+		d->refused_from = d->refused_to = 0;
+		world_await(w, G, "\"values\":{\"x\":0,\"y\":0},\"bad\":{}}", 2500);
+		d->refused_from = 0;
+		d->refused_to = 1;
+		world_await(w, G, some, 2500);
+		for (unsigned i = 0; i < 5; i++) {
+			before = count_of(w, G);
+			world_run(w, 2000);
+			assert_in_range(count_of(w, G) - before, is_period ? 1 : 3, 5);
+			assert_true(world_has(w, G, some));
+		}
+		d->refused_to = 0;
+		world_destroy(w);
+	}
+}
+
 static void on_change_brings_what_changed_beside_messages_of_tags(void **state)
 {
 	struct sim_device *d;
@@ -539,6 +571,7 @@ int main(void)
 		cmocka_unit_test(a_deadband_in_percent_is_of_the_range_or_of_the_last_value),
 		cmocka_unit_test(no_course_of_values_loses_the_last_one),
 		cmocka_unit_test(every_scan_brings_all_values_of_the_group_in_one_message),
+		cmocka_unit_test(every_scan_brings_what_is_bad_as_long_as_it_is),
 		cmocka_unit_test(on_change_brings_what_changed_beside_messages_of_tags),
 		cmocka_unit_test(a_group_with_min_interval_stays_together),
 		cmocka_unit_test(a_large_group_is_one_message_and_a_larger_one_is_split),
