@@ -24,12 +24,19 @@ static const char *const inputs[] = {
 	"a: &x [1, 'two', \"\\u263a\", |\n   text\n ]\n? b\n: *x\n--- !!map\n",
 };
 
+/* What has no name, such as a map's own keys, is no word. */
+static void put_word(FILE *dict, const char *word)
+{
+	if (word && *word)
+		fprintf(dict, "\"%s\"\n", word);
+}
+
 static void put_words(FILE *dict, const struct schema *s)
 {
 	for (const struct schema_field *f = s->fields; f < s->fields + s->nfields; f++) {
-		fprintf(dict, "\"%s\"\n", f->key);
+		put_word(dict, f->key);
 		for (const struct schema_word *w = f->words; w && w->word; w++)
-			fprintf(dict, "\"%s\"\n", w->word);
+			put_word(dict, w->word);
 		if (f->sub)
 			put_words(dict, f->sub);
 	}

@@ -234,6 +234,7 @@ def test_complaint_8_what_is_buffered_outlives_a_restart_and_goes_with_the_uplin
             gw.wanted = config(storage={"path": "data"})
             gw.start()
             gw.wait_log(r"\$uplink/up: configured no more, the buffer is ended; messages in it: 501")
+            wait_until("it is ended", lambda: whole_status(gw)["clients"]["sessions"] == 0)
             gw.stop()
             gw.wanted = kept
             gw.start()
