@@ -1,3 +1,4 @@
+#include <math.h>
 #include <string.h>
 
 #include "config/gateway_check.h"
@@ -12,6 +13,19 @@ static void check_points(struct checker *c, const struct doc_node *map, const ch
 	if (points[0] == points[1]) /* what could not be read is NaN */
 		schema_fault_key(c->r, map, key, "found %.15g twice, allowed: two different numbers",
 				 points[0]);
+}
+
+/* Numbers that are very far from each other have no finite scale between them, or one of 0. */
+static void check_map_scale(struct checker *c, const struct doc_node *map, const struct config_map *m)
+{
+	double scale = (m->value[1] - m->value[0]) / (m->raw[1] - m->raw[0]);
+	bool is_read = m->raw[0] != m->raw[1] && m->value[0] != m->value[1] && !isnan(scale);
+
+	if (is_read && (scale == 0 || !isfinite(scale) || !isfinite(m->value[0] - m->raw[0] * scale)))
+		schema_fault_key(
+			c->r, map, "raw",
+			"found points that no number scales to those of value, allowed: points nearer "
+			"to each other");
 }
 
 void gateway_check_numbers(struct checker *c, const struct doc_node *node, struct config_tag *tag)
@@ -29,6 +43,7 @@ void gateway_check_numbers(struct checker *c, const struct doc_node *node, struc
 		return;
 	check_points(c, map, "raw", tag->map->raw);
 	check_points(c, map, "value", tag->map->value);
+	check_map_scale(c, map, tag->map);
 	for (size_t i = 0; i < sizeof(instead) / sizeof(instead[0]); i++)
 		if (doc_get(node, instead[i]))
 			schema_fault_key(c->r, node, instead[i], "does not go with map: give one of them");

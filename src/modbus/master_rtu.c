@@ -47,6 +47,8 @@ static void detach(struct master_rtu *m, struct modbus_request *r)
 {
 	if (m->current == r)
 		m->current = NULL;
+	if (m->waiting == r)
+		m->waiting = NULL;
 	list_remove(&r->node);
 	r->state = MODBUS_REQUEST_IDLE;
 }
@@ -99,6 +101,7 @@ static void link_drop(struct master_rtu *m)
 	m->link = LINK_DOWN;
 	m->quiet = (struct modbus_quiet){0};
 	m->has_echo = m->is_dozing = false;
+	m->waiting = NULL;
 	wire_clear(m);
 	loop_timer_cancel(m->loop, &m->dial_timer);
 }
@@ -242,6 +245,7 @@ static MUST_USE int encode(struct master_rtu *m, const struct modbus_request *r)
 static void send_request(struct master_rtu *m, struct modbus_request *r)
 {
 	rtu_forget(m);
+	m->waiting = NULL;
 	list_remove(&r->node);
 	r->state = MODBUS_REQUEST_IN_FLIGHT;
 	m->current = r;
@@ -259,15 +263,33 @@ static void send_request(struct master_rtu *m, struct modbus_request *r)
 		loop_timer_set(m->loop, &m->dial_timer, r->timeout_ms);
 }
 
+/* Until when an answer to another request may come that would be taken for the one to `r`; 0: none. */
+static uint64_t owed_until_us(const struct master_rtu *m, const struct modbus_request *r)
+{
+	const struct owed *owed = &m->owed[r->unit];
+
+	return owed->fc == (m->asked[0] & 0x7F) && owed->hash != m->hash ? owed->until_us : 0;
+}
+
 /* From when on the request in `out` may be on the wire. */
 static uint64_t free_at_us(const struct master_rtu *m, const struct modbus_request *r)
 {
-	const struct owed *owed = &m->owed[r->unit];
-	uint64_t at_us = m->heard_us + m->between_us + r->silence_us;
+	uint64_t at_us = m->heard_us + m->between_us + r->silence_us, owed_us = owed_until_us(m, r);
 
-	if (owed->until_us > at_us && owed->fc == (m->asked[0] & 0x7F) && owed->hash != m->hash)
-		at_us = owed->until_us;
-	return at_us;
+	return owed_us > at_us ? owed_us : at_us;
+}
+
+/* Has the wire not been silent for as long as the request may wait for its answer? Who always speaks would hold up all of a line for ever. */
+static bool is_never_silent(struct master_rtu *m, const struct modbus_request *r)
+{
+	uint64_t now_us = loop_precise_us(m->loop), since_us, owed_us = owed_until_us(m, r);
+
+	if (m->waiting != r) {
+		m->waiting = r;
+		m->waiting_us = now_us;
+	}
+	since_us = owed_us > m->waiting_us ? owed_us : m->waiting_us;
+	return now_us > since_us + (uint64_t)r->timeout_ms * 1000 + m->between_us + r->silence_us;
 }
 
 /* Who was not run for a while may have been told of a silence that is over. */
@@ -295,6 +317,12 @@ static void pump(struct master_rtu *m)
 		m->hash = hash_of(m->asked, m->asked_len);
 		at_us = free_at_us(m, r);
 		if (at_us > loop_precise_us(m->loop)) {
+			if (is_never_silent(m, r)) {
+				m->stats.timeouts++;
+				finish(m, r, ERR_TIMEOUT);
+				kick(m);
+				continue;
+			}
 			loop_alarm_set(m->loop, &m->alarm, at_us);
 			return;
 		}

@@ -211,6 +211,35 @@ static void a_broken_answer_is_known_before_the_time_out(void **state)
 	}
 }
 
+/* One that speaks without end would hold up all others for ever, and nobody would know why. */
+static void a_line_that_is_never_silent_ends_requests_in_time(void **state)
+{
+	static const uint8_t noise[] = {0x55, 0xAA};
+	struct wire x;
+	struct ask a, b;
+
+	(void)state;
+	wire_open(&x, 1, &at_9600, 2);
+	a = reading(&x, 1, 0, 20);
+	b = reading(&x, 2, 0, 20);
+	assert_int_equal(sim_bus_say(&x.units[0].d, noise, sizeof(noise), 0), OK);
+	wire_run(&x, 2000);
+	submit(&a);
+	submit(&b);
+	for (unsigned i = 0; i < 3 * TIMEOUT_MS / 2; i++) {
+		assert_int_equal(sim_bus_say(&x.units[0].d, noise, sizeof(noise), 0), OK);
+		wire_run(&x, 2000);
+	}
+	assert_int_equal(a.done, 1);
+	assert_int_equal(b.done, 1);
+	assert_int_equal(a.r.rc, ERR_TIMEOUT);
+	assert_int_equal(b.r.rc, ERR_TIMEOUT);
+	assert_int_equal(stats_of(&x).sent, 0);
+	wire_run(&x, 10 * SECOND);
+	assert_int_equal(ask(&a), OK);
+	wire_close(&x);
+}
+
 /* The rest of an answer that is kept back somewhere may be on the wire all the same. */
 static void an_answer_that_stops_has_the_time_of_its_rest(void **state)
 {
@@ -583,6 +612,7 @@ int main(void)
 		cmocka_unit_test(the_time_out_begins_when_all_was_sent),
 		cmocka_unit_test(a_broken_answer_is_known_before_the_time_out),
 		cmocka_unit_test(an_answer_that_stops_has_the_time_of_its_rest),
+		cmocka_unit_test(a_line_that_is_never_silent_ends_requests_in_time),
 		cmocka_unit_test(what_is_heard_before_the_answer_does_not_matter),
 		cmocka_unit_test(another_units_frame_is_never_the_answer),
 		cmocka_unit_test(a_late_answer_is_not_taken_for_the_present_one),

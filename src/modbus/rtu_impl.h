@@ -43,7 +43,9 @@ struct master_rtu {
 	struct modbus_request *current; /* NULL in other states than FREE: it was taken back */
 	uint64_t start_us, sent_us;     /* when the first byte went out, when the last one will have */
 	uint64_t deadline_us;
-	uint64_t heard_us; /* the last byte, sent or received */
+	uint64_t heard_us;                    /* the last byte, sent or received */
+	const struct modbus_request *waiting; /* the next one, while it waits for silence; else NULL */
+	uint64_t waiting_us;                  /* ...since when */
 	struct modbus_quiet quiet;
 
 	uint8_t unit;

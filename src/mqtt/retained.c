@@ -156,7 +156,9 @@ static struct retained *value_make(struct retained_store *r, const struct public
 {
 	size_t payload = p->blob ? sizeof(p->blob) : p->payload.len;
 	size_t n = p->topic.len + p->props.len + (p->expires_ms ? sizeof(p->expires_ms) : 0) + payload;
-	struct retained *v = malloc(offsetof(struct retained, bytes) + n);
+	size_t size = offsetof(struct retained, bytes) + n;
+	/* Not less than the struct, whose end is padding: it is assigned as a whole. */
+	struct retained *v = malloc(size > sizeof(*v) ? size : sizeof(*v));
 	struct wr w;
 
 	if (!v)
